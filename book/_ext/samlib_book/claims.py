@@ -1,0 +1,197 @@
+"""The claims page: every statement that a chapter checked, with what was predicted and measured.
+
+`samlib.claims.check` leaves a record of each claim in its notebook's outputs. The records are
+collected from the notebooks each time the book is built. A claim that does not hold, a record that
+cannot be read, and an identifier used twice each stop the build.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+
+MIME = "application/vnd.samlib.claim+json"
+TEXTS = ("identifier", "statement", "source", "predicted", "measured", "tolerance")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One claim as its chapter recorded it.
+
+    `document` is the chapter's name in Sphinx (``chapters/05_alignment``) and `cell` the position,
+    from 0, of the notebook cell that made the claim. The other fields are display strings.
+    """
+
+    document: str
+    cell: int
+    identifier: str
+    statement: str
+    source: str
+    predicted: str
+    measured: str
+    tolerance: str
+    holds: bool
+
+    @property
+    def anchor(self) -> str:
+        """The HTML id of the place in the chapter."""
+        return nodes.make_id(f"at-{self.identifier}")
+
+
+def read_claims(notebook: Path, document: str) -> list[Record]:
+    """Return the claims recorded in a notebook's outputs, in reading order.
+
+    Raises
+    ------
+    ExtensionError
+        If a record lacks a field or has one of the wrong kind.
+    """
+    records = []
+    cells = json.loads(notebook.read_text(encoding="utf8"))["cells"]
+    for index, cell in enumerate(cells):
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {}).get(MIME)
+            if data is None:
+                continue
+            if isinstance(data, str | list):  # some front ends store JSON as text
+                data = json.loads("".join(data))
+            wrong = [key for key in TEXTS if not isinstance(data.get(key), str)]
+            if not isinstance(data.get("holds"), bool):
+                wrong.append("holds")
+            if wrong:
+                raise ExtensionError(
+                    f"{document}, cell {index}: a claim's record has no usable {', '.join(wrong)}"
+                )
+            texts = {key: data[key] for key in TEXTS}
+            records.append(Record(document, index, holds=data["holds"], **texts))
+    return records
+
+
+def check(records: Iterable[Record]) -> None:
+    """Raise ExtensionError if a claim does not hold or two share an identifier."""
+    seen: dict[str, Record] = {}
+    problems = []
+    for record in records:
+        place = f"{record.document}, cell {record.cell}, {record.identifier!r}"
+        if not record.holds:
+            problems.append(
+                f"{place} does not hold: predicted {record.predicted}, measured {record.measured}"
+                f" (tolerance {record.tolerance})"
+            )
+        if record.identifier in seen:
+            problems.append(f"{place} is already the name of a claim in {seen[record.identifier]}")
+        seen[record.identifier] = record
+    if problems:
+        raise ExtensionError("claims: " + "; ".join(problems))
+
+
+def collect(app: Sphinx, env: BuildEnvironment, *_changes: set[str]) -> list[str]:
+    """Read all notebooks' claims; return the pages to rebuild because the claims changed."""
+    found = []
+    for document in sorted(env.found_docs):
+        path = Path(env.doc2path(document))
+        if path.suffix == ".ipynb":
+            found += read_claims(path, document)
+    check(found)
+    if found == getattr(env, "samlib_claims", None):
+        return []
+    env.samlib_claims = found  # type: ignore[attr-defined]
+    return sorted(getattr(env, "samlib_claims_pages", set()))
+
+
+class Claims(SphinxDirective):
+    """A table of all claims, one section of rows for each chapter."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table, or a sentence that says there is nothing to list yet."""
+        pages: set[str] = getattr(self.env, "samlib_claims_pages", set())
+        self.env.samlib_claims_pages = pages | {self.env.docname}  # type: ignore[attr-defined]
+        records: list[Record] = getattr(self.env, "samlib_claims", [])
+        if not records:
+            return [nodes.paragraph("", "No chapter of the book makes a claim yet.")]
+        chapters = len({record.document for record in records})
+        counted = (
+            f"{len(records)} claims in {chapters} {'chapter' if chapters == 1 else 'chapters'}."
+        )
+        return [nodes.paragraph("", counted, classes=["claims-count"]), self.table(records)]
+
+    def table(self, records: list[Record]) -> nodes.table:
+        """Lay the records out under their headings."""
+        headings = ("Statement", "Predicted", "Measured", "Tolerance", "Where")
+        table = nodes.table(classes=["claims"])
+        group = nodes.tgroup(cols=len(headings))
+        group += [nodes.colspec(colwidth=width) for width in (44, 17, 17, 12, 10)]
+        head = nodes.row()
+        head += [nodes.entry("", nodes.paragraph("", heading)) for heading in headings]
+        body = nodes.tbody()
+        body += [self.row(record) for record in records]
+        group += [nodes.thead("", head), body]
+        table += group
+        return table
+
+    def row(self, record: Record) -> nodes.row:
+        """Lay one record out; its statement and source may hold inline mathematics."""
+        statement = nodes.entry(classes=["claim-statement"])
+        text = StringList([record.statement, "", record.source], source=self.env.docname)
+        self.state.nested_parse(text, self.content_offset, statement)
+        for paragraph in list(statement.findall(nodes.paragraph))[1:]:
+            paragraph["classes"].append("claim-source")
+        where = nodes.reference(
+            "", "see it", internal=True, refuri=self.link(record), classes=["claim-link"]
+        )
+        where["reftitle"] = f"{record.identifier} in its chapter"
+        row = nodes.row()
+        row += statement
+        for value in (record.predicted, record.measured, record.tolerance):
+            row += nodes.entry("", nodes.paragraph("", value), classes=["claim-number"])
+        row += nodes.entry("", nodes.paragraph("", "", where))
+        return row
+
+    def link(self, record: Record) -> str:
+        """Return the address of the claim's place, seen from this page."""
+        builder = self.env.app.builder
+        page = builder.get_relative_uri(self.env.docname, record.document)
+        return f"{page}#{record.anchor}"
+
+
+def mark_places(app: Sphinx, doctree: nodes.document) -> None:
+    """Give each notebook cell that made a claim the id that the claims page links to."""
+    document = app.env.docname
+    records = [r for r in getattr(app.env, "samlib_claims", []) if r.document == document]
+    if not records:
+        return
+    cells = {
+        node["cell_index"]: node
+        for node in doctree.findall(nodes.container)
+        if node.get("nb_element") == "cell_code"
+    }
+    for record in records:
+        if record.cell not in cells:
+            raise ExtensionError(
+                f"{document}, cell {record.cell}: {record.identifier!r} is claimed in a cell that"
+                " the page does not show"
+            )
+        cells[record.cell]["ids"].append(record.anchor)
+
+
+def forget_page(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    """Forget a page that is about to be read again or is gone."""
+    getattr(env, "samlib_claims_pages", set()).discard(docname)
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive and the collector."""
+    app.add_directive("claims", Claims)
+    app.connect("env-get-outdated", collect)
+    app.connect("env-purge-doc", forget_page)
+    app.connect("doctree-read", mark_places)

@@ -1,0 +1,81 @@
+"""Interactive figures: on Markdown pages, and the script that brings every placeholder to life.
+
+A chapter's figure comes with its notebook's outputs. A Markdown page has no kernel, so a directive
+makes the same placeholder when the book is built::
+
+    ```{samlib-figure} Alignment
+    rho: 0.1
+    lr: 0.05
+    ```
+
+The lines inside are the widget's arguments, in YAML.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+PLACEHOLDER = "data-samlib-widget"
+BUNDLE = Path("samlib/widgets/static")
+SCRIPT = "samlib-widgets.js"
+STYLE = "samlib-widgets.css"
+
+
+class SamlibFigure(SphinxDirective):
+    """Insert the static form of one of `samlib.widgets`' figures."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar[dict[str, Any]] = {}
+
+    def run(self) -> list[nodes.Node]:
+        """Make the figure and return its HTML; a wrong name or argument is an error of the page."""
+        import samlib.widgets
+
+        name = self.arguments[0]
+        widget = getattr(samlib.widgets, name, None)
+        if widget is None:
+            raise self.error(f"samlib.widgets has no figure named {name!r}")
+        arguments = yaml.safe_load("\n".join(self.content)) or {}
+        if not isinstance(arguments, dict):
+            raise self.error(f"the arguments of {name} must be lines of the form 'name: value'")
+        try:
+            html = widget(**arguments).to_html()
+        except (TypeError, ValueError) as problem:
+            raise self.error(f"{name} refused its arguments: {problem}") from problem
+
+        # The page holds the figure's state and picture, so it changes when the code that makes
+        # them does.
+        for source in Path(inspect.getfile(samlib.widgets)).parent.glob("*.py"):
+            self.env.note_dependency(str(source))
+        return [nodes.raw("", html, format="html")]
+
+
+def add_bundle(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.Node
+) -> None:
+    """Load the figures' script and style once on each page that has a figure, and on no other."""
+    if PLACEHOLDER in context.get("body", ""):
+        # A classic deferred script: browsers refuse an ES module on a page opened as a file.
+        app.add_js_file(SCRIPT, loading_method="defer")
+        app.add_css_file(STYLE)
+
+
+def find_bundle(app: Sphinx) -> None:
+    """Have the bundle copied beside the pages' other static files."""
+    for name in (SCRIPT, STYLE):
+        app.config.html_static_path.append(str(BUNDLE / name))
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive and the bundle."""
+    app.add_directive("samlib-figure", SamlibFigure)
+    app.connect("builder-inited", find_bundle)
+    app.connect("html-page-context", add_bundle)
