@@ -1,0 +1,197 @@
+"""Claims: what the theory predicts against what the code measured, with a tolerance and a source.
+
+A claim that does not hold raises, so a chapter with a false claim does not run to its end. A
+claim that holds displays itself, and carries its data for the book's page of all claims.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MIME_TYPE = "application/vnd.samlib.claim+json"
+
+# Small arrays are shown in full, larger ones by their first entries.
+_SHOWN_ENTRIES = 6
+
+
+class ClaimError(AssertionError):
+    """A measurement contradicts its claim."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A checked claim, as strings ready to be shown.
+
+    Attributes
+    ----------
+    identifier
+        A short name, unique in the book, used as its anchor.
+    statement
+        The claim in one sentence.
+    source
+        Where it comes from: a theorem, an equation, or "measured".
+    predicted, measured
+        The two values, rounded to the precision that the tolerance speaks of.
+    tolerance
+        How close they must be.
+    holds
+        Whether they are.
+    """
+
+    identifier: str
+    statement: str
+    source: str
+    predicted: str
+    measured: str
+    tolerance: str
+    holds: bool
+
+    def __repr__(self) -> str:
+        verdict = "holds" if self.holds else "FAILS"
+        return (
+            f"{self.identifier} {verdict}: predicted {self.predicted}, "
+            f"measured {self.measured} ({self.tolerance}) [{self.source}]"
+        )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return {
+            "text/plain": repr(self),
+            "text/html": self._repr_html_(),
+            MIME_TYPE: asdict(self),
+        }
+
+    def _repr_html_(self) -> str:
+        text = {name: html.escape(str(value)) for name, value in asdict(self).items()}
+        verdict = "holds" if self.holds else "fails"
+        rows = "".join(
+            f"<div><dt>{name.capitalize()}</dt><dd>{text[name]}</dd></div>"
+            for name in ("predicted", "measured", "tolerance", "source")
+        )
+        return (
+            f'<div class="samlib-claim" id="claim-{text["identifier"]}">'
+            f'<p><span class="samlib-claim-verdict">Claim {verdict}</span> '
+            f"{text['statement']}</p><dl>{rows}</dl></div>"
+        )
+
+
+def check(
+    identifier: str,
+    *,
+    predicted: ArrayLike,
+    measured: ArrayLike,
+    rtol: float | None = None,
+    atol: float | None = None,
+    source: str,
+    statement: str,
+) -> Claim:
+    """Compare a measurement with its prediction: |measured − predicted| ≤ atol + rtol·|predicted|.
+
+    Parameters
+    ----------
+    identifier
+        Lower-case letters, digits, dots and hyphens; unique in the book.
+    predicted, measured
+        Numbers, or arrays or tensors of one shape, or booleans (then no tolerance is needed).
+    rtol, atol
+        Relative and absolute tolerance, at least one of them for numbers.
+    source
+        The theorem, equation or experiment that the prediction comes from.
+    statement
+        The claim in one sentence.
+
+    Returns
+    -------
+    Claim
+        Displays predicted and measured, rounded to the precision of the tolerance, so that what
+        is stored in a notebook does not depend on the last bits of a machine's arithmetic.
+
+    Raises
+    ------
+    ClaimError
+        If the claim does not hold.
+    ValueError
+        If an argument is malformed.
+
+    Examples
+    --------
+    >>> import samlib
+    >>> samlib.claims.check(
+    ...     "square-root", predicted=1.41421, measured=2**0.5, rtol=1e-4,
+    ...     source="arithmetic", statement="The square root of two.")
+    square-root holds: predicted 1.4142, measured 1.4142 (relative 1e-04) [arithmetic]
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", identifier):
+        raise ValueError(
+            "identifier must consist of lower-case letters, digits, dots and hyphens, "
+            f"got {identifier!r}"
+        )
+    expected, found = _array("predicted", predicted), _array("measured", measured)
+    if expected.shape != found.shape:
+        raise ValueError(
+            f"predicted and measured must have the same shape, got {expected.shape} "
+            f"and {found.shape}"
+        )
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
+            raise ValueError(f"{name} must be finite and ≥ 0, got {tolerance}")
+    exact = expected.dtype == bool and found.dtype == bool
+    if not exact and rtol is None and atol is None:
+        raise ValueError("give rtol or atol: a comparison of numbers needs a tolerance")
+    claim = Claim(
+        identifier,
+        statement,
+        source,
+        _show(expected, rtol, atol),
+        _show(found, rtol, atol),
+        "exact" if exact else _show_tolerance(rtol, atol),
+        _agree(expected, found, rtol or 0.0, atol or 0.0),
+    )
+    if not claim.holds:
+        raise ClaimError(f"{claim!r}; unrounded: {expected.tolist()} against {found.tolist()}")
+    return claim
+
+
+def _array(name: str, values: ArrayLike) -> NDArray[Any]:
+    detach = getattr(values, "detach", None)
+    array = np.asarray(detach().cpu() if detach is not None else values)
+    if array.dtype != bool and not np.issubdtype(array.dtype, np.number):
+        raise ValueError(f"{name} must be numeric or boolean, got {values!r}")
+    return array
+
+
+def _agree(expected: NDArray[Any], found: NDArray[Any], rtol: float, atol: float) -> bool:
+    if expected.dtype == bool and found.dtype == bool:
+        return bool((expected == found).all())
+    # Written so that NaN, which compares as false, never passes.
+    return bool((np.abs(found - expected) <= atol + rtol * np.abs(expected)).all())
+
+
+def _show_tolerance(rtol: float | None, atol: float | None) -> str:
+    parts = [("relative", rtol), ("absolute", atol)]
+    return ", ".join(f"{name} {value:.0e}" for name, value in parts if value is not None)
+
+
+def _show(values: NDArray[Any], rtol: float | None, atol: float | None) -> str:
+    if values.dtype == bool:
+        return ", ".join("yes" if value else "no" for value in values.reshape(-1))
+    flat = values.reshape(-1)
+    shown = ", ".join(_show_number(float(value), rtol, atol) for value in flat[:_SHOWN_ENTRIES])
+    return shown if len(flat) <= _SHOWN_ENTRIES else f"{shown}, … ({len(flat)} values)"
+
+
+def _show_number(value: float, rtol: float | None, atol: float | None) -> str:
+    """Round to the digits that the tolerance distinguishes, six at most."""
+    if not math.isfinite(value):
+        return str(value)
+    if atol:
+        decimals = min(max(math.ceil(-math.log10(atol)), 0), 12)
+        value = round(value, decimals)
+    digits = 6 if not rtol else min(max(math.ceil(-math.log10(rtol)) + 1, 2), 6)
+    return f"{value + 0.0:.{digits}g}"

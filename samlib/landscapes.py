@@ -1,0 +1,344 @@
+"""The toy losses of the book, with exact derivatives and known minimizer manifolds.
+
+Each has the form L(x) = ½ Σ_k λ_k y_k², a valley whose curvatures λ_k may depend on where along
+the valley we stand. Its formulas are written once, in plain arithmetic on the components of x:
+the same lines run on torch tensors (any device, any batch) and, compiled, on plain numbers.
+
+A formula takes a weight w_k for each of the M terms. All weights 1 give L; weight M on one term
+and 0 elsewhere give the component L_k of the finite sum L = (1/M) Σ_k L_k that 1-SAM draws from.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from samlib._validation import require_pair, require_point, require_positive
+from samlib.objective import Objective
+
+Formula = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """A loss and its derivatives as plain arithmetic.
+
+    ``value(x, w, p)`` returns L; ``gradient(x, w, p, g)`` writes ∇L into g;
+    ``hessian_vector_product(x, v, w, p, h)`` writes ∇²L v into h. Here x, v, g and h are indexed
+    by component, w by term, and p holds the landscape's parameters.
+    """
+
+    value: Formula
+    gradient: Formula
+    hessian_vector_product: Formula
+
+
+class MinimizerManifold:
+    """Γ, the set of minimizers of a landscape, and the curvature on it.
+
+    Parameters
+    ----------
+    dim
+        D, the dimension of the surrounding space.
+    normal
+        The coordinates that vanish on Γ; their number is M, the rank of ∇²L there.
+    curvatures
+        Maps x [..., dim] on Γ to the M non-zero eigenvalues of ∇²L(x), [..., M], in any order.
+    """
+
+    def __init__(
+        self, dim: int, normal: Sequence[int], curvatures: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.dim = dim
+        self.normal = tuple(normal)
+        self._curvatures = curvatures
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """The point of Γ nearest to x: [..., dim] → [..., dim]."""
+        on_manifold = require_point("x", x, self.dim).clone()
+        on_manifold[..., list(self.normal)] = 0.0
+        return on_manifold
+
+    def distance(self, x: Tensor) -> Tensor:
+        """The Euclidean distance from x to Γ: [..., dim] → [...]."""
+        normal = require_point("x", x, self.dim)[..., list(self.normal)]
+        distance: Tensor = torch.linalg.vector_norm(normal, dim=-1)
+        return distance
+
+    def eigenvalues(self, x: Tensor) -> Tensor:
+        """λ₁ ≥ … ≥ λ_M > 0 at the point of Γ nearest to x: [..., dim] → [..., M]."""
+        return self._curvatures(self.nearest(x)).sort(dim=-1, descending=True).values
+
+    def top_eigenvalue(self, x: Tensor) -> Tensor:
+        """λ₁ at the point of Γ nearest to x. S^Max = λ₁/2 (Definition 4.1)."""
+        return self.eigenvalues(x)[..., 0]
+
+    def smallest_nonzero_eigenvalue(self, x: Tensor) -> Tensor:
+        """λ_M at the point of Γ nearest to x. S^Asc = λ_M/2 (Definition 4.1)."""
+        return self.eigenvalues(x)[..., -1]
+
+    def trace(self, x: Tensor) -> Tensor:
+        """Tr ∇²L at the point of Γ nearest to x. S^Avg = Tr/(2D) (Definition 4.1)."""
+        return self._curvatures(self.nearest(x)).sum(dim=-1)
+
+
+class Landscape(Objective):
+    """An objective given by plain-arithmetic formulas: base class of the book's toy losses.
+
+    Parameters
+    ----------
+    dim
+        D, the number of components of x.
+    terms
+        M, the number of terms of the sum.
+    parameters
+        The numbers that the formulas receive as p.
+
+    Attributes
+    ----------
+    formulas
+        The class's :class:`Formulas`.
+    minimizer_manifold
+        Γ with λ₁, λ_M and the trace on it, a :class:`MinimizerManifold`.
+    """
+
+    formulas: ClassVar[Formulas]
+    minimizer_manifold: MinimizerManifold
+
+    def __init__(self, dim: int, terms: int, parameters: Sequence[float] = ()) -> None:
+        super().__init__(self.value, dim)
+        self.terms = terms
+        self.parameters = tuple(float(parameter) for parameter in parameters)
+        self.weights = (1.0,) * terms
+
+    def value(self, x: Tensor) -> Tensor:
+        """L(x): [..., dim] → [...]."""
+        components = require_point("x", x, self.dim).movedim(-1, 0)
+        result: Tensor = self.formulas.value(components, self.weights, self.parameters)
+        return result
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """∇L(x): [..., dim] → [..., dim]."""
+        return self._weighted_gradient(require_point("x", x, self.dim), self.weights)
+
+    def hessian_vector_product(self, x: Tensor, v: Tensor) -> Tensor:
+        """∇²L(x) v. x and v have shape [..., dim] and broadcast against each other."""
+        x, v = require_pair(x, v, self.dim)
+        product = [x.new_empty(0)] * self.dim
+        self.formulas.hessian_vector_product(
+            x.movedim(-1, 0), v.movedim(-1, 0), self.weights, self.parameters, product
+        )
+        return torch.stack(product, dim=-1)
+
+    @property
+    def components(self) -> Sequence[Objective] | None:
+        """The L_k of L = (1/M) Σ_k L_k, each M times one term; None for such an L_k itself."""
+        if self.weights != (1.0,) * self.terms:
+            return None
+        return [self._component(k) for k in range(self.terms)]
+
+    def component_gradient(self, x: Tensor, k: Tensor) -> Tensor:
+        """∇L_k(x) with one component index per point: x [batch, dim], k [batch] → [batch, dim]."""
+        chosen = torch.arange(self.terms, device=x.device).unsqueeze(-1) == k
+        return self._weighted_gradient(require_point("x", x, self.dim), chosen.to(x) * self.terms)
+
+    def _weighted_gradient(self, x: Tensor, weights: Sequence[float] | Tensor) -> Tensor:
+        gradient = [x.new_empty(0)] * self.dim
+        self.formulas.gradient(x.movedim(-1, 0), weights, self.parameters, gradient)
+        return torch.stack(gradient, dim=-1)
+
+    def _component(self, k: int) -> Landscape:
+        component = copy.copy(self)
+        component.weights = tuple(float(self.terms) if j == k else 0.0 for j in range(self.terms))
+        del component.minimizer_manifold  # Γ belongs to the sum, not to one term
+        return component
+
+
+def _quadratic_value(x: Any, w: Any, p: Any) -> Any:
+    total = 0.0 * x[0]
+    for i in range(len(p)):
+        total = total + w[i] * p[i] * x[i] * x[i] / 2
+    return total
+
+
+def _quadratic_gradient(x: Any, w: Any, p: Any, g: Any) -> None:
+    for i in range(len(p)):
+        g[i] = w[i] * p[i] * x[i]
+
+
+def _quadratic_product(x: Any, v: Any, w: Any, p: Any, h: Any) -> None:
+    for i in range(len(p)):
+        h[i] = w[i] * p[i] * v[i]
+
+
+class Quadratic(Landscape):
+    """L(x) = ½ Σ_i λ_i x_i², the setting of Theorem 4.8. Its components are D λ_i x_i² / 2.
+
+    The coordinates are the eigenbasis of the Hessian. Γ is the origin.
+
+    Parameters
+    ----------
+    eigenvalues
+        The λ_i: positive finite numbers, in any order.
+
+    Raises
+    ------
+    ValueError
+        If there is no eigenvalue, or one is not finite and positive.
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> quadratic = samlib.landscapes.Quadratic([2.0, 1.0])
+    >>> quadratic.gradient(torch.tensor([1.0, 1.0]))
+    tensor([2., 1.])
+    """
+
+    formulas = Formulas(_quadratic_value, _quadratic_gradient, _quadratic_product)
+
+    def __init__(self, eigenvalues: Sequence[float] | Tensor) -> None:
+        values = torch.as_tensor(eigenvalues, dtype=torch.float64)
+        if values.dim() != 1 or len(values) == 0:
+            raise ValueError(
+                f"eigenvalues must be a non-empty sequence of numbers, got {eigenvalues!r}"
+            )
+        require_positive("eigenvalues", values)
+        self.eigenvalues = tuple(values.tolist())
+        super().__init__(len(values), len(values), self.eigenvalues)
+        self.minimizer_manifold = MinimizerManifold(
+            self.dim,
+            range(self.dim),
+            lambda x: values.to(x).expand(x.shape),
+        )
+
+    def __repr__(self) -> str:
+        return f"Quadratic(eigenvalues={list(self.eigenvalues)})"
+
+
+# The formulas write tanh z as 2/(1 + e^(−2z)) − 1, because plain arithmetic runs everywhere;
+# its absolute error is below 3e-16, and it does not overflow into NaN at either end.
+
+
+def _two_valleys_value(x: Any, w: Any, p: Any) -> Any:
+    t = 2 / (1 + math.e ** (-2 * x[0])) - 1
+    return (w[0] * (3 + 0.5 * t) * x[1] * x[1] + w[1] * (1 - 0.8 * t) * x[2] * x[2]) / 2
+
+
+def _two_valleys_gradient(x: Any, w: Any, p: Any, g: Any) -> None:
+    t = 2 / (1 + math.e ** (-2 * x[0])) - 1
+    slope = 1 - t * t
+    g[0] = slope * (0.25 * w[0] * x[1] * x[1] - 0.4 * w[1] * x[2] * x[2])
+    g[1] = w[0] * (3 + 0.5 * t) * x[1]
+    g[2] = w[1] * (1 - 0.8 * t) * x[2]
+
+
+def _two_valleys_product(x: Any, v: Any, w: Any, p: Any, h: Any) -> None:
+    t = 2 / (1 + math.e ** (-2 * x[0])) - 1
+    slope = 1 - t * t
+    h00 = -2 * t * slope * (0.25 * w[0] * x[1] * x[1] - 0.4 * w[1] * x[2] * x[2])
+    h01 = 0.5 * slope * w[0] * x[1]
+    h02 = -0.8 * slope * w[1] * x[2]
+    h[0] = h00 * v[0] + h01 * v[1] + h02 * v[2]
+    h[1] = h01 * v[0] + w[0] * (3 + 0.5 * t) * v[1]
+    h[2] = h02 * v[0] + w[1] * (1 - 0.8 * t) * v[2]
+
+
+class TwoValleys(Landscape):
+    """L(x, y₁, y₂) = ½ (λ₁(x) y₁² + λ₂(x) y₂²) with λ₁ = 3 + ½ tanh x and λ₂ = 1 − 0.8 tanh x.
+
+    Along the floor Γ = {y₁ = y₂ = 0} the top eigenvalue falls to the left and the trace to the
+    right, so full-batch SAM and 1-SAM, started from one point, drift apart. The components are
+    λ₁(x) y₁² and λ₂(x) y₂².
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> floor = samlib.landscapes.TwoValleys().minimizer_manifold
+    >>> start = torch.zeros(3)
+    >>> floor.top_eigenvalue(start), floor.trace(start)
+    (tensor(3.), tensor(4.))
+    """
+
+    formulas = Formulas(_two_valleys_value, _two_valleys_gradient, _two_valleys_product)
+
+    def __init__(self) -> None:
+        super().__init__(dim=3, terms=2)
+        self.minimizer_manifold = MinimizerManifold(3, (1, 2), _two_valleys_curvatures)
+
+
+def _two_valleys_curvatures(x: Tensor) -> Tensor:
+    t = torch.tanh(x[..., 0])
+    return torch.stack([3 + 0.5 * t, 1 - 0.8 * t], dim=-1)
+
+
+def _four_dimensional_value(x: Any, w: Any, p: Any) -> Any:
+    d1 = 1 - x[0]
+    d2 = 1 - x[1]
+    f1 = x[0] * x[0] + 6 * x[1] * x[1] + 8
+    f2 = 4 * d1 * d1 + d2 * d2 + 1
+    return w[0] * f1 * x[2] * x[2] + w[1] * f2 * x[3] * x[3]
+
+
+def _four_dimensional_gradient(x: Any, w: Any, p: Any, g: Any) -> None:
+    d1 = 1 - x[0]
+    d2 = 1 - x[1]
+    f1 = x[0] * x[0] + 6 * x[1] * x[1] + 8
+    f2 = 4 * d1 * d1 + d2 * d2 + 1
+    g[0] = w[0] * (2 * x[0] * x[2] * x[2]) - w[1] * (8 * d1 * x[3] * x[3])
+    g[1] = w[0] * (12 * x[1] * x[2] * x[2]) - w[1] * (2 * d2 * x[3] * x[3])
+    g[2] = w[0] * (2 * f1 * x[2])
+    g[3] = w[1] * (2 * f2 * x[3])
+
+
+def _four_dimensional_product(x: Any, v: Any, w: Any, p: Any, h: Any) -> None:
+    d1 = 1 - x[0]
+    d2 = 1 - x[1]
+    f1 = x[0] * x[0] + 6 * x[1] * x[1] + 8
+    f2 = 4 * d1 * d1 + d2 * d2 + 1
+    h00 = 2 * w[0] * x[2] * x[2] + 8 * w[1] * x[3] * x[3]
+    h11 = 12 * w[0] * x[2] * x[2] + 2 * w[1] * x[3] * x[3]
+    h02 = 4 * w[0] * x[0] * x[2]
+    h12 = 24 * w[0] * x[1] * x[2]
+    h03 = -16 * w[1] * d1 * x[3]
+    h13 = -4 * w[1] * d2 * x[3]
+    h[0] = h00 * v[0] + h02 * v[2] + h03 * v[3]
+    h[1] = h11 * v[1] + h12 * v[2] + h13 * v[3]
+    h[2] = h02 * v[0] + h12 * v[1] + 2 * w[0] * f1 * v[2]
+    h[3] = h03 * v[0] + h13 * v[1] + 2 * w[1] * f2 * v[3]
+
+
+class FourDimensional(Landscape):
+    """L(x) = F₁(x₁, x₂) x₃² + F₂(x₁, x₂) x₄², the loss of the paper's Figure 1.
+
+    F₁ = x₁² + 6x₂² + 8 and F₂ = 4(1 − x₁)² + (1 − x₂)² + 1. On Γ = {x₃ = x₄ = 0} the non-zero
+    eigenvalues are 2F₁ and 2F₂. Each notion of sharpness prefers its own point of Γ: F₁, and
+    with it λ₁, is least at (0, 0), F₂ (λ_M) at (1, 1), their sum (the trace) at (0.8, 1/7). The
+    components are 2F₁x₃² and 2F₂x₄².
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> landscape = samlib.landscapes.FourDimensional()
+    >>> landscape.minimizer_manifold.top_eigenvalue(torch.zeros(4))
+    tensor(16.)
+    """
+
+    formulas = Formulas(
+        _four_dimensional_value, _four_dimensional_gradient, _four_dimensional_product
+    )
+
+    def __init__(self) -> None:
+        super().__init__(dim=4, terms=2)
+        self.minimizer_manifold = MinimizerManifold(4, (2, 3), _four_dimensional_curvatures)
+
+
+def _four_dimensional_curvatures(x: Tensor) -> Tensor:
+    f1 = x[..., 0] ** 2 + 6 * x[..., 1] ** 2 + 8
+    f2 = 4 * (1 - x[..., 0]) ** 2 + (1 - x[..., 1]) ** 2 + 1
+    return torch.stack([2 * f1, 2 * f2], dim=-1)

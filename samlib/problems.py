@@ -1,0 +1,98 @@
+"""Networks and data that ship with the book."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from samlib._validation import require_count
+
+
+class Digits(NamedTuple):
+    """Handwritten digits, 8 × 8 pixels, as rows of 64 numbers, with their labels."""
+
+    inputs: Tensor
+    targets: Tensor
+    test_inputs: Tensor
+    test_targets: Tensor
+
+
+def digits(
+    train_rows: int = 1000, *, dtype: torch.dtype = torch.float64, device: str = "cpu"
+) -> Digits:
+    """Load scikit-learn's digits, split once and for all into training and test rows.
+
+    Parameters
+    ----------
+    train_rows
+        How many of the 1,797 images to train on; the rest are for testing.
+    dtype, device
+        Of the inputs. Pixels are scaled to [0, 1], then each of the 64 is centred with the mean
+        of the training rows.
+
+    Returns
+    -------
+    Digits
+        inputs [train_rows, 64], targets [train_rows] (int64), and the same for the test rows.
+
+    Raises
+    ------
+    ValueError
+        If train_rows is not between 1 and 1,796.
+    ImportError
+        If scikit-learn is missing: install ``samlib[data]``.
+
+    Examples
+    --------
+    >>> import samlib
+    >>> samlib.problems.digits().inputs.shape
+    torch.Size([1000, 64])
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ImportError("the digits need scikit-learn: pip install 'samlib[data]'") from error
+    require_count("train_rows", train_rows, minimum=1)
+    images, labels = load_digits(return_X_y=True)
+    if train_rows >= len(images):
+        raise ValueError(f"train_rows must be below {len(images)}, got {train_rows}")
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    inputs = torch.as_tensor(images, dtype=torch.float64)[order] / 16
+    inputs = (inputs - inputs[:train_rows].mean(dim=0)).to(device=device, dtype=dtype)
+    targets = torch.as_tensor(labels)[order].to(device)
+    return Digits(
+        inputs[:train_rows], targets[:train_rows], inputs[train_rows:], targets[train_rows:]
+    )
+
+
+def perceptron(
+    sizes: tuple[int, ...], *, seed: int, dtype: torch.dtype = torch.float64, device: str = "cpu"
+) -> nn.Sequential:
+    """A multilayer perceptron with tanh units, initialized from a seed.
+
+    Parameters
+    ----------
+    sizes
+        The widths of the layers, input and output included.
+    seed
+        Fixes the initial weights, without touching torch's global random state.
+    dtype, device
+        Of the parameters.
+
+    Examples
+    --------
+    >>> import samlib
+    >>> sum(p.numel() for p in samlib.problems.perceptron((64, 32, 10), seed=0).parameters())
+    2410
+    """
+    if len(sizes) < 2:
+        raise ValueError(f"sizes must name at least the input and the output, got {sizes}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers: list[nn.Module] = []
+        for width, next_width in pairwise(sizes):
+            layers += [nn.Linear(width, next_width, dtype=dtype), nn.Tanh()]
+    return nn.Sequential(*layers[:-1]).to(device)

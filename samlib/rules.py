@@ -1,0 +1,196 @@
+"""Update rules: gradient descent, SAM and its relatives, as pure functions of a point.
+
+A rule turns a batch of points into the next batch and keeps no state. Its learning rate η
+(``lr``) and radius ρ (``rho``) are numbers or tensors of shape [batch], one value per point.
+:func:`samlib.simulate` repeats a rule; it needs to know nothing else about it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from samlib._validation import broadcast_batch, require_non_negative, require_positive
+from samlib.objective import Objective
+
+
+def unit_direction(gradient: Tensor) -> Tensor:
+    """u = ∇L/‖∇L‖ along the last dimension; (1, …, 1)/√D where the gradient is exactly zero.
+
+    SAM's direction is undefined at a stationary point, and the paper takes an arbitrary unit
+    vector there (Appendix B). Ours is fixed, so that results do not depend on chance.
+    """
+    norm = gradient.norm(dim=-1, keepdim=True)
+    fallback = 1 / math.sqrt(gradient.shape[-1])
+    return torch.where(norm == 0, fallback, gradient / norm)
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """An update rule x ↦ x⁺.
+
+    ``stochastic`` says that :meth:`step` needs a component index per point; ``kernel`` names the
+    compiled form of the rule in :mod:`samlib.compiled`, if it has one.
+    """
+
+    lr: float | Tensor
+
+    stochastic: ClassVar[bool] = False
+    kernel: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lr", require_positive("lr", self.lr))
+
+    def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
+        """One step from x [batch, dim]; k [batch] holds component indices if ``stochastic``."""
+        raise NotImplementedError
+
+    def _lr(self, x: Tensor) -> Tensor:
+        return broadcast_batch("lr", self.lr, x)
+
+
+@dataclass(frozen=True, eq=False)
+class GradientDescent(Rule):
+    """x⁺ = x − η ∇L(x).
+
+    Parameters
+    ----------
+    lr
+        η > 0, a number or a tensor [batch].
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> quadratic = samlib.landscapes.Quadratic([2.0, 1.0])
+    >>> samlib.rules.GradientDescent(lr=0.5).step(quadratic, torch.tensor([[1.0, 1.0]]))
+    tensor([[0.0000, 0.5000]])
+    """
+
+    kernel: ClassVar[str | None] = "gradient_descent"
+
+    def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
+        """One step from x [batch, dim]."""
+        return x - self._lr(x) * objective.gradient(x)
+
+
+@dataclass(frozen=True, eq=False)
+class _PerturbedRule(Rule):
+    """A rule with a perturbation radius ρ."""
+
+    rho: float | Tensor
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "rho", require_non_negative("rho", self.rho))
+
+    def _rho(self, x: Tensor) -> Tensor:
+        return broadcast_batch("rho", self.rho, x)
+
+
+@dataclass(frozen=True, eq=False)
+class SAM(_PerturbedRule):
+    """x⁺ = x − η ∇L(x + ρ ∇L(x)/‖∇L(x)‖), sharpness-aware minimization (eq. 3).
+
+    Foret et al. (2021). At ∇L(x) = 0 the direction is (1, …, 1)/√D.
+
+    Parameters
+    ----------
+    lr
+        η > 0, a number or a tensor [batch].
+    rho
+        ρ ≥ 0, a number or a tensor [batch]. ρ = 0 is gradient descent.
+
+    Raises
+    ------
+    ValueError
+        If η or ρ is not finite, η ≤ 0 or ρ < 0.
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> quadratic = samlib.landscapes.Quadratic([2.0])
+    >>> samlib.rules.SAM(lr=0.25, rho=1.0).step(quadratic, torch.tensor([[3.0]]))
+    tensor([[1.]])
+    """
+
+    kernel: ClassVar[str | None] = "sam"
+
+    def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
+        """One step from x [batch, dim]."""
+        perturbed = x + self._rho(x) * unit_direction(objective.gradient(x))
+        return x - self._lr(x) * objective.gradient(perturbed)
+
+
+@dataclass(frozen=True, eq=False)
+class AscentLossDescent(_PerturbedRule):
+    """x⁺ = x − η ∇L^Asc(x), gradient descent on L^Asc(x) = L(x + ρ ∇L(x)/‖∇L(x)‖) (eq. 2).
+
+    The derivative is exact. With g = ∇L(x), u = g/‖g‖ and p = ∇L(x + ρu), the chain rule gives
+    ∇L^Asc = p + (ρ/‖g‖) ∇²L(x) (p − ⟨u, p⟩u). SAM keeps the first term only. At g = 0, where u
+    has no derivative, the second term is taken as 0.
+
+    Parameters
+    ----------
+    lr
+        η > 0, a number or a tensor [batch].
+    rho
+        ρ ≥ 0, a number or a tensor [batch].
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> quadratic = samlib.landscapes.Quadratic([2.0])
+    >>> samlib.rules.AscentLossDescent(lr=0.25, rho=1.0).step(quadratic, torch.tensor([[3.0]]))
+    tensor([[1.]])
+    """
+
+    kernel: ClassVar[str | None] = "ascent_loss_descent"
+
+    def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
+        """One step from x [batch, dim]."""
+        gradient = objective.gradient(x)
+        norm = gradient.norm(dim=-1, keepdim=True)
+        u = unit_direction(gradient)
+        p = objective.gradient(x + self._rho(x) * u)
+        tangential = p - (u * p).sum(dim=-1, keepdim=True) * u
+        turning = objective.hessian_vector_product(x, tangential) * self._rho(x) / norm
+        return x - self._lr(x) * (p + torch.where(norm == 0, 0.0, turning))
+
+
+@dataclass(frozen=True, eq=False)
+class StochasticSAM(_PerturbedRule):
+    """x⁺ = x − η ∇L_k(x + ρ ∇L_k/‖∇L_k‖) with k uniform, SAM with batch size one (eq. 17).
+
+    The objective must be a finite sum, L = (1/M) Σ_k L_k. At ∇L_k(x) = 0 the direction is
+    (1, …, 1)/√D.
+
+    Parameters
+    ----------
+    lr
+        η > 0, a number or a tensor [batch].
+    rho
+        ρ ≥ 0, a number or a tensor [batch].
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> landscape = samlib.landscapes.FourDimensional()
+    >>> rule = samlib.rules.StochasticSAM(lr=0.02, rho=0.05)
+    >>> rule.step(landscape, torch.tensor([[0.0, 0.0, 1.0, 0.0]]), k=torch.tensor([0]))
+    tensor([[0.0000, 0.0000, 0.3280, 0.0000]])
+    """
+
+    stochastic: ClassVar[bool] = True
+    kernel: ClassVar[str | None] = "sam"
+
+    def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
+        """One step from x [batch, dim] with component k [batch] for each point."""
+        if k is None:
+            raise ValueError("StochasticSAM.step needs k, a component index for each point")
+        gradient = objective.component_gradient(x, k)
+        perturbed = x + self._rho(x) * unit_direction(gradient)
+        return x - self._lr(x) * objective.component_gradient(perturbed, k)

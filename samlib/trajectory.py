@@ -1,0 +1,293 @@
+"""Run an update rule: many learning rates, radii, starts and seeds in one batch."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from samlib._validation import broadcast_batch, require_count, require_names, require_point
+from samlib.curvature import alignment, top_eigenpairs
+from samlib.landscapes import Landscape
+from samlib.objective import Objective
+from samlib.rules import Rule
+
+# Component indices are drawn this many steps at a time, which bounds their memory.
+_DRAWN_STEPS = 10_000
+
+RECORDABLE: Mapping[str, Callable[[Objective, Tensor], Tensor]] = {
+    "x": lambda objective, x: x,
+    "loss": lambda objective, x: objective.value(x),
+    "gradient": lambda objective, x: objective.gradient(x),
+    "alignment": lambda objective, x: alignment(objective, x),
+    "top_eigenvalue": lambda objective, x: top_eigenpairs(objective, x).values[..., 0],
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """What :func:`simulate` recorded.
+
+    Attributes
+    ----------
+    steps
+        The recorded steps, LongTensor [records].
+    data
+        One tensor [batch, records, ...] per recorded name, also available as attributes and by
+        ``trajectory[name]``.
+    lr, rho
+        η and ρ of each run, [batch]; ρ is None for a rule without a radius.
+    """
+
+    steps: Tensor
+    data: Mapping[str, Tensor]
+    lr: Tensor
+    rho: Tensor | None
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.data:
+            raise KeyError(f"{name!r} was not recorded; recorded: {', '.join(self.data)}")
+        return self.data[name]
+
+    def __getattr__(self, name: str) -> Tensor:
+        if name.startswith("_") or name not in self.data:
+            raise AttributeError(f"{name!r} was not recorded; recorded: {', '.join(self.data)}")
+        return self.data[name]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per run and recorded step: run, step, lr, rho, then what was recorded.
+
+        A vector such as x becomes the columns x1, …, xD.
+        """
+        batch, records = len(self.lr), len(self.steps)
+        columns = {
+            "run": np.repeat(np.arange(batch), records),
+            "step": np.tile(self.steps.cpu().numpy(), batch),
+            "lr": np.repeat(self.lr.cpu().numpy(), records),
+        }
+        if self.rho is not None:
+            columns["rho"] = np.repeat(self.rho.cpu().numpy(), records)
+        for name, values in self.data.items():
+            flat = values.detach().cpu().numpy().reshape(batch * records, -1)
+            if values.dim() == 2:
+                columns[name] = flat[:, 0]
+            else:
+                columns.update({f"{name}{i + 1}": flat[:, i] for i in range(flat.shape[1])})
+        return pd.DataFrame(columns)
+
+    def __repr__(self) -> str:
+        return (
+            f"Trajectory(batch={len(self.lr)}, records={len(self.steps)}, "
+            f"steps={int(self.steps[-1])}, recorded={list(self.data)})"
+        )
+
+
+def simulate(
+    objective: Objective,
+    rule: Rule,
+    start: Tensor,
+    steps: int,
+    every: int = 1,
+    record: Iterable[str] = ("x", "loss", "alignment"),
+    seed: int | None = None,
+) -> Trajectory:
+    """Repeat an update rule and record what is asked for.
+
+    Parameters
+    ----------
+    objective
+        The loss.
+    rule
+        One of :mod:`samlib.rules`. Its lr and rho are numbers or tensors [batch].
+    start
+        [dim] or [batch, dim]. Starts, lr and rho broadcast to one batch.
+    steps
+        The number of updates.
+    every
+        Record at step 0, every so many steps, and at the last step.
+    record
+        Any of "x", "loss", "gradient", "alignment" (|cos∠(∇L(x), v₁(∇²L(x)))|) and
+        "top_eigenvalue" (λ₁ of ∇²L(x)).
+    seed
+        Fixes the components that a stochastic rule draws; they are drawn on the CPU, so that they
+        are the same on every device. Each run of the batch has draws of its own.
+
+    Returns
+    -------
+    Trajectory
+        Tensors [batch, records, ...] on the device and in the dtype of ``start``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, shape or range, if the loss at the start is not
+        finite, or if a stochastic rule meets an objective without components.
+
+    Warns
+    -----
+    RuntimeWarning
+        If a run diverges, that is, ends at a point that is not finite.
+
+    Notes
+    -----
+    On the CPU in float64, a landscape runs compiled if Numba is installed (the extra
+    ``samlib[compiled]``); anything else is a batched torch loop.
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> quadratic = samlib.landscapes.Quadratic([2.0, 1.0])
+    >>> rule = samlib.rules.SAM(lr=0.2, rho=torch.tensor([0.1, 0.2]).double())
+    >>> run = samlib.simulate(quadratic, rule, torch.ones(2).double(), steps=500, every=100)
+    >>> run.x.shape
+    torch.Size([2, 6, 2])
+    >>> run.x[:, -1].norm(dim=-1)  # → ηρλ₁/(2 − ηλ₁), Theorem 4.8
+    tensor([0.0250, 0.0500], dtype=torch.float64)
+    """
+    names = require_names("record", record, RECORDABLE)
+    require_count("steps", steps, minimum=0)
+    require_count("every", every, minimum=1)
+    x, lr, rho = _batch(objective, rule, start)
+    _require_finite_loss(objective, x)
+    generator = None if not rule.stochastic else _generator(objective, seed)
+
+    recorded = [*range(0, steps, every), steps]
+    points = x.new_empty((len(x), len(recorded), objective.dim))
+    points[:, 0] = x
+    advance = _compiled_advance if _can_compile(objective, rule, x) else _torch_advance
+    for i, (before, after) in enumerate(pairwise(recorded), start=1):
+        x = advance(objective, rule, x, after - before, generator)
+        points[:, i] = x
+
+    _warn_if_diverged(x)
+    data = {name: RECORDABLE[name](objective, points) for name in names}
+    return Trajectory(torch.tensor(recorded, device=x.device), data, lr, rho)
+
+
+def _batch(objective: Objective, rule: Rule, start: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Broadcast start, lr and rho to one batch: [batch, dim], [batch], [batch] or None."""
+    require_point("start", start, objective.dim)
+    if start.dim() > 2:
+        raise ValueError(
+            f"start must have shape [{objective.dim}] or [batch, {objective.dim}], "
+            f"got {tuple(start.shape)}"
+        )
+    x = start.detach().reshape(-1, objective.dim)
+    given = {"lr": rule.lr, "rho": getattr(rule, "rho", None)}
+    sizes = {len(value) for value in given.values() if isinstance(value, Tensor) and value.dim()}
+    batch = max({len(x), *sizes})
+    x = (x if len(x) == batch else x.expand(batch, -1)).clone()
+    columns = {
+        name: None if value is None else broadcast_batch(name, value, x).expand(batch, 1)[:, 0]
+        for name, value in given.items()
+    }
+    lr = columns["lr"]
+    assert lr is not None
+    return x, lr, columns["rho"]
+
+
+def _require_finite_loss(objective: Objective, x: Tensor) -> None:
+    loss = objective.value(x)
+    if not bool(loss.isfinite().all()):
+        bad = int((~loss.isfinite()).nonzero()[0])
+        raise ValueError(
+            f"the loss at start must be finite, got {loss[bad].item()} for run {bad} of {len(x)}"
+        )
+
+
+def _warn_if_diverged(x: Tensor) -> None:
+    diverged = int((~x.isfinite()).any(dim=-1).sum())
+    if diverged:
+        warnings.warn(
+            f"{diverged} of {len(x)} runs diverged to a point that is not finite; "
+            "a smaller lr may help (gradient descent needs lr < 2/λ₁)",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _blocks(
+    objective: Objective, batch: int, steps: int, generator: torch.Generator | None
+) -> Iterator[tuple[int, Tensor | None]]:
+    """Cut steps into blocks, each with its component indices [steps, batch] if they are drawn."""
+    if generator is None:
+        yield steps, None
+        return
+    components = objective.components
+    assert components is not None
+    for first in range(0, steps, _DRAWN_STEPS):
+        size = min(_DRAWN_STEPS, steps - first)
+        yield size, torch.randint(len(components), (size, batch), generator=generator)
+
+
+def _generator(objective: Objective, seed: int | None) -> torch.Generator:
+    if objective.components is None:
+        raise ValueError(
+            "this rule draws components, and the objective has none: use a landscape or "
+            "Objective.from_module(model, loss_fn, data)"
+        )
+    generator = torch.Generator()
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(require_count("seed", seed, minimum=0))
+    return generator
+
+
+def _torch_advance(
+    objective: Objective, rule: Rule, x: Tensor, steps: int, generator: torch.Generator | None
+) -> Tensor:
+    """Advance x [batch, dim] by batched torch operations, on any device."""
+    for size, draws in _blocks(objective, len(x), steps, generator):
+        indices = None if draws is None else draws.to(x.device)
+        for t in range(size):
+            x = rule.step(objective, x, None if indices is None else indices[t])
+    return x
+
+
+def _can_compile(objective: Objective, rule: Rule, x: Tensor) -> bool:
+    return (
+        isinstance(objective, Landscape)
+        and rule.kernel is not None
+        and x.device.type == "cpu"
+        and x.dtype == torch.float64
+        and importlib.util.find_spec("numba") is not None
+    )
+
+
+def _compiled_advance(
+    objective: Objective, rule: Rule, x: Tensor, steps: int, generator: torch.Generator | None
+) -> Tensor:
+    """Advance x [batch, dim] by the compiled kernel of the rule."""
+    from samlib import compiled
+
+    assert isinstance(objective, Landscape)
+    assert rule.kernel is not None
+    batch = len(x)
+    state = np.ascontiguousarray(x.numpy().T)
+    weights = np.repeat(np.array(objective.weights)[:, None], batch, axis=1)
+    lr, rho = (
+        np.broadcast_to(np.asarray(value, dtype=np.float64), batch).copy()
+        for value in (rule.lr, getattr(rule, "rho", 0.0))
+    )
+    for size, draws in _blocks(objective, batch, steps, generator):
+        indices = np.empty((0, batch), dtype=np.int64) if draws is None else draws.numpy()
+        compiled.advance(
+            getattr(compiled, rule.kernel),
+            objective.formulas,
+            np.array(objective.parameters),
+            weights,
+            state,
+            lr,
+            rho,
+            size,
+            indices,
+        )
+    return torch.from_numpy(state.T.copy())
