@@ -1,4 +1,4 @@
-"""The book's own Sphinx extension: figures on Markdown pages, the claims page, the front door."""
+"""The book's own Sphinx extension: figures on pages, the claims page, the site as a whole."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import claims, figures, pages
+from . import claims, figures, pages, typography
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the extension's three parts with Sphinx."""
+    """Register the extension's parts with Sphinx."""
     figures.setup(app)
     claims.setup(app)
     pages.setup(app)
+    app.add_post_transform(typography.KeepPunctuation)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
@@ -44,8 +43,8 @@ class Record:
 
     @property
     def anchor(self) -> str:
-        """The HTML id of the place in the chapter."""
-        return nodes.make_id(f"at-{self.identifier}")
+        """The HTML id that the claim has in its chapter, where `samlib.claims` displays it."""
+        return f"claim-{self.identifier}"
 
 
 def read_claims(notebook: Path, document: str) -> list[Record]:
@@ -140,21 +139,15 @@ class Claims(SphinxDirective):
         return table
 
     def row(self, record: Record) -> nodes.row:
-        """Lay one record out; its statement and source may hold inline mathematics."""
-        statement = nodes.entry(classes=["claim-statement"])
-        text = StringList([record.statement, "", record.source], source=self.env.docname)
-        self.state.nested_parse(text, self.content_offset, statement)
-        for paragraph in list(statement.findall(nodes.paragraph))[1:]:
-            paragraph["classes"].append("claim-source")
-        where = nodes.reference(
-            "", "see it", internal=True, refuri=self.link(record), classes=["claim-link"]
-        )
-        where["reftitle"] = f"{record.identifier} in its chapter"
-        row = nodes.row()
-        row += statement
+        """Lay one record out."""
+        statement = nodes.entry("", nodes.paragraph("", record.statement))
+        statement += nodes.paragraph("", record.source, classes=["claim-source"])
+        link = nodes.reference("", "see it", internal=True, refuri=self.link(record))
+        link["reftitle"] = f"{record.identifier} in its chapter"
+        row = nodes.row("", statement)
         for value in (record.predicted, record.measured, record.tolerance):
-            row += nodes.entry("", nodes.paragraph("", value), classes=["claim-number"])
-        row += nodes.entry("", nodes.paragraph("", "", where))
+            row += nodes.entry("", nodes.paragraph("", value))
+        row += nodes.entry("", nodes.paragraph("", "", link))
         return row
 
     def link(self, record: Record) -> str:
@@ -162,26 +155,6 @@ class Claims(SphinxDirective):
         builder = self.env.app.builder
         page = builder.get_relative_uri(self.env.docname, record.document)
         return f"{page}#{record.anchor}"
-
-
-def mark_places(app: Sphinx, doctree: nodes.document) -> None:
-    """Give each notebook cell that made a claim the id that the claims page links to."""
-    document = app.env.docname
-    records = [r for r in getattr(app.env, "samlib_claims", []) if r.document == document]
-    if not records:
-        return
-    cells = {
-        node["cell_index"]: node
-        for node in doctree.findall(nodes.container)
-        if node.get("nb_element") == "cell_code"
-    }
-    for record in records:
-        if record.cell not in cells:
-            raise ExtensionError(
-                f"{document}, cell {record.cell}: {record.identifier!r} is claimed in a cell that"
-                " the page does not show"
-            )
-        cells[record.cell]["ids"].append(record.anchor)
 
 
 def forget_page(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
@@ -194,4 +167,3 @@ def setup(app: Sphinx) -> None:
     app.add_directive("claims", Claims)
     app.connect("env-get-outdated", collect)
     app.connect("env-purge-doc", forget_page)
-    app.connect("doctree-read", mark_places)
