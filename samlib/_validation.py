@@ -33,8 +33,8 @@ def _require_bounded(name: str, value: float | Tensor, *, strict: bool) -> float
         inside = value > 0 if strict else value >= 0
         if not bool((inside & value.isfinite()).all()):
             raise ValueError(f"every entry of {name} must be {allowed}, got {value.tolist()}")
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value.detach()
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(
             f"{name} must be a number or a tensor of shape [batch], got {type(value).__name__}"
         )
@@ -45,11 +45,11 @@ def _require_bounded(name: str, value: float | Tensor, *, strict: bool) -> float
 
 def require_count(name: str, value: int, *, minimum: int) -> int:
     """Return ``value`` if it is an integer ≥ ``minimum``, otherwise raise."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < minimum:
         raise ValueError(f"{name} must be ≥ {minimum}, got {value}")
-    return value
+    return int(value)
 
 
 def require_point(name: str, x: Tensor, dim: int) -> Tensor:
@@ -93,6 +93,8 @@ def require_names(name: str, values: Iterable[str], allowed: Iterable[str]) -> t
 
 def broadcast_batch(name: str, value: float | Tensor, like: Tensor) -> Tensor:
     """Give ``value`` as a column [batch, 1] with the dtype and device of ``like`` [batch, dim]."""
+    if like.dim() != 2:
+        raise ValueError(f"points must have shape [batch, dim], got {tuple(like.shape)}")
     column = torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(-1, 1)
     if column.shape[0] not in (1, like.shape[0]):
         raise ValueError(

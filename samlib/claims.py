@@ -93,6 +93,8 @@ def check(
 ) -> Claim:
     """Compare a measurement with its prediction: |measured − predicted| ≤ atol + rtol·|predicted|.
 
+    NaN and infinity satisfy no claim.
+
     Parameters
     ----------
     identifier
@@ -138,10 +140,14 @@ def check(
             f"predicted and measured must have the same shape, got {expected.shape} "
             f"and {found.shape}"
         )
+    if expected.size == 0:
+        raise ValueError("predicted and measured are empty: there is nothing to compare")
+    if (expected.dtype == bool) != (found.dtype == bool):
+        raise ValueError("predicted and measured must be both booleans or both numbers")
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
             raise ValueError(f"{name} must be finite and ≥ 0, got {tolerance}")
-    exact = expected.dtype == bool and found.dtype == bool
+    exact = expected.dtype == bool
     if not exact and rtol is None and atol is None:
         raise ValueError("give rtol or atol: a comparison of numbers needs a tolerance")
     claim = Claim(
@@ -161,15 +167,19 @@ def check(
 def _array(name: str, values: ArrayLike) -> NDArray[Any]:
     detach = getattr(values, "detach", None)
     array = np.asarray(detach().cpu() if detach is not None else values)
-    if array.dtype != bool and not np.issubdtype(array.dtype, np.number):
-        raise ValueError(f"{name} must be numeric or boolean, got {values!r}")
-    return array
+    if array.dtype == bool:
+        return array
+    if not np.issubdtype(array.dtype, np.integer) and not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"{name} must be real numbers or booleans, got {values!r}")
+    return array.astype(np.float64)  # small integer types would wrap around in the difference
 
 
 def _agree(expected: NDArray[Any], found: NDArray[Any], rtol: float, atol: float) -> bool:
-    if expected.dtype == bool and found.dtype == bool:
+    if expected.dtype == bool:
         return bool((expected == found).all())
-    # Written so that NaN, which compares as false, never passes.
+    # NaN and infinity never pass: a relative tolerance of an infinite prediction allows anything.
+    if not (np.isfinite(expected).all() and np.isfinite(found).all()):
+        return False
     return bool((np.abs(found - expected) <= atol + rtol * np.abs(expected)).all())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class EigenResult:
     products
         The number of Hessian-vector products spent per point.
     converged
-        Whether every residual is within what was asked for.
+        Whether every residual is within what was asked for; NaN is not.
     """
 
     values: Tensor
@@ -53,7 +54,8 @@ def top_eigenpairs(
 
     Lanczos iteration with full reorthogonalization. It stops on residuals, not on a small change
     of the eigenvalue: ‖∇²L v − λ v‖ ≤ rtol · (the largest |eigenvalue| seen). The error of an
-    isolated eigenvalue is then of the order of its squared residual.
+    isolated eigenvalue is then of the order of its squared residual. Where the Hessian is not
+    finite, so for example after divergence, the eigenpairs are NaN.
 
     Parameters
     ----------
@@ -68,14 +70,16 @@ def top_eigenpairs(
         The residual, relative to the spectral scale, at which to stop.
     start
         A first guess [dim] for v₁, for example the one of a nearby point; random (from a fixed
-        seed) if not given.
+        seed) if not given. It saves products, at a risk: a guess that is closer to another
+        eigenvector than rtol resolves is answered with that one.
     max_products
         Stop after so many Hessian-vector products per point, converged or not.
 
     Raises
     ------
     ValueError
-        If k, rtol or max_products is out of range, or x or start has the wrong shape.
+        If k, rtol or max_products is out of range, x or start has the wrong shape, or start is
+        zero or not finite.
 
     Warns
     -----
@@ -91,19 +95,22 @@ def top_eigenpairs(
     """
     require_point("x", x, objective.dim)
     require_count("k", k, minimum=1)
-    require_count("max_products", max_products, minimum=1)
+    require_count("max_products", max_products, minimum=k)
     if k > objective.dim:
         raise ValueError(f"k must be at most dim = {objective.dim}, got {k}")
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1, got {rtol}")
     if start is not None and start.shape != (objective.dim,):
         raise ValueError(f"start must have shape [{objective.dim}], got {tuple(start.shape)}")
+    if start is not None and not 0 < float(start.norm()) < math.inf:
+        raise ValueError("start must be finite and not zero")
     if objective.dim <= _DENSE_DIM:
         return _dense_eigenpairs(objective, x, k)
     points = x.reshape(-1, objective.dim)
     results = [_lanczos(objective, point, k, rtol, start, max_products) for point in points]
-    if not all(result.converged for result in results):
-        worst = max(float(result.residuals.max()) for result in results)
+    residuals = [float(result.residuals.max()) for result in results if not result.converged]
+    worst = max((residual for residual in residuals if math.isfinite(residual)), default=None)
+    if worst is not None:
         warnings.warn(
             f"Lanczos stopped at max_products={max_products} with residual {worst:.2g}",
             RuntimeWarning,
@@ -147,7 +154,7 @@ def _dense_eigenpairs(objective: Objective, x: Tensor, k: int) -> EigenResult:
     values = torch.where(finite[..., 0], values, torch.nan).flip(-1)[..., :k]
     vectors = torch.where(finite, vectors, torch.nan).flip(-1)[..., :k]
     residuals = (hessian @ vectors - vectors * values.unsqueeze(-2)).norm(dim=-2)
-    return EigenResult(values, vectors, residuals, objective.dim, True)
+    return EigenResult(values, vectors, residuals, objective.dim, bool(finite.all()))
 
 
 def _lanczos(
@@ -158,41 +165,70 @@ def _lanczos(
     start: Tensor | None,
     max_products: int,
 ) -> EigenResult:
-    """Lanczos at one point. The residual of a Ritz pair is β times the last entry of its vector."""
+    """Lanczos at one point. The residual of a Ritz pair is β times the last entry of its vector.
+
+    When the Krylov space is exhausted, that is, invariant, its eigenpairs are exact, but others
+    may be as large: iteration goes on in its orthogonal complement, from a random vector, until
+    the newest block has nothing above the k-th pair.
+    """
+    generator = torch.Generator().manual_seed(0)
     steps = min(max_products, objective.dim)
     basis = x.new_zeros(steps + 1, objective.dim)
-    basis[0] = _starting_vector(x) if start is None else start / start.norm()
+    basis[0] = _random_unit_vector(x, generator) if start is None else start / start.norm()
     # The small projected matrix lives on the CPU, in float64, where it is diagonalized.
     projected = torch.zeros(steps, steps, dtype=torch.float64)
+    block = 0  # where the newest Krylov space begins
     for j in range(steps):
         image = objective.hessian_vector_product(x, basis[j])
         known = basis[: j + 1]
         coefficients = known @ image
-        image = image - coefficients @ known
-        image = image - (known @ image) @ known  # once more, for orthogonality to rounding
-        beta = image.norm()
-        projected[j, j], beta_value = torch.stack([coefficients[j], beta]).double().cpu()
-        values, vectors = torch.linalg.eigh(projected[: j + 1, : j + 1])
+        image = _orthogonalize(image - coefficients @ known, known)
+        projected[j, j], beta = torch.stack([coefficients[j], image.norm()]).double().cpu()
+        if not bool(beta.isfinite() & projected[j, j].isfinite()):
+            nan = x.new_full((objective.dim, k), torch.nan)
+            return EigenResult(nan[0], nan, nan[0], j + 1, False)
+        values, vectors = _symmetric_eigenpairs(projected[: j + 1, : j + 1])
         scale = values.abs().max()
-        residuals = (beta_value * vectors[-1].abs()).flip(0)[:k]
-        exhausted = bool(beta_value <= torch.finfo(x.dtype).eps * scale)
-        converged = j + 1 >= k and bool((residuals <= rtol * scale).all())
-        if converged or exhausted or j + 1 == steps:
+        residuals = beta * vectors[-1, :k].abs()
+        newest, newest_vectors = values, vectors
+        if block:
+            newest, newest_vectors = _symmetric_eigenpairs(projected[block : j + 1, block : j + 1])
+        rounding = 10 * torch.finfo(x.dtype).eps * scale
+        exhausted = bool(beta <= rounding)
+        nothing_above = bool(newest[0] <= values[k - 1] + rounding) if j + 1 >= k else False
+        converged = j + 1 == objective.dim or (
+            j + 1 >= k
+            and bool((residuals <= rtol * scale).all())
+            and bool(beta * newest_vectors[-1, 0].abs() <= rtol * scale)
+            and (not exhausted or (nothing_above and (block > 0 or start is None)))
+        )
+        if converged or j + 1 == steps:
             break
-        projected[j, j + 1] = projected[j + 1, j] = beta_value
-        basis[j + 1] = image / beta
-    ritz = vectors.flip(1)[:, :k].to(x)
-    return EigenResult(
-        values.flip(0)[:k].to(x),
-        basis[: j + 1].T @ ritz,
-        residuals.to(x),
-        j + 1,
-        converged or j + 1 == objective.dim,
-    )
+        if exhausted:
+            block = j + 1
+            basis[block] = _orthogonalize(_random_unit_vector(x, generator), known)
+            basis[block] /= basis[block].norm()
+        else:
+            projected[j, j + 1] = projected[j + 1, j] = beta
+            basis[j + 1] = image / image.norm()
+    ritz = vectors[:, :k].to(x)
+    return EigenResult(values[:k].to(x), basis[: j + 1].T @ ritz, residuals.to(x), j + 1, converged)
 
 
-def _starting_vector(x: Tensor) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
+def _symmetric_eigenpairs(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, largest first, and eigenvectors in columns."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return values.flip(0), vectors.flip(1)
+
+
+def _orthogonalize(vector: Tensor, known: Tensor) -> Tensor:
+    """Remove the rows of ``known``, twice, for orthogonality to rounding."""
+    for _ in range(2):
+        vector = vector - (known @ vector) @ known
+    return vector
+
+
+def _random_unit_vector(x: Tensor, generator: torch.Generator) -> Tensor:
     vector = torch.randn(len(x), generator=generator, dtype=torch.float64).to(x)
     unit: Tensor = vector / torch.linalg.vector_norm(vector)
     return unit

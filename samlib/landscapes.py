@@ -156,6 +156,7 @@ class Landscape(Objective):
     def _component(self, k: int) -> Landscape:
         component = copy.copy(self)
         component.weights = tuple(float(self.terms) if j == k else 0.0 for j in range(self.terms))
+        component._function = component.value
         del component.minimizer_manifold  # Γ belongs to the sum, not to one term
         return component
 
@@ -214,7 +215,7 @@ class Quadratic(Landscape):
         self.minimizer_manifold = MinimizerManifold(
             self.dim,
             range(self.dim),
-            lambda x: values.to(x).expand(x.shape),
+            lambda x: x.new_tensor(self.eigenvalues).expand(x.shape),
         )
 
     def __repr__(self) -> str:

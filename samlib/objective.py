@@ -230,7 +230,9 @@ class ModuleObjective(Objective):
 
     def _loss(self, x: Tensor, inputs: Any, targets: Any) -> Tensor:
         frozen = {n: p for n, p in self._model.named_parameters() if n not in self._parameters}
-        state = {**frozen, **dict(self._model.named_buffers()), **self._unflatten(x)}
+        # Copies, because a module may write to its buffers when it is evaluated.
+        buffers = {n: b.clone() for n, b in self._model.named_buffers()}
+        state = {**frozen, **buffers, **self._unflatten(x)}
         loss: Tensor = self._loss_fn(functional_call(self._skeleton, state, (inputs,)), targets)
         return loss
 

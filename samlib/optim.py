@@ -98,6 +98,7 @@ class SAM(Optimizer):
                 "optimizer.step(closure), where closure() clears the gradients, computes the "
                 "loss, calls backward() and returns the loss"
             )
+        self._share_with_base()
         with torch.enable_grad():
             loss = closure()
         parameters = [p for group in self.param_groups for p in group["params"]]
@@ -106,10 +107,11 @@ class SAM(Optimizer):
             self._perturb()
             with torch.enable_grad():
                 closure()
-        finally:
-            with torch.no_grad():
-                torch._foreach_copy_(parameters, before)
-        self.base_optimizer.step()
+            _restore(parameters, before)
+            self.base_optimizer.step()
+        except BaseException:
+            _restore(parameters, before)
+            raise
         return loss
 
     def state_dict(self) -> dict[str, Any]:
@@ -143,8 +145,16 @@ class SAM(Optimizer):
                 p.add_(direction, alpha=rho)
 
     def _share_with_base(self) -> None:
+        # Loading a state gives the base optimizer new groups, perhaps saved without ρ.
         self.param_groups = self.base_optimizer.param_groups
         self.state = self.base_optimizer.state
+        for group in self.param_groups:
+            group.setdefault("rho", self.defaults["rho"])
+
+
+@torch.no_grad()
+def _restore(parameters: list[Tensor], values: list[Tensor]) -> None:
+    torch._foreach_copy_(parameters, values)
 
 
 def _require_same_parameters(own: list[dict[str, Any]], base: list[dict[str, Any]]) -> None:

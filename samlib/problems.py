@@ -82,6 +82,11 @@ def perceptron(
     dtype, device
         Of the parameters.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If sizes has fewer than two entries, or a width or the seed is not a fitting integer.
+
     Examples
     --------
     >>> import samlib
@@ -90,8 +95,12 @@ def perceptron(
     """
     if len(sizes) < 2:
         raise ValueError(f"sizes must name at least the input and the output, got {sizes}")
+    for width in sizes:
+        require_count("every width in sizes", width, minimum=1)
+    require_count("seed", seed, minimum=0)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # Not torch.manual_seed, which would seed the accelerators too.
+        torch.default_generator.manual_seed(seed)
         layers: list[nn.Module] = []
         for width, next_width in pairwise(sizes):
             layers += [nn.Linear(width, next_width, dtype=dtype), nn.Tanh()]

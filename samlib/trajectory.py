@@ -57,7 +57,10 @@ class Trajectory:
         return self.data[name]
 
     def __getattr__(self, name: str) -> Tensor:
-        if name.startswith("_") or name not in self.data:
+        # `data` itself is missing while an instance is being copied or unpickled.
+        if name == "data" or name.startswith("_"):
+            raise AttributeError(name)
+        if name not in self.data:
             raise AttributeError(f"{name!r} was not recorded; recorded: {', '.join(self.data)}")
         return self.data[name]
 
@@ -241,6 +244,7 @@ def _generator(objective: Objective, seed: int | None) -> torch.Generator:
     return generator
 
 
+@torch.no_grad()
 def _torch_advance(
     objective: Objective, rule: Rule, x: Tensor, steps: int, generator: torch.Generator | None
 ) -> Tensor:
@@ -274,8 +278,8 @@ def _compiled_advance(
     state = np.ascontiguousarray(x.numpy().T)
     weights = np.repeat(np.array(objective.weights)[:, None], batch, axis=1)
     lr, rho = (
-        np.broadcast_to(np.asarray(value, dtype=np.float64), batch).copy()
-        for value in (rule.lr, getattr(rule, "rho", 0.0))
+        broadcast_batch(name, value, x).expand(batch, 1)[:, 0].contiguous().numpy()
+        for name, value in (("lr", rule.lr), ("rho", getattr(rule, "rho", 0.0)))
     )
     for size, draws in _blocks(objective, batch, steps, generator):
         indices = np.empty((0, batch), dtype=np.int64) if draws is None else draws.numpy()
