@@ -1,0 +1,5 @@
+"""Interactive figures: widgets in a notebook, live on a page without a kernel, a still in print."""
+
+from samlib.widgets.alignment import Alignment
+
+__all__ = ["Alignment"]

@@ -1,0 +1,140 @@
+"""The still of the alignment figure, drawn by matplotlib from samlib's own trajectories."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+
+from samlib.plotting import COLOURS, LINE_STYLES
+
+if TYPE_CHECKING:
+    from samlib.trajectory import Trajectory
+    from samlib.widgets.alignment import Alignment
+
+_GREY = "#8b949e"
+_TEXT: dict[str, Any] = {"size": 10}
+
+
+def draw(widget: Alignment, sam: Trajectory, descent: Trajectory) -> Figure:
+    """The plane (and for the four-dimensional loss the map of Γ) beside the panels over time."""
+    flat = widget.landscape == "quadratic"
+    figure = Figure(figsize=(7.4, 3.6) if flat else (7.4, 5.6), dpi=100, layout="constrained")
+    mosaic: Any = [["plane", "angle"], ["plane", "distance"]]
+    if not flat:
+        mosaic = [["plane"] * 3 + ["map"] * 3, ["angle"] * 2 + ["distance"] * 2 + ["sharpness"] * 2]
+    heights = (1, 1) if flat else (1.9, 1)
+    axes: dict[str, Axes] = figure.subplot_mosaic(mosaic, height_ratios=heights)
+    runs = {"sam": sam, "gradient_descent": descent}
+    _plane(axes["plane"], widget, runs)
+    _over_time(axes["angle"], sam, "angle between ∇L and v₁")
+    _over_time(axes["distance"], sam, "‖x‖" if flat else "distance to Γ, ‖(x₃, x₄)‖")
+    manifold = widget._objective().minimizer_manifold
+    limit = np.array([widget._limit(float(v)) for v in manifold.top_eigenvalue(sam.x[0])])
+    for name, run in runs.items():
+        style: dict[str, Any] = {"color": COLOURS[name], "ls": LINE_STYLES[name], "lw": 1.6}
+        steps = run.steps.numpy()
+        angle = np.degrees(np.arccos(np.clip(run.alignment[0].numpy(), 0, 1)))
+        axes["angle"].plot(steps, np.maximum(angle, 1e-4), **style)
+        axes["distance"].plot(steps, manifold.distance(run.x[0]).numpy(), **style)
+        if not flat:
+            axes["sharpness"].plot(steps, manifold.top_eigenvalue(run.x[0]).numpy(), **style)
+    axes["angle"].set(yscale="log", ylim=(1e-3, 120), yticks=[1e-3, 0.1, 10])
+    axes["angle"].set_yticklabels(["0.001°", "0.1°", "10°"])
+    axes["angle"].minorticks_off()
+    axes["distance"].set(yscale="log")
+    if np.isfinite(limit).all() and (limit > 0).all():
+        axes["distance"].plot(sam.steps, limit, color="#1f2328", ls=":", lw=1.6, label="predicted")
+        axes["distance"].legend(frameon=False, fontsize=9, loc="upper right", borderpad=0)
+        far = max(limit.max(), math.hypot(*widget.start))
+        axes["distance"].set_ylim(limit.min() / 8, 2 * far)
+    if not flat:
+        _over_time(axes["sharpness"], sam, "λ₁ at the nearest minimizer")
+        _map(axes["map"], runs)
+    return figure
+
+
+def _over_time(axes: Axes, run: Trajectory, title: str) -> None:
+    axes.set_title(title, loc="left", **_TEXT)
+    axes.set_xscale("symlog", linthresh=1, linscale=0.3)
+    axes.set_xlim(0, int(run.steps[-1]))
+    axes.set_xlabel("step", **_TEXT, labelpad=1)
+    axes.tick_params(labelsize=9)
+    axes.grid(color="#e4e4e4", lw=0.8)
+    axes.minorticks_off()
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _plane(axes: Axes, widget: Alignment, runs: dict[str, Trajectory]) -> None:
+    """Contour ellipses of the loss, both runs, and the predicted two-cycle."""
+    flat = widget.landscape == "quadratic"
+    if flat:
+        order = sorted(range(len(widget.eigenvalues)), key=lambda i: -widget.eigenvalues[i])
+        i, j = sorted(order[:2])
+        curvatures = np.array([widget.eigenvalues[i], widget.eigenvalues[j]])
+    else:
+        i, j = 2, 3
+        end = runs["sam"].x[0, -1].nan_to_num(0.0)
+        values = widget._objective().minimizer_manifold.eigenvalues(end)
+        curvatures = values.numpy()
+    limit = widget._limit(float(curvatures.max()))
+    reach = 1.15 * max(abs(widget.start[i]), abs(widget.start[j]), 1e-9)
+    if math.isfinite(limit) and limit < 20 * reach:
+        reach = max(reach, 1.15 * limit)
+    for level in 4.0 ** np.arange(3, -9, -1) * curvatures.max() * reach**2 / 4:
+        width, height = 2 * np.sqrt(2 * level / curvatures)
+        axes.add_patch(Ellipse((0, 0), width, height, fill=False, ec=_GREY, lw=0.7, alpha=0.6))
+    _paths(axes, runs, i, j)
+    if math.isfinite(limit) and limit > 0:
+        ends = np.outer([-limit, limit], curvatures == curvatures.max())
+        style: Any = {"marker": "D", "mfc": "none", "mec": "#1f2328", "ls": "none", "ms": 7}
+        axes.plot(ends[:, 0], ends[:, 1], **style, label="predicted")
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    axes.set_xlabel(f"x{_subscript(i + 1)}", **_TEXT, labelpad=1)
+    axes.set_ylabel(f"x{_subscript(j + 1)}", **_TEXT, labelpad=1)
+    axes.tick_params(labelsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="lower left")
+
+
+def _map(axes: Axes, runs: dict[str, Trajectory]) -> None:
+    """Where on Γ the runs are, over the contours of λ₁."""
+    grid = np.linspace(-0.35, 1.15, 121)
+    x1, x2 = np.meshgrid(grid, grid)
+    first = x1**2 + 6 * x2**2 + 8
+    second = 4 * (1 - x1) ** 2 + (1 - x2) ** 2 + 1
+    levels = [16.5, 18, 20, 22, 24, 26, 28, 30, 32]
+    lines = axes.contour(
+        x1, x2, 2 * np.maximum(first, second), levels, colors=COLOURS["worst"], linewidths=0.7
+    )
+    axes.clabel(lines, [18, 20, 24, 28], fontsize=9)
+    _paths(axes, runs, 0, 1)
+    axes.plot(0, 0, marker="D", mfc="none", mec="#1f2328", ms=7)
+    axes.annotate("least λ₁", (0, 0), (0, -12), textcoords="offset points", ha="center", va="top")
+    axes.set(xlim=(-0.35, 1.15), ylim=(-0.35, 1.15), aspect="equal")
+    axes.set_title("where on Γ: contours of λ₁", loc="left", **_TEXT)
+    axes.set_xlabel("x₁", **_TEXT, labelpad=1)
+    axes.set_ylabel("x₂", **_TEXT, labelpad=1)
+    axes.tick_params(labelsize=9)
+
+
+def _paths(axes: Axes, runs: dict[str, Trajectory], i: int, j: int) -> None:
+    for name, run in runs.items():
+        x = run.x[0].numpy()
+        axes.plot(
+            x[:, i],
+            x[:, j],
+            color=COLOURS[name],
+            ls=LINE_STYLES[name],
+            lw=1.5,
+            marker="." if name == "sam" and len(x) <= 300 else None,
+            ms=4,
+            label={"sam": "SAM", "gradient_descent": "gradient descent"}[name],
+        )
+
+
+def _subscript(n: int) -> str:
+    return str(n).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))

@@ -1,0 +1,277 @@
+"""The figure of chapter 5: under SAM the gradient turns towards the top eigenvector."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+import traitlets
+
+import samlib
+from samlib.widgets.base import Figure, Real, Reals, Whole
+
+if TYPE_CHECKING:
+    from samlib.landscapes import Landscape
+    from samlib.trajectory import Trajectory
+
+LANDSCAPES = ("quadratic", "four-dimensional")
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "quadratic": {
+        "eigenvalues": (3.0, 1.0),
+        "start": (0.3, 0.85),
+        "rho": 0.4,
+        "lr": 0.3,
+        "steps": 100,
+        "frame": 3,
+    },
+    "four-dimensional": {
+        "eigenvalues": (3.0, 1.0),
+        "start": (0.5, 0.5, 0.1, 0.2),
+        "rho": 0.05,
+        "lr": 0.02,
+        "steps": 60_000,
+        "frame": 8,
+    },
+}
+
+# What a slider covers; the number field beside it takes anything within LIMITS.
+SLIDERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
+    "quadratic": {
+        "rho": (0.001, 2.0),
+        "lr": (0.005, 1.0),
+        "eigenvalues": (0.1, 10.0),
+        "steps": (10, 100_000),
+    },
+    "four-dimensional": {"rho": (0.001, 0.5), "lr": (0.001, 0.15), "steps": (100, 100_000)},
+}
+
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "rho": (0.0, 1e3),
+    "lr": (1e-6, 1e3),
+    "eigenvalues": (1e-6, 1e6),
+    "start": (-1e6, 1e6),
+    "steps": (1, 200_000),
+}
+
+# The still is drawn from this many records at most.
+_RECORDS = 1000
+
+
+class Alignment(Figure):
+    """SAM and gradient descent from one start, and the angle between ∇L and v₁ along the way.
+
+    On a quadratic, SAM's gradient aligns with the top eigenvector v₁ and ‖x‖ tends to
+    ηρλ₁/(2 − ηλ₁) (Theorem 4.8); on the four-dimensional loss of Figure 1 the aligned gradient
+    makes it drift along the minimizers towards smaller λ₁ (Theorem 4.5).
+
+    Parameters
+    ----------
+    landscape
+        "quadratic" or "four-dimensional". Changing it sets ``start``, ``rho``, ``lr``, ``steps``
+        and ``frame`` to the defaults of the new one.
+    eigenvalues
+        The λ_i > 0 of the quadratic, 2 to 10 of them in any order. A change of their number cuts
+        ``start`` or continues it with its last entry.
+    start
+        Where both runs begin: one number per eigenvalue, or the four of (x₁, x₂, x₃, x₄).
+    rho, lr
+        SAM's radius ρ ≥ 0 and the learning rate η > 0.
+    steps
+        How many steps are run, 1 to 200,000.
+    frame
+        The step shown, 0 to ``steps``.
+    zoom
+        Is the plane magnified to the two-cycle?
+
+    Raises
+    ------
+    traitlets.TraitError
+        If a value is not finite, out of range or of the wrong length; the message names the trait,
+        the value and what is allowed.
+
+    Examples
+    --------
+    >>> figure = Alignment(eigenvalues=(4, 1), rho=0.2, lr=0.2)
+    >>> figure.predicted_limit()
+    0.13333333333333336
+    >>> run = figure.trajectory  # samlib's, with the traits as they are now
+    >>> float(run.x[0, -1].norm())
+    0.13333333333333333
+    """
+
+    _state_names = ("landscape", "eigenvalues", "start", "rho", "lr", "steps", "frame", "zoom")
+
+    _figure = traitlets.Unicode("Alignment", read_only=True).tag(sync=True)
+    landscape: Any = traitlets.Enum(LANDSCAPES, "quadratic").tag(sync=True)
+    eigenvalues: Any = Reals(*LIMITS["eigenvalues"], 2, 10).tag(sync=True)
+    start: Any = Reals(*LIMITS["start"], 2, 10).tag(sync=True)
+    rho: Any = Real(*LIMITS["rho"]).tag(sync=True)
+    lr: Any = Real(*LIMITS["lr"]).tag(sync=True)
+    steps: Any = Whole(1, 200_000).tag(sync=True)
+    frame: Any = Whole(0, 200_000).tag(sync=True)
+    zoom: Any = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, landscape: str = "quadratic", **traits: Any) -> None:
+        unknown = set(traits) - set(self.trait_names())
+        if unknown:
+            raise TypeError(
+                f"Alignment has no trait {', '.join(sorted(unknown))}; "
+                f"it has {', '.join(self._state_names)}"
+            )
+        preset = dict(PRESETS.get(landscape, {}))
+        if "eigenvalues" in traits and "start" not in traits and landscape == "quadratic":
+            preset["start"] = _resized(preset["start"], len(tuple(traits["eigenvalues"])))
+        if "steps" in traits and "frame" not in traits:
+            preset["frame"] = min(preset.get("frame", 0), traits["steps"])
+        config = {"presets": PRESETS, "sliders": SLIDERS, "limits": LIMITS}
+        self._following = False
+        super().__init__(landscape=landscape, _config=config, **{**preset, **traits})
+        self._following = True
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """SAM's run with the current traits, by :func:`samlib.simulate`.
+
+        Recorded at most about a thousand times, every ⌈steps/1000⌉ steps and at the last; x, loss
+        and alignment, in float64.
+        """
+        return self._run(samlib.rules.SAM(self.lr, self.rho))
+
+    def predicted_limit(self) -> float:
+        """ηρλ₁/(2 − ηλ₁), where Theorem 4.8 sees ‖x‖ end; infinite beyond ηλ₁ = 2.
+
+        For the four-dimensional loss λ₁ is that at the minimizer nearest to the start.
+        """
+        return self._limit(self._sharpness(self.start))
+
+    def _limit(self, lambda1: float) -> float:
+        product = self.lr * lambda1
+        return float(product * self.rho / (2 - product)) if product < 2 else math.inf
+
+    def _sharpness(self, x: Any) -> float:
+        """λ₁ at the minimizer nearest to x."""
+        point = torch.as_tensor(x, dtype=torch.float64)
+        return float(self._objective().minimizer_manifold.top_eigenvalue(point))
+
+    def _objective(self) -> Landscape:
+        if self.landscape == "quadratic":
+            return samlib.landscapes.Quadratic(self.eigenvalues)
+        return samlib.landscapes.FourDimensional()
+
+    def _run(self, rule: samlib.rules.Rule) -> Trajectory:
+        return samlib.simulate(
+            self._objective(),
+            rule,
+            torch.tensor(self.start, dtype=torch.float64),
+            self.steps,
+            every=math.ceil(self.steps / _RECORDS),
+        )
+
+    # ── Traits that depend on each other ─────────────────────────────────────────────────────────
+
+    @traitlets.validate("start")
+    def _start_fits(self, proposal: Any) -> tuple[float, ...]:
+        start: tuple[float, ...] = proposal["value"]
+        if self.landscape == "quadratic":
+            dim, reason = len(self.eigenvalues), "one for each of eigenvalues"
+        else:
+            dim, reason = 4, "x₁ to x₄"
+        if len(start) != dim:
+            raise traitlets.TraitError(
+                f"start must have {dim} numbers, {reason}, got {len(start)}: {start}"
+            )
+        return start
+
+    @traitlets.validate("frame")
+    def _frame_fits(self, proposal: Any) -> int:
+        frame: int = proposal["value"]
+        if frame > self.steps:
+            raise traitlets.TraitError(f"frame must be from 0 to steps = {self.steps}, got {frame}")
+        return frame
+
+    @traitlets.observe("landscape")
+    def _take_preset(self, change: Any) -> None:
+        if self._following:
+            preset = {k: v for k, v in PRESETS[change["new"]].items() if k != "eigenvalues"}
+            if change["new"] == "quadratic":
+                preset["start"] = _resized(preset["start"], len(self.eigenvalues))
+            with self.hold_trait_notifications():
+                for name, value in preset.items():
+                    setattr(self, name, value)
+
+    @traitlets.observe("eigenvalues")
+    def _resize_start(self, change: Any) -> None:
+        if self._following and self.landscape == "quadratic":
+            self.start = _resized(self.start, len(change["new"]))
+
+    @traitlets.observe("steps")
+    def _keep_frame_inside(self, change: Any) -> None:
+        if self._following:
+            self.frame = min(self.frame, change["new"])
+
+    def set_state(self, sync_data: Any) -> None:
+        """Take what the page sends; it is complete, so that nothing needs to follow."""
+        with self._unfollowed():
+            super().set_state(sync_data)
+
+    @contextmanager
+    def _unfollowed(self) -> Iterator[None]:
+        before, self._following = self._following, False
+        try:
+            yield
+        finally:
+            self._following = before
+
+    # ── The page without scripts ─────────────────────────────────────────────────────────────────
+
+    def sentence(self) -> str:
+        """What the still shows, in one sentence."""
+        run = self.trajectory
+        end = run.x[0, -1]
+        opening = f"SAM with η = {self.lr:g} and ρ = {self.rho:g} for {self.steps:,} steps on"
+        if self.landscape == "quadratic":
+            spectrum = ", ".join(f"{value:g}" for value in self.eigenvalues)
+            opening += f" the quadratic with eigenvalues {spectrum}"
+            where = "‖x‖"
+        else:
+            opening += " the four-dimensional loss"
+            where = "the distance to Γ"
+        if not bool(end.isfinite().all()) or self.lr * self._sharpness(self.start) > 2:
+            return f"{opening} diverges, because ηλ₁ is more than 2."
+        distance = float(self._objective().minimizer_manifold.distance(end))
+        angle = math.degrees(math.acos(min(1.0, float(run.alignment[0, -1]))))
+        limit = self._limit(self._sharpness(end))
+        sentence = (
+            f"{opening}: at the end the gradient is {angle:.1f}° from the top eigenvector v₁ and "
+            f"{where} is {distance:.3g}, where ηρλ₁/(2 − ηλ₁) = {limit:.3g} is predicted"
+        )
+        if self.landscape == "four-dimensional":
+            first, last = self._sharpness(self.start), self._sharpness(end)
+            sentence += f"; λ₁ has gone from {first:.3g} to {last:.3g}"
+        return sentence + "."
+
+    def still(self) -> bytes:
+        """A PNG of both runs, drawn by matplotlib from :func:`samlib.simulate`."""
+        from samlib.widgets import _still
+
+        buffer = io.BytesIO()
+        figure = _still.draw(
+            self, self.trajectory, self._run(samlib.rules.GradientDescent(self.lr))
+        )
+        # Without the version of matplotlib in the file.
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+        return buffer.getvalue()
+
+    def _placeholder(self) -> Mapping[str, str]:
+        dim = len(self.start)
+        return {"landscape": self.landscape, "dim": str(dim)}
+
+
+def _resized(start: tuple[float, ...], dim: int) -> tuple[float, ...]:
+    """``start`` with ``dim`` entries: cut, or continued with its last one."""
+    return (*start[:dim], *(start[-1],) * (dim - len(start)))

@@ -1,0 +1,180 @@
+"""What every interactive figure shares: its traits' types, its front end and its still."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import math
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+
+STATIC = pathlib.Path(__file__).parent / "static"
+
+
+class Real(traitlets.TraitType[float, float]):
+    """A finite number from ``low`` to ``high``."""
+
+    def __init__(self, low: float, high: float, **kwargs: Any) -> None:
+        self.low, self.high = low, high
+        super().__init__(low, **kwargs)
+
+    def validate(self, obj: Any, value: Any) -> float:
+        """Return the number as a float."""
+        number = _as_float(value)
+        if number is None or not self.low <= number <= self.high:
+            raise traitlets.TraitError(
+                f"{self.name} must be a finite number from {self.low:g} to {self.high:g}, "
+                f"got {value!r}"
+            )
+        return number
+
+
+class Whole(traitlets.TraitType[int, int]):
+    """A whole number from ``low`` to ``high``."""
+
+    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
+        self.low, self.high = low, high
+        super().__init__(low, **kwargs)
+
+    def validate(self, obj: Any, value: Any) -> int:
+        """Return the number as an int."""
+        number = _as_float(value)
+        if number is None or number != int(number) or not self.low <= number <= self.high:
+            raise traitlets.TraitError(
+                f"{self.name} must be a whole number from {self.low} to {self.high}, got {value!r}"
+            )
+        return int(number)
+
+
+class Reals(traitlets.TraitType[tuple[float, ...], Iterable[float]]):
+    """Between ``shortest`` and ``longest`` finite numbers, each from ``low`` to ``high``."""
+
+    def __init__(self, low: float, high: float, shortest: int, longest: int, **kwargs: Any) -> None:
+        self.low, self.high = low, high
+        self.shortest, self.longest = shortest, longest
+        super().__init__((low,) * shortest, **kwargs)
+
+    def validate(self, obj: Any, value: Any) -> tuple[float, ...]:
+        """Return the numbers as a tuple of floats."""
+        allowed = (
+            f"{self.shortest} to {self.longest} finite numbers, "
+            f"each from {self.low:g} to {self.high:g}"
+        )
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise traitlets.TraitError(f"{self.name} must be {allowed}; got {value!r}")
+        given = list(value)
+        numbers = [_as_float(entry) for entry in given]
+        if not self.shortest <= len(given) <= self.longest:
+            raise traitlets.TraitError(
+                f"{self.name} must be {allowed}; got {len(given)} of them: {value!r}"
+            )
+        for entry, number in zip(given, numbers, strict=True):
+            if number is None or not self.low <= number <= self.high:
+                raise traitlets.TraitError(f"{self.name} must be {allowed}; got {entry!r} in it")
+        return tuple(number for number in numbers if number is not None)
+
+
+def _as_float(value: Any) -> float | None:
+    """The finite number that ``value`` is (Python's, NumPy's or torch's), or None."""
+    if isinstance(value, (bool, str, bytes)):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+class Figure(anywidget.AnyWidget):
+    """Base class of the interactive figures.
+
+    A figure is drawn by one JavaScript module. In a notebook with a kernel it is a widget. On a
+    page without one, its HTML placeholder (:meth:`to_html`) carries the state, which the page's
+    script brings to life, and inside it a still and a sentence for print and for readers without
+    scripts.
+
+    A subclass lists the traits that make up its state in ``_state_names`` and draws its still.
+    """
+
+    _esm = STATIC / "samlib-widgets.esm.js"
+    _css = STATIC / "samlib-widgets.css"
+    _state_names: ClassVar[tuple[str, ...]] = ()
+
+    _figure = traitlets.Unicode().tag(sync=True)
+    _config: Any = traitlets.Dict().tag(sync=True)
+
+    def state(self) -> dict[str, Any]:
+        """The traits that a page needs to draw the figure, by name."""
+        return {name: getattr(self, name) for name in self._state_names}
+
+    def still(self) -> bytes:
+        """A PNG of the figure, drawn from samlib's own trajectory."""
+        raise NotImplementedError
+
+    def sentence(self) -> str:
+        """What the still shows, in one sentence."""
+        raise NotImplementedError
+
+    def to_html(self, id: str | None = None) -> str:
+        """The placeholder of the figure on a page without a kernel.
+
+        Parameters
+        ----------
+        id
+            The element's id, which permalinks name. By default it is made from the state, so that
+            two figures of a page differ and one figure keeps its id from run to run.
+
+        Returns
+        -------
+        str
+            An element with the attribute ``data-samlib-widget``. All but the still's base64 is the
+            same on every machine.
+        """
+        from base64 import b64encode
+
+        state = json.dumps(
+            {"_figure": self._figure, "_config": self._config, **self.state()}, ensure_ascii=False
+        )
+        if id is None:
+            digest = hashlib.sha256(state.encode()).hexdigest()[:8]
+            id = f"{self._figure.lower()}-{digest}"
+        sentence = html.escape(self.sentence())
+        png = self.still()
+        width, height = png_size(png)
+        attributes = "".join(
+            f' data-{name}="{html.escape(value)}"' for name, value in self._placeholder().items()
+        )
+        # "<" cannot end the script element when it is written as an escape.
+        script = state.replace("<", "\\u003c")
+        return (
+            f'<div class="samlib-figure" data-samlib-widget="{self._figure}" '
+            f'id="{html.escape(id)}"{attributes}>'
+            f'<script type="application/json">{script}</script>\n'
+            f'<figure><img src="data:image/png;base64,{b64encode(png).decode()}" '
+            f'alt="{sentence}" width="{width}" height="{height}">'
+            f"<figcaption>{sentence}</figcaption></figure></div>"
+        )
+
+    def _placeholder(self) -> Mapping[str, str]:
+        """Attributes by which the style sheet reserves the live figure's height."""
+        return {}
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        assert bundle is not None  # only a widget without a view has none
+        data, metadata = bundle
+        return {**data, "text/html": self.to_html()}, metadata
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self.state().items())
+        return f"{type(self).__name__}({values})"
+
+
+def png_size(png: bytes) -> tuple[int, int]:
+    """Width and height in pixels, read from a PNG's header."""
+    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")

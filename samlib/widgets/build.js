@@ -1,0 +1,29 @@
+// Bundle src/ into static/ (or the folder given as argument): the same source as an ES module for
+// notebooks, as a classic script for pages (those opened from a file can load no module), and the styles.
+
+import { build } from "esbuild";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const out = path.resolve(process.argv[2] ?? path.join(here, "static"));
+
+/** @param {string} entry @param {string} name @param {"esm" | "iife"} [format] */
+const bundle = (entry, name, format) =>
+  build({
+    absWorkingDir: here,
+    entryPoints: [path.join("src", entry)],
+    outfile: path.join(out, name),
+    bundle: true,
+    minify: true,
+    charset: "utf8",
+    legalComments: "none",
+    target: "es2022",
+    format,
+  });
+
+await Promise.all([
+  bundle("index.js", "samlib-widgets.esm.js", "esm"),
+  bundle("page.js", "samlib-widgets.js", "iife"),
+  bundle("widgets.css", "samlib-widgets.css"),
+]);

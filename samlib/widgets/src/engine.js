@@ -1,0 +1,373 @@
+// The toy dynamics of the book in plain float64 JavaScript.
+//
+// Mirrors samlib/landscapes.py and samlib/rules.py operation by operation, so that both give the same
+// iterates (tests/widgets/test_parity.py compares every one of them). Nothing here knows about drawing.
+// Points are Float64Arrays; the loops allocate nothing.
+
+/**
+ * A loss with its exact gradient and Hessian, and, where it is a finite sum, its components' gradients.
+ *
+ * @typedef {object} Landscape
+ * @property {string} name
+ * @property {number} dim
+ * @property {(x: Float64Array) => number} value
+ * @property {(x: Float64Array, out: Float64Array) => void} gradient
+ * @property {(x: Float64Array, out: Float64Array) => void} hessian row-major dim × dim
+ * @property {((x: Float64Array, out: Float64Array, k: number) => void)=} componentGradient
+ *   the gradient of component k; the loss is the mean of its components
+ */
+
+/**
+ * What a run returns: `steps[i]` is the step of record i, its point is x[i·dim … (i+1)·dim).
+ *
+ * @typedef {object} Run
+ * @property {number} dim
+ * @property {number} every
+ * @property {number} records
+ * @property {Float64Array} x
+ */
+
+/** @typedef {"gradient-descent" | "sam" | "one-sam"} Rule */
+
+/**
+ * L(x) = ½ Σ λ_i x_i²: the coordinates are the eigenbasis.
+ *
+ * @param {ArrayLike<number>} eigenvalues
+ * @returns {Landscape}
+ */
+export function quadratic(eigenvalues) {
+  const lambda = Float64Array.from(eigenvalues);
+  const dim = lambda.length;
+  return {
+    name: "quadratic",
+    dim,
+    value(x) {
+      let sum = 0;
+      for (let i = 0; i < dim; i++) sum += lambda[i] * x[i] * x[i];
+      return 0.5 * sum;
+    },
+    gradient(x, out) {
+      for (let i = 0; i < dim; i++) out[i] = lambda[i] * x[i];
+    },
+    hessian(_x, out) {
+      out.fill(0);
+      for (let i = 0; i < dim; i++) out[i * dim + i] = lambda[i];
+    },
+  };
+}
+
+/** tanh as samlib writes it, in plain arithmetic. @param {number} z */
+const tanh = (z) => 2 / (1 + Math.E ** (-2 * z)) - 1;
+
+/**
+ * L(x, y₁, y₂) = ½(λ₁(x) y₁² + λ₂(x) y₂²), λ₁ = 3 + ½ tanh x, λ₂ = 1 − 0.8 tanh x.
+ *
+ * @returns {Landscape}
+ */
+export function twoValleys() {
+  return {
+    name: "two-valleys",
+    dim: 3,
+    value(x) {
+      const t = tanh(x[0]);
+      return ((3 + 0.5 * t) * x[1] * x[1] + (1 - 0.8 * t) * x[2] * x[2]) / 2;
+    },
+    gradient(x, out) {
+      const t = tanh(x[0]);
+      const slope = 1 - t * t;
+      const y1 = x[1];
+      const y2 = x[2];
+      out[0] = slope * (0.25 * y1 * y1 - 0.4 * y2 * y2);
+      out[1] = (3 + 0.5 * t) * y1;
+      out[2] = (1 - 0.8 * t) * y2;
+    },
+    hessian(x, out) {
+      const t = tanh(x[0]);
+      const slope = 1 - t * t;
+      const y1 = x[1];
+      const y2 = x[2];
+      out[0] = -2 * t * slope * (0.25 * y1 * y1 - 0.4 * y2 * y2);
+      out[1] = out[3] = 0.5 * slope * y1;
+      out[2] = out[6] = -0.8 * slope * y2;
+      out[4] = 3 + 0.5 * t;
+      out[5] = out[7] = 0;
+      out[8] = 1 - 0.8 * t;
+    },
+    componentGradient(x, out, k) {
+      const t = tanh(x[0]);
+      const slope = 1 - t * t;
+      out[0] = slope * (k === 0 ? 0.5 * x[1] * x[1] : -0.8 * x[2] * x[2]);
+      out[1] = k === 0 ? 2 * (3 + 0.5 * t) * x[1] : 0;
+      out[2] = k === 0 ? 0 : 2 * (1 - 0.8 * t) * x[2];
+    },
+  };
+}
+
+/**
+ * The loss of Figure 1: F₁ x₃² + F₂ x₄² with F₁ = x₁² + 6x₂² + 8, F₂ = 4(1−x₁)² + (1−x₂)² + 1.
+ *
+ * @returns {Landscape}
+ */
+export function fourDimensional() {
+  return {
+    name: "four-dimensional",
+    dim: 4,
+    value(x) {
+      return factor1(x[0], x[1]) * x[2] * x[2] + factor2(x[0], x[1]) * x[3] * x[3];
+    },
+    gradient(x, out) {
+      const x1 = x[0];
+      const x2 = x[1];
+      const x3 = x[2];
+      const x4 = x[3];
+      const d1 = 1 - x1;
+      const d2 = 1 - x2;
+      const f1 = x1 * x1 + 6 * x2 * x2 + 8;
+      const f2 = 4 * d1 * d1 + d2 * d2 + 1;
+      out[0] = 2 * x1 * x3 * x3 - 8 * d1 * x4 * x4;
+      out[1] = 12 * x2 * x3 * x3 - 2 * d2 * x4 * x4;
+      out[2] = 2 * f1 * x3;
+      out[3] = 2 * f2 * x4;
+    },
+    hessian(x, out) {
+      const [x1, x2, x3, x4] = x;
+      const d1 = 1 - x1;
+      const d2 = 1 - x2;
+      out.fill(0);
+      out[0] = 2 * x3 * x3 + 8 * x4 * x4;
+      out[5] = 12 * x3 * x3 + 2 * x4 * x4;
+      out[10] = 2 * factor1(x1, x2);
+      out[15] = 2 * factor2(x1, x2);
+      out[2] = out[8] = 4 * x1 * x3;
+      out[3] = out[12] = -16 * d1 * x4;
+      out[6] = out[9] = 24 * x2 * x3;
+      out[7] = out[13] = -4 * d2 * x4;
+    },
+    componentGradient(x, out, k) {
+      const [x1, x2, x3, x4] = x;
+      if (k === 0) {
+        out[0] = 4 * x1 * x3 * x3;
+        out[1] = 24 * x2 * x3 * x3;
+        out[2] = 4 * factor1(x1, x2) * x3;
+        out[3] = 0;
+      } else {
+        out[0] = -16 * (1 - x1) * x4 * x4;
+        out[1] = -4 * (1 - x2) * x4 * x4;
+        out[2] = 0;
+        out[3] = 4 * factor2(x1, x2) * x4;
+      }
+    },
+  };
+}
+
+/** F₁ of the four-dimensional loss. @param {number} x1 @param {number} x2 */
+export const factor1 = (x1, x2) => x1 * x1 + 6 * x2 * x2 + 8;
+
+/** F₂ of the four-dimensional loss. @param {number} x1 @param {number} x2 */
+export const factor2 = (x1, x2) => 4 * (1 - x1) * (1 - x1) + (1 - x2) * (1 - x2) + 1;
+
+/**
+ * ‖v‖, squares summed in the order of the index.
+ *
+ * @param {Float64Array} v
+ */
+export function norm(v) {
+  let sum = 0;
+  for (let i = 0; i < v.length; i++) sum += v[i] * v[i];
+  return Math.sqrt(sum);
+}
+
+/**
+ * Run a rule; keep the start, every `every`-th iterate and the last, as samlib.simulate does.
+ *
+ * A run that has come back to the same bits (gradient descent arrived, SAM in its two-cycle) is continued
+ * by copying: the map is deterministic, so these are the same numbers.
+ *
+ * @param {Landscape} landscape
+ * @param {Rule} rule
+ * @param {{start: ArrayLike<number>, steps: number, lr: number, rho?: number, every?: number,
+ *   draws?: ArrayLike<number>, into?: Float64Array}} options
+ *   `draws[t]` is the component that 1-SAM uses at step t; `into` is reused when it is long enough
+ * @returns {Run}
+ */
+export function simulate(landscape, rule, { start, steps, lr, rho = 0, every = 1, draws, into }) {
+  const { dim, componentGradient } = landscape;
+  if (start.length !== dim) throw new RangeError(`start has ${start.length} numbers, not ${dim}`);
+  if (rule === "one-sam" && !(componentGradient && draws)) {
+    throw new RangeError("1-SAM needs a loss with components, and draws");
+  }
+  const records = Math.ceil(steps / every) + 1;
+  const size = records * dim;
+  const x = into && into.length >= size ? into : new Float64Array(size);
+  const now = Float64Array.from(start);
+  const grad = new Float64Array(dim);
+  const ahead = new Float64Array(dim);
+  const earlier = new Float64Array(dim).fill(NaN);
+  x.set(now);
+  let at = dim;
+  for (let t = 1; t <= steps; t++) {
+    if (rule === "gradient-descent") {
+      landscape.gradient(now, grad);
+    } else if (rule === "sam") {
+      landscape.gradient(now, grad);
+      perturb(now, grad, rho, ahead);
+      landscape.gradient(ahead, grad);
+    } else if (componentGradient && draws) {
+      componentGradient(now, grad, draws[t - 1]);
+      perturb(now, grad, rho, ahead);
+      componentGradient(ahead, grad, draws[t - 1]);
+    }
+    for (let i = 0; i < dim; i++) now[i] -= lr * grad[i];
+    if (every === 1 || t % every === 0 || t === steps) {
+      for (let i = 0; i < dim; i++) x[at + i] = now[i];
+      at += dim;
+    }
+    if (t % PERIOD === 0 && every === 1 && rule !== "one-sam") {
+      if (same(earlier, now)) {
+        while (at < size) {
+          const block = Math.min(PERIOD * dim, size - at);
+          x.copyWithin(at, at - PERIOD * dim, at - PERIOD * dim + block);
+          at += block;
+        }
+        break;
+      }
+      earlier.set(now);
+    }
+  }
+  return { dim, every, records, x };
+}
+
+/** How far apart two iterates are that are compared for coming back; a multiple of two. */
+const PERIOD = 64;
+
+/**
+ * SAM's look-ahead x + ρ g/‖g‖; at g = 0 the direction is (1, …, 1)/√D.
+ *
+ * @param {Float64Array} x @param {Float64Array} g @param {number} rho @param {Float64Array} out
+ */
+function perturb(x, g, rho, out) {
+  const dim = x.length;
+  let sum = 0;
+  for (let i = 0; i < dim; i++) sum += g[i] * g[i];
+  const length = Math.sqrt(sum);
+  if (length === 0) for (let i = 0; i < dim; i++) out[i] = x[i] + rho * (1 / Math.sqrt(dim));
+  else for (let i = 0; i < dim; i++) out[i] = x[i] + rho * (g[i] / length);
+}
+
+/** @param {Float64Array} a @param {Float64Array} b */
+function same(a, b) {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/**
+ * The largest eigenvalue of a symmetric matrix and its unit eigenvector, by cyclic Jacobi rotations.
+ *
+ * @param {Float64Array} matrix row-major dim × dim, overwritten
+ * @param {Float64Array} vectors dim × dim of work space
+ * @param {Float64Array} vector receives the eigenvector
+ * @returns {number} the eigenvalue
+ */
+export function topEigenpair(matrix, vectors, vector) {
+  const dim = vector.length;
+  vectors.fill(0);
+  for (let i = 0; i < dim; i++) vectors[i * dim + i] = 1;
+  for (let sweep = 0; sweep < 30; sweep++) {
+    let off = 0;
+    let diagonal = 0;
+    for (let i = 0; i < dim; i++) {
+      diagonal += matrix[i * dim + i] * matrix[i * dim + i];
+      for (let j = 0; j < i; j++) off += matrix[i * dim + j] * matrix[i * dim + j];
+    }
+    if (!(off > 1e-34 * diagonal)) break;
+    for (let p = 0; p < dim - 1; p++) {
+      for (let q = p + 1; q < dim; q++) {
+        const apq = matrix[p * dim + q];
+        if (apq === 0) continue;
+        const theta = (matrix[q * dim + q] - matrix[p * dim + p]) / (2 * apq);
+        const t = (theta < 0 ? -1 : 1) / (Math.abs(theta) + Math.sqrt(theta * theta + 1));
+        const c = 1 / Math.sqrt(t * t + 1);
+        const s = t * c;
+        for (let k = 0; k < dim; k++) {
+          const kp = matrix[k * dim + p];
+          const kq = matrix[k * dim + q];
+          matrix[k * dim + p] = c * kp - s * kq;
+          matrix[k * dim + q] = s * kp + c * kq;
+        }
+        for (let k = 0; k < dim; k++) {
+          const pk = matrix[p * dim + k];
+          const qk = matrix[q * dim + k];
+          matrix[p * dim + k] = c * pk - s * qk;
+          matrix[q * dim + k] = s * pk + c * qk;
+          const vp = vectors[k * dim + p];
+          const vq = vectors[k * dim + q];
+          vectors[k * dim + p] = c * vp - s * vq;
+          vectors[k * dim + q] = s * vp + c * vq;
+        }
+      }
+    }
+  }
+  let top = 0;
+  for (let i = 1; i < dim; i++) if (matrix[i * dim + i] > matrix[top * dim + top]) top = i;
+  for (let k = 0; k < dim; k++) vector[k] = vectors[k * dim + top];
+  return matrix[top * dim + top];
+}
+
+/**
+ * What the figures show at one point: gradient, top eigenpair of the exact full Hessian, and the angle
+ * between them. The object is reused from call to call.
+ *
+ * @param {Landscape} landscape
+ */
+export function probe(landscape) {
+  const { dim } = landscape;
+  const matrix = new Float64Array(dim * dim);
+  const vectors = new Float64Array(dim * dim);
+  const at = {
+    x: new Float64Array(dim),
+    gradient: new Float64Array(dim),
+    eigenvector: new Float64Array(dim),
+    eigenvalue: NaN,
+    /** |cos ∠(∇L, v₁)|; NaN where the gradient is zero or not finite. */
+    alignment: NaN,
+    /** ∠(∇L, v₁) in degrees, between 0 and 90. */
+    angle: NaN,
+    /** @param {ArrayLike<number>} x @param {number} [offset] */
+    look(x, offset = 0) {
+      for (let i = 0; i < dim; i++) at.x[i] = x[offset + i];
+      landscape.gradient(at.x, at.gradient);
+      landscape.hessian(at.x, matrix);
+      at.eigenvalue = topEigenpair(matrix, vectors, at.eigenvector);
+      // Scaled first, so that squares of a tiny gradient do not underflow.
+      let scale = 0;
+      for (let i = 0; i < dim; i++) scale = Math.max(scale, Math.abs(at.gradient[i]));
+      // Below this a gradient has arrived: among subnormal numbers its direction is noise.
+      if (!(scale > 1e-150)) scale = NaN;
+      let dot = 0;
+      for (let i = 0; i < dim; i++) dot += (at.gradient[i] / scale) * at.eigenvector[i];
+      let across = 0;
+      let square = 0;
+      for (let i = 0; i < dim; i++) {
+        const g = at.gradient[i] / scale;
+        const rest = g - dot * at.eigenvector[i];
+        across += rest * rest;
+        square += g * g;
+      }
+      at.alignment = Math.min(1, Math.abs(dot) / Math.sqrt(square));
+      // From both sides of the triangle: arccos would lose every angle below 1e-8.
+      at.angle = (Math.atan2(Math.sqrt(across), Math.abs(dot)) * 180) / Math.PI;
+      return at;
+    },
+  };
+  return at;
+}
+
+/**
+ * The limit of ‖x‖ in Theorem 4.8: ηρλ₁/(2 − ηλ₁), the half-length of SAM's two-cycle on a quadratic.
+ * Beyond ηλ₁ = 2 there is none.
+ *
+ * @param {number} lr @param {number} rho @param {number} lambda1
+ */
+export function cycleRadius(lr, rho, lambda1) {
+  return lr * lambda1 < 2 ? (lr * rho * lambda1) / (2 - lr * lambda1) : Infinity;
+}

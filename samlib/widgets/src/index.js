@@ -1,0 +1,20 @@
+// The module that a notebook loads (anywidget calls `render`).
+
+import { renderAlignment } from "./alignment.js";
+
+/** @typedef {import("./model.js").Model} Model */
+
+/** Every figure by the name that its Python class has. */
+const FIGURES = { Alignment: renderAlignment };
+
+/**
+ * @param {{model: Model, el: HTMLElement, linkId?: string}} context
+ * @returns {() => void} takes the figure down
+ */
+export function render({ model, el, linkId }) {
+  el.classList.add("samlib-live");
+  const figure = FIGURES[/** @type {keyof typeof FIGURES} */ (model.get("_figure"))];
+  return figure({ model, el, linkId });
+}
+
+export default { render };
