@@ -2,7 +2,7 @@
 //
 // Mirrors samlib/landscapes.py and samlib/rules.py operation by operation, so that both give the same
 // iterates (tests/widgets/test_parity.py compares every one of them). Nothing here knows about drawing.
-// Points are Float64Arrays; the loops allocate nothing.
+// A point is D neighbouring numbers of a Float64Array, at an offset `at`; the loops allocate nothing.
 
 /**
  * A loss with its exact gradient and Hessian, and, where it is a finite sum, its components' gradients.
@@ -11,9 +11,9 @@
  * @property {string} name
  * @property {number} dim
  * @property {(x: Float64Array) => number} value
- * @property {(x: Float64Array, out: Float64Array) => void} gradient
+ * @property {(x: Float64Array, at: number, out: Float64Array) => void} gradient
  * @property {(x: Float64Array, out: Float64Array) => void} hessian row-major dim × dim
- * @property {((x: Float64Array, out: Float64Array, k: number) => void)=} componentGradient
+ * @property {((x: Float64Array, at: number, out: Float64Array, k: number) => void)=} componentGradient
  *   the gradient of component k; the loss is the mean of its components
  */
 
@@ -46,8 +46,8 @@ export function quadratic(eigenvalues) {
       for (let i = 0; i < dim; i++) sum += lambda[i] * x[i] * x[i];
       return 0.5 * sum;
     },
-    gradient(x, out) {
-      for (let i = 0; i < dim; i++) out[i] = lambda[i] * x[i];
+    gradient(x, at, out) {
+      for (let i = 0; i < dim; i++) out[i] = lambda[i] * x[at + i];
     },
     hessian(_x, out) {
       out.fill(0);
@@ -72,11 +72,11 @@ export function twoValleys() {
       const t = tanh(x[0]);
       return ((3 + 0.5 * t) * x[1] * x[1] + (1 - 0.8 * t) * x[2] * x[2]) / 2;
     },
-    gradient(x, out) {
-      const t = tanh(x[0]);
+    gradient(x, at, out) {
+      const t = tanh(x[at]);
       const slope = 1 - t * t;
-      const y1 = x[1];
-      const y2 = x[2];
+      const y1 = x[at + 1];
+      const y2 = x[at + 2];
       out[0] = slope * (0.25 * y1 * y1 - 0.4 * y2 * y2);
       out[1] = (3 + 0.5 * t) * y1;
       out[2] = (1 - 0.8 * t) * y2;
@@ -93,12 +93,14 @@ export function twoValleys() {
       out[5] = out[7] = 0;
       out[8] = 1 - 0.8 * t;
     },
-    componentGradient(x, out, k) {
-      const t = tanh(x[0]);
+    componentGradient(x, at, out, k) {
+      const t = tanh(x[at]);
       const slope = 1 - t * t;
-      out[0] = slope * (k === 0 ? 0.5 * x[1] * x[1] : -0.8 * x[2] * x[2]);
-      out[1] = k === 0 ? 2 * (3 + 0.5 * t) * x[1] : 0;
-      out[2] = k === 0 ? 0 : 2 * (1 - 0.8 * t) * x[2];
+      const y1 = x[at + 1];
+      const y2 = x[at + 2];
+      out[0] = slope * (k === 0 ? 0.5 * y1 * y1 : -0.8 * y2 * y2);
+      out[1] = k === 0 ? 2 * (3 + 0.5 * t) * y1 : 0;
+      out[2] = k === 0 ? 0 : 2 * (1 - 0.8 * t) * y2;
     },
   };
 }
@@ -115,11 +117,11 @@ export function fourDimensional() {
     value(x) {
       return factor1(x[0], x[1]) * x[2] * x[2] + factor2(x[0], x[1]) * x[3] * x[3];
     },
-    gradient(x, out) {
-      const x1 = x[0];
-      const x2 = x[1];
-      const x3 = x[2];
-      const x4 = x[3];
+    gradient(x, at, out) {
+      const x1 = x[at];
+      const x2 = x[at + 1];
+      const x3 = x[at + 2];
+      const x4 = x[at + 3];
       const d1 = 1 - x1;
       const d2 = 1 - x2;
       const f1 = x1 * x1 + 6 * x2 * x2 + 8;
@@ -143,8 +145,11 @@ export function fourDimensional() {
       out[6] = out[9] = 24 * x2 * x3;
       out[7] = out[13] = -4 * d2 * x4;
     },
-    componentGradient(x, out, k) {
-      const [x1, x2, x3, x4] = x;
+    componentGradient(x, at, out, k) {
+      const x1 = x[at];
+      const x2 = x[at + 1];
+      const x3 = x[at + 2];
+      const x4 = x[at + 3];
       if (k === 0) {
         out[0] = 4 * x1 * x3 * x3;
         out[1] = 24 * x2 * x3 * x3;
@@ -167,17 +172,6 @@ export const factor1 = (x1, x2) => x1 * x1 + 6 * x2 * x2 + 8;
 export const factor2 = (x1, x2) => 4 * (1 - x1) * (1 - x1) + (1 - x2) * (1 - x2) + 1;
 
 /**
- * ‖v‖, squares summed in the order of the index.
- *
- * @param {Float64Array} v
- */
-export function norm(v) {
-  let sum = 0;
-  for (let i = 0; i < v.length; i++) sum += v[i] * v[i];
-  return Math.sqrt(sum);
-}
-
-/**
  * Run a rule; keep the start, every `every`-th iterate and the last, as samlib.simulate does.
  *
  * A run that has come back to the same bits (gradient descent arrived, SAM in its two-cycle) is continued
@@ -191,47 +185,32 @@ export function norm(v) {
  * @returns {Run}
  */
 export function simulate(landscape, rule, { start, steps, lr, rho = 0, every = 1, draws, into }) {
-  const { dim, componentGradient } = landscape;
+  const { dim } = landscape;
   if (start.length !== dim) throw new RangeError(`start has ${start.length} numbers, not ${dim}`);
-  if (rule === "one-sam" && !(componentGradient && draws)) {
-    throw new RangeError("1-SAM needs a loss with components, and draws");
-  }
+  const advance = makeRule(landscape, rule, lr, rho, draws);
   const records = Math.ceil(steps / every) + 1;
-  const size = records * dim;
-  const x = into && into.length >= size ? into : new Float64Array(size);
-  const now = Float64Array.from(start);
-  const grad = new Float64Array(dim);
-  const ahead = new Float64Array(dim);
-  const earlier = new Float64Array(dim).fill(NaN);
-  x.set(now);
-  let at = dim;
-  for (let t = 1; t <= steps; t++) {
-    if (rule === "gradient-descent") {
-      landscape.gradient(now, grad);
-    } else if (rule === "sam") {
-      landscape.gradient(now, grad);
-      perturb(now, grad, rho, ahead);
-      landscape.gradient(ahead, grad);
-    } else if (componentGradient && draws) {
-      componentGradient(now, grad, draws[t - 1]);
-      perturb(now, grad, rho, ahead);
-      componentGradient(ahead, grad, draws[t - 1]);
+  const x = into && into.length >= records * dim ? into : new Float64Array(records * dim);
+  x.set(start);
+  if (every > 1) {
+    const walk = new Float64Array((every + 1) * dim);
+    for (let r = 1, t = 0; r < records; r++) {
+      const count = Math.min(every, steps - t);
+      walk.set(x.subarray((r - 1) * dim, r * dim));
+      advance(walk, 0, count, t);
+      x.set(walk.subarray(count * dim, (count + 1) * dim), r * dim);
+      t += count;
     }
-    for (let i = 0; i < dim; i++) now[i] -= lr * grad[i];
-    if (every === 1 || t % every === 0 || t === steps) {
-      for (let i = 0; i < dim; i++) x[at + i] = now[i];
-      at += dim;
-    }
-    if (t % PERIOD === 0 && every === 1 && rule !== "one-sam") {
-      if (same(earlier, now)) {
-        while (at < size) {
-          const block = Math.min(PERIOD * dim, size - at);
-          x.copyWithin(at, at - PERIOD * dim, at - PERIOD * dim + block);
-          at += block;
-        }
-        break;
+    return { dim, every, records, x };
+  }
+  for (let t = 0; t < steps; t += PERIOD) {
+    const count = Math.min(PERIOD, steps - t);
+    const at = t * dim;
+    advance(x, at, count, t);
+    if (rule !== "one-sam" && count === PERIOD && same(x, at, at + PERIOD * dim, dim)) {
+      for (let to = at + (PERIOD + 1) * dim; to < records * dim; to += PERIOD * dim) {
+        x.copyWithin(to, at + dim, at + dim + Math.min(PERIOD * dim, records * dim - to));
       }
-      earlier.set(now);
+      break;
     }
   }
   return { dim, every, records, x };
@@ -241,22 +220,72 @@ export function simulate(landscape, rule, { start, steps, lr, rho = 0, every = 1
 const PERIOD = 64;
 
 /**
+ * The loop of a rule: advance(x, at, count, t) continues the point at `at`, which is that of step t, by
+ * `count` iterates written one after the other behind it.
+ *
+ * @param {Landscape} landscape @param {Rule} rule @param {number} lr @param {number} rho
+ * @param {ArrayLike<number>} [draws]
+ * @returns {(x: Float64Array, at: number, count: number, t: number) => void}
+ */
+function makeRule(landscape, rule, lr, rho, draws) {
+  const { dim, componentGradient } = landscape;
+  const grad = new Float64Array(dim);
+  const ahead = new Float64Array(dim);
+  if (rule === "gradient-descent") {
+    return (x, at, count) => {
+      for (const end = at + count * dim; at < end; at += dim) {
+        landscape.gradient(x, at, grad);
+        descend(x, at, grad, lr);
+      }
+    };
+  }
+  if (rule === "sam") {
+    return (x, at, count) => {
+      for (const end = at + count * dim; at < end; at += dim) {
+        landscape.gradient(x, at, grad);
+        perturb(x, at, grad, rho, ahead);
+        landscape.gradient(ahead, 0, grad);
+        descend(x, at, grad, lr);
+      }
+    };
+  }
+  if (!componentGradient || !draws) throw new RangeError("1-SAM needs a loss with components, and draws");
+  return (x, at, count, t) => {
+    for (const end = at + count * dim; at < end; at += dim, t++) {
+      componentGradient(x, at, grad, draws[t]);
+      perturb(x, at, grad, rho, ahead);
+      componentGradient(ahead, 0, grad, draws[t]);
+      descend(x, at, grad, lr);
+    }
+  };
+}
+
+/**
+ * Write x − ηg behind x. @param {Float64Array} x @param {number} at @param {Float64Array} g @param {number} lr
+ */
+function descend(x, at, g, lr) {
+  const dim = g.length;
+  for (let i = 0; i < dim; i++) x[at + dim + i] = x[at + i] - lr * g[i];
+}
+
+/**
  * SAM's look-ahead x + ρ g/‖g‖; at g = 0 the direction is (1, …, 1)/√D.
  *
- * @param {Float64Array} x @param {Float64Array} g @param {number} rho @param {Float64Array} out
+ * @param {Float64Array} x @param {number} at @param {Float64Array} g @param {number} rho
+ * @param {Float64Array} out
  */
-function perturb(x, g, rho, out) {
-  const dim = x.length;
+function perturb(x, at, g, rho, out) {
+  const dim = g.length;
   let sum = 0;
   for (let i = 0; i < dim; i++) sum += g[i] * g[i];
   const length = Math.sqrt(sum);
-  if (length === 0) for (let i = 0; i < dim; i++) out[i] = x[i] + rho * (1 / Math.sqrt(dim));
-  else for (let i = 0; i < dim; i++) out[i] = x[i] + rho * (g[i] / length);
+  if (length === 0) for (let i = 0; i < dim; i++) out[i] = x[at + i] + rho * (1 / Math.sqrt(dim));
+  else for (let i = 0; i < dim; i++) out[i] = x[at + i] + rho * (g[i] / length);
 }
 
-/** @param {Float64Array} a @param {Float64Array} b */
-function same(a, b) {
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+/** @param {Float64Array} x @param {number} a @param {number} b @param {number} dim */
+function same(x, a, b, dim) {
+  for (let i = 0; i < dim; i++) if (x[a + i] !== x[b + i]) return false;
   return true;
 }
 
@@ -335,7 +364,7 @@ export function probe(landscape) {
     /** @param {ArrayLike<number>} x @param {number} [offset] */
     look(x, offset = 0) {
       for (let i = 0; i < dim; i++) at.x[i] = x[offset + i];
-      landscape.gradient(at.x, at.gradient);
+      landscape.gradient(at.x, 0, at.gradient);
       landscape.hessian(at.x, matrix);
       at.eigenvalue = topEigenpair(matrix, vectors, at.eigenvector);
       // Scaled first, so that squares of a tiny gradient do not underflow.

@@ -5,6 +5,8 @@ import { select } from "d3-selection";
 import { html, svg } from "./dom.js";
 import { HEAD } from "./samples.js";
 
+/** @typedef {{left: number, right: number, top: number, bottom: number}} Box */
+
 /**
  * @typedef {object} Plot
  * @property {HTMLElement} el
@@ -12,10 +14,12 @@ import { HEAD } from "./samples.js";
  * @property {CanvasRenderingContext2D} context
  * @property {SVGSVGElement} svg
  * @property {SVGGElement} marks where labels and handles go, above the axes
- * @property {{left: number, right: number, top: number, bottom: number}} box the inner rectangle, in px
- * @property {boolean} resized set when the size has changed since the last look
+ * @property {Box} box the inner rectangle, in px; empty while the plot is not shown
+ * @property {() => number} ratio pixels of the canvas per CSS pixel
+ * @property {(title: string, xLabel: string, yLabel: string) => void} name
  * @property {() => void} clear wipes the canvas and clips to the inner rectangle
  * @property {(x: any, y: any, options: AxisOptions) => void} axes draws the axes if they changed
+ * @property {() => void} dispose
  */
 
 /**
@@ -26,25 +30,23 @@ import { HEAD } from "./samples.js";
  * @property {(value: number) => string} yFormat
  */
 
-/** @typedef {{left: number, right: number, top: number, bottom: number}} Margin */
-
 /**
- * @param {{className: string, title: string, xLabel: string, yLabel?: string, margin: Margin,
- *   onResize: () => void}} options
- * @returns {Plot & {dispose: () => void}}
+ * @param {{className: string, margin: Box, square?: boolean, onResize: () => void}} options
+ *   the margins around the inner rectangle; is that to be a square?
+ * @returns {Plot}
  */
-export function createPlot({ className, title, xLabel, yLabel, margin, onResize }) {
+export function createPlot({ className, margin, square = false, onResize }) {
   const canvas = html("canvas", { "aria-hidden": "true" });
   const xAxis = svg("g", { class: "samlib-axis", "aria-hidden": "true" });
   const yAxis = svg("g", { class: "samlib-axis", "aria-hidden": "true" });
-  const xText = svg("text", { class: "samlib-axis-label", "text-anchor": "end" }, xLabel);
-  const outside = margin.bottom > 30; // is there room for the label below the ticks?
-  const yText = svg("text", { class: "samlib-axis-label" }, yLabel ?? "");
+  const xText = svg("text", { class: "samlib-axis-label", "text-anchor": "end" });
+  const yText = svg("text", { class: "samlib-axis-label" });
+  const below = margin.bottom > 30; // is there room for the label below the ticks?
   const marks = svg("g");
-  const root = svg("svg", { role: "group", "aria-label": title }, xAxis, yAxis, xText, yText, marks);
+  const root = svg("svg", { role: "group" }, xAxis, yAxis, xText, yText, marks);
   const area = html("div", { class: "samlib-area" }, canvas);
   area.append(root);
-  const heading = html("div", { class: "samlib-heading" }, html("span", {}, title));
+  const heading = html("div", { class: "samlib-heading" }, html("span"));
   const el = html("div", { class: `samlib-plot ${className}` }, heading, area);
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 
@@ -60,7 +62,14 @@ export function createPlot({ className, title, xLabel, yLabel, margin, onResize 
     svg: root,
     marks,
     box: { left: 0, right: 0, top: 0, bottom: 0 },
-    resized: false,
+    ratio: () => ratio,
+    name(title, xLabel, yLabel) {
+      if (title === root.getAttribute("aria-label") && xLabel === xText.textContent) return;
+      root.setAttribute("aria-label", title);
+      /** @type {HTMLElement} */ (heading.firstElementChild).textContent = title;
+      xText.textContent = xLabel;
+      yText.textContent = yLabel;
+    },
     clear() {
       const { left, right, top, bottom } = plot.box;
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -71,6 +80,7 @@ export function createPlot({ className, title, xLabel, yLabel, margin, onResize 
       context.rect(left, top, right - left, bottom - top);
       context.clip();
     },
+    dispose: () => observer.disconnect(),
     axes(x, y, { xTicks, yTicks, xFormat, yFormat }) {
       // Axes are dear to draw: only when a domain, a range or a tick is another.
       const key = JSON.stringify([x.domain(), y.domain(), xTicks, yTicks, width, height]);
@@ -83,7 +93,7 @@ export function createPlot({ className, title, xLabel, yLabel, margin, onResize 
       yAxis.setAttribute("transform", `translate(${left},0)`);
       select(xAxis).call(bottomAxis.tickSize(4).tickPadding(4));
       select(yAxis).call(leftAxis.tickSize(4).tickPadding(4));
-      xText.setAttribute("transform", `translate(${right - (outside ? 0 : 6)},${bottom + (outside ? 34 : -6)})`);
+      xText.setAttribute("transform", `translate(${right - (below ? 0 : 6)},${bottom + (below ? 34 : -6)})`);
       yText.setAttribute("transform", `translate(${left + 6},${top + 12})`);
     },
   };
@@ -91,23 +101,26 @@ export function createPlot({ className, title, xLabel, yLabel, margin, onResize 
   const observer = new ResizeObserver(() => {
     width = area.clientWidth;
     height = area.clientHeight;
+    plot.box = { left: 0, right: 0, top: 0, bottom: 0 };
     if (width === 0 || height === 0) return;
     ratio = Math.min(window.devicePixelRatio || 1, 2);
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
     root.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const right = width - margin.right;
+    const bottom = height - margin.bottom;
+    const side = Math.min(right - margin.left, bottom - margin.top);
     plot.box = {
       left: margin.left,
-      right: width - margin.right,
+      right: square ? margin.left + side : right,
       top: margin.top,
-      bottom: height - margin.bottom,
+      bottom: square ? margin.top + side : bottom,
     };
     context.save();
-    plot.resized = true;
     onResize();
   });
   observer.observe(area);
-  return Object.assign(plot, { dispose: () => observer.disconnect() });
+  return plot;
 }
 
 /**
@@ -196,4 +209,30 @@ export function niceCeil(value) {
   const power = 10 ** Math.floor(Math.log10(value));
   for (const step of [1, 1.5, 2, 3, 4, 5, 6, 8]) if (step * power >= value * (1 - 1e-9)) return step * power;
   return 10 * power;
+}
+
+/**
+ * Text over a plot.
+ *
+ * @param {Plot} plot @param {string[]} names
+ */
+export function createLabels(plot, names) {
+  const texts = new Map(
+    names.map((name) => [name, svg("text", { class: "samlib-mark", "aria-hidden": "true" })]),
+  );
+  plot.marks.append(...texts.values());
+  return {
+    /** @param {string} name @param {boolean} hidden */
+    hide: (name, hidden) => texts.get(name)?.toggleAttribute("hidden", hidden),
+    /**
+     * @param {string} name @param {number} x @param {number} y @param {string} text
+     * @param {"start" | "middle" | "end"} anchor
+     */
+    put(name, x, y, text, anchor) {
+      const label = /** @type {SVGTextElement} */ (texts.get(name));
+      label.setAttribute("transform", `translate(${x.toFixed(1)},${y.toFixed(1)})`);
+      label.setAttribute("text-anchor", anchor);
+      if (label.textContent !== text) label.textContent = text;
+    },
+  };
 }

@@ -1,9 +1,9 @@
 // Colours come from the style sheet, which knows light and dark; canvases ask for them here.
 
-/** @typedef {Record<"ink" | "soft" | "faint" | "ground" | "plot" | "sam" | "gradient-descent" | "ascent" | "eigenvector" | "worst", string>} Palette */
+/** @typedef {Record<"ink" | "soft" | "faint" | "line" | "ground" | "plot" | "sam" | "gradient-descent" | "ascent" | "eigenvector" | "worst", string>} Palette */
 
 const NAMES = /** @type {const} */ ([
-  "ink", "soft", "faint", "ground", "plot", "sam", "gradient-descent", "ascent", "eigenvector", "worst",
+  "ink", "soft", "faint", "line", "ground", "plot", "sam", "gradient-descent", "ascent", "eigenvector", "worst",
 ]); // prettier-ignore
 
 /**

@@ -1,0 +1,120 @@
+// The map of Γ for the four-dimensional loss: where along the minimizers the runs are, over λ₁.
+
+import { contours } from "d3-contour";
+import { scaleLinear } from "d3-scale";
+import { factor1, factor2 } from "./engine.js";
+import { number } from "./format.js";
+import { createHandle } from "./handle.js";
+import { createLabels, createPlot, diamond, niceCeil } from "./plot.js";
+import { drawPoints, drawRuns } from "./runs.js";
+import { sharpnessOnManifold } from "./world.js";
+
+/** Values of λ₁ with a contour, and those with a label. */
+const LEVELS = [16.5, 17, 18, 20, 22, 24, 26, 28, 30, 32, 34];
+const LABELLED = [18, 20, 24, 28];
+
+/** The part of Γ with the minimizers of all three notions of sharpness, (0, 0) to (1, 1). */
+const LOW = -0.35;
+const HIGH = 1.15;
+
+/** Points of the grid along each side. */
+const GRID = 120;
+
+/** @param {import("./view.js").View} view */
+export function createMap(view) {
+  const { world } = view;
+  const plot = createPlot({
+    className: "samlib-plane samlib-map",
+    margin: { left: 38, right: 10, top: 8, bottom: 26 },
+    square: true,
+    onResize: view.redraw,
+  });
+  plot.name("Along Γ: contours of λ₁", "x₁", "x₂");
+  const labels = createLabels(plot, [...LABELLED.map(String), "least λ₁"]);
+  const handle = createHandle(view, plot, () => [0, 1]);
+  const relief = { key: "", canvas: document.createElement("canvas") };
+  const { context } = plot;
+  let more = 0;
+
+  /** Filled contours, drawn once for a size and a theme. @param {number} low @param {number} high */
+  function drawRelief(low, high) {
+    const { colours } = view;
+    const side = plot.box.right - plot.box.left;
+    const size = Math.round(side * plot.ratio());
+    const key = [size, low, high, colours.worst, colours.plot].join();
+    if (key !== relief.key) {
+      relief.key = key;
+      relief.canvas.width = relief.canvas.height = size;
+      const at = (/** @type {number} */ k) => low + ((k + 0.5) / GRID) * (high - low);
+      const values = Array.from({ length: GRID * GRID }, (_, k) =>
+        sharpnessOnManifold(at(k % GRID), at(GRID - 1 - Math.floor(k / GRID))),
+      );
+      const paper = /** @type {CanvasRenderingContext2D} */ (relief.canvas.getContext("2d"));
+      paper.scale(size / GRID, size / GRID);
+      paper.fillStyle = paper.strokeStyle = colours.worst;
+      paper.lineWidth = GRID / side;
+      for (const { coordinates } of contours().size([GRID, GRID]).thresholds(LEVELS)(values)) {
+        paper.beginPath();
+        for (const ring of coordinates.flat()) {
+          paper.moveTo(ring[0][0], ring[0][1]);
+          for (const [c, r] of ring) paper.lineTo(c, r);
+        }
+        paper.globalAlpha = 0.07;
+        paper.fill("evenodd");
+        paper.globalAlpha = 0.35;
+        paper.stroke();
+      }
+    }
+    context.drawImage(relief.canvas, plot.box.left, plot.box.top, side, side);
+  }
+
+  function draw() {
+    const { box } = plot;
+    if (world.flat || box.right <= box.left) return;
+    const { state, descent, dim } = world;
+    const { colours } = view;
+    plot.clear();
+    const [x1, x2] = state.start;
+    const outside = Math.max(LOW - x1, LOW - x2, x1 - HIGH, x2 - HIGH);
+    if (!view.dragging) more = outside > 0 ? niceCeil(outside + 0.1) : 0;
+    const low = LOW - more;
+    const high = HIGH + more;
+    const x = scaleLinear([low, high], [box.left, box.right]);
+    const y = scaleLinear([low, high], [box.bottom, box.top]);
+    drawRelief(low, high);
+
+    // The limiting flow of Theorem 4.5 from where gradient descent arrives: dX/dτ = −∇F₁ while F₁ > F₂,
+    // along x₂ ∝ x₁⁶.
+    const end = state.steps * dim;
+    context.strokeStyle = colours.worst;
+    context.lineWidth = 2;
+    context.setLineDash([2, 4]);
+    context.beginPath();
+    for (let s = 1; s > -0.001; s -= 0.02) {
+      const a = descent.x[end] * s;
+      const b = descent.x[end + 1] * s ** 6;
+      if (factor2(a, b) >= factor1(a, b)) break;
+      context.lineTo(x(a), y(b));
+    }
+    context.stroke();
+    context.setLineDash([]);
+
+    drawRuns(view, context, x, y, 0, 1);
+    diamond(context, x(0), y(0), 7, colours.ink);
+    drawPoints(view, context, x, y, 0, 1);
+    const ticks = more ? x.ticks(4) : [0, 0.5, 1];
+    plot.axes(x, y, { xTicks: ticks, yTicks: ticks, xFormat: number, yFormat: number });
+    const a = low + 0.1 * (high - low);
+    for (const level of LABELLED) {
+      const b = Math.sqrt((level / 2 - 8 - a * a) / 6);
+      labels.hide(String(level), more > 0);
+      if (more === 0) {
+        labels.put(String(level), x(a), y(b) + 4, level === 18 ? "λ₁ = 18" : String(level), "middle");
+      }
+    }
+    labels.put("least λ₁", x(0), y(0) + 22, "least λ₁: 16", "middle");
+    handle.show(x, y);
+  }
+
+  return { plot, handle, draw };
+}

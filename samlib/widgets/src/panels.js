@@ -1,0 +1,149 @@
+// The panels over time, which share a logarithmic axis of steps: angle, distance, sharpness.
+
+import { scaleLinear, scaleLog, scaleSymlog } from "d3-scale";
+import { decade, number } from "./format.js";
+import { createLabels, createPlot, traceBranches } from "./plot.js";
+import { disc, square } from "./runs.js";
+
+/** Angles, in degrees, that the panel shows. */
+const ANGLES = [1e-3, 120];
+const ANGLE_TICKS = [0.001, 0.01, 0.1, 1, 10, 90];
+
+/** What separates the right end of the axis from that of the panel, so that marks are whole. */
+const SLACK = 6;
+
+const px = new Float64Array(2048);
+const py = new Float64Array(2048);
+
+/** @param {import("./view.js").View} view */
+export function createPanels(view) {
+  const { world } = view;
+  const make = (/** @type {string} */ title, className = "") => {
+    const plot = createPlot({
+      className: `samlib-panel ${className}`,
+      margin: { left: 46, right: 6, top: 8, bottom: 40 },
+      onResize: view.redraw,
+    });
+    plot.name(title, "step (log scale)", "");
+    plot.svg.addEventListener("pointerdown", (event) => {
+      plot.svg.setPointerCapture(event.pointerId);
+      scrub(plot, event);
+    });
+    plot.svg.addEventListener("pointermove", (event) => {
+      if (plot.svg.hasPointerCapture(event.pointerId)) scrub(plot, event);
+    });
+    return plot;
+  };
+  const anglePlot = make("Angle between ∇L and v₁");
+  const distancePlot = make("");
+  const sharpnessPlot = make("λ₁ at the nearest minimizer", "samlib-sharpness");
+  const labels = createLabels(distancePlot, ["limit"]);
+
+  /** Show the step that is pointed at. @param {import("./plot.js").Plot} plot @param {PointerEvent} event */
+  function scrub({ box, svg }, event) {
+    const at = event.clientX - svg.getBoundingClientRect().left;
+    const part = Math.min(Math.max((at - box.left) / (box.right - SLACK - box.left), 0), 1);
+    const t = Math.expm1(part * Math.log1p(world.state.steps));
+    view.pause();
+    view.update({ frame: world.keys.reduce((a, b) => (Math.abs(b - t) < Math.abs(a - t) ? b : a)) });
+  }
+
+  /**
+   * @param {import("./plot.js").Plot} plot @param {any} y the vertical scale, without its range
+   * @param {number[]} yTicks @param {(value: number) => string} yFormat
+   * @param {"angle" | "distance" | "sharpness"} name @param {[number, number]} now SAM and descent
+   * @param {Float64Array} [predicted]
+   */
+  function drawPanel(plot, y, yTicks, yFormat, name, now, predicted) {
+    const { context, box } = plot;
+    if (box.right <= box.left) return;
+    const { colours } = view;
+    const { samples, sam, descent, state } = world;
+    plot.clear();
+    const x = scaleSymlog([0, state.steps], [box.left, box.right - SLACK]);
+    y.range([box.bottom, box.top]);
+    const floor = box.bottom + 20;
+    const height = (/** @type {number} */ v) => (v > 0 ? Math.min(y(v), floor) : v === 0 ? floor : NaN);
+    for (let k = 0; k < samples.length; k++) px[k] = x(samples[k]);
+
+    const here = x(state.frame);
+    context.lineWidth = 1;
+    context.strokeStyle = colours.line;
+    context.beginPath();
+    for (const tick of yTicks) {
+      context.moveTo(box.left, Math.round(y(tick)) + 0.5);
+      context.lineTo(box.right, Math.round(y(tick)) + 0.5);
+    }
+    context.stroke();
+    context.strokeStyle = colours.soft;
+    context.beginPath();
+    context.moveTo(here, box.top);
+    context.lineTo(here, box.bottom);
+    context.stroke();
+
+    const line = (/** @type {Float64Array} */ values, /** @type {string} */ colour, /** @type {number[]} */ dash) => {
+      for (let k = 0; k < samples.length; k++) py[k] = height(values[k]);
+      context.strokeStyle = colour;
+      context.lineWidth = 2;
+      context.setLineDash(dash);
+      traceBranches(context, px, py, samples.length);
+      context.setLineDash([]);
+    }; // prettier-ignore
+    line(descent[name], colours["gradient-descent"], [6, 4]);
+    line(sam[name], colours.sam, []);
+    if (predicted) line(predicted, colours.ink, [2, 3]);
+    square(context, here, height(now[1]), colours);
+    disc(context, here, height(now[0]), colours);
+
+    /** @type {number[]} those of the powers of ten whose labels do not touch */
+    const xTicks = [];
+    for (const t of [0, 1, 10, 100, 1000, 10_000, 100_000]) {
+      const last = xTicks.at(-1);
+      if (t <= state.steps && (last === undefined || x(t) - x(last) > 30)) xTicks.push(t);
+    }
+    const xFormat = (/** @type {number} */ t) => (t >= 1000 ? `${t / 1000}k` : String(t));
+    plot.axes(x, y, { xTicks, yTicks, xFormat, yFormat });
+    if (!predicted) return;
+    const end = height(predicted[predicted.length - 1]);
+    labels.hide("limit", !Number.isFinite(end));
+    if (Number.isFinite(end)) {
+      const below = end < box.top + 24;
+      labels.put("limit", box.right - SLACK, end + (below ? 18 : -8), "ηρλ₁/(2 − ηλ₁)", "end");
+    }
+  }
+
+  function draw() {
+    const { state, sam, descent, limit, at, descentAt, flat, dim } = world;
+    const here = state.frame * dim;
+
+    drawPanel(
+      anglePlot, scaleLog(ANGLES, [0, 1]), ANGLE_TICKS, (v) => `${v}°`,
+      "angle", [at.angle, descentAt.angle],
+    ); // prettier-ignore
+
+    const first = world.distance(state.start) || 1;
+    const level = limit[0] > 0 && Number.isFinite(limit[0]) ? limit[0] : first;
+    const low = Math.floor(Math.log10(Math.min(level, first) / 2));
+    // A run that diverges is followed for three decades.
+    const cap = 1e3 * Math.max(level, first);
+    const farthest = Math.max(level, sam.distance.reduce((a, b) => (b > a ? b : a), first));
+    const high = Math.ceil(Math.log10(1.1 * Math.min(farthest, cap)));
+    const decades = Array.from({ length: high - low + 1 }, (_, k) => 10 ** (low + k));
+    distancePlot.name(
+      flat ? "Distance from the minimum, ‖x‖" : "Distance from Γ, ‖(x₃, x₄)‖", "step (log scale)", "",
+    ); // prettier-ignore
+    drawPanel(
+      distancePlot, scaleLog([decades[0], decades[high - low]], [0, 1]), decades, decade,
+      "distance", [world.distance(sam.x, here), world.distance(descent.x, here)], limit,
+    ); // prettier-ignore
+
+    if (flat) return;
+    const top = Math.max(18, 2 * Math.ceil((Math.min(world.sharpness(state.start), 60) + 0.5) / 2));
+    drawPanel(
+      sharpnessPlot, scaleLinear([15, top + 0.5], [0, 1]), [16, (16 + top) / 2, top], number,
+      "sharpness", [world.sharpness(sam.x, here), world.sharpness(descent.x, here)],
+    ); // prettier-ignore
+  }
+
+  return { plots: [anglePlot, distancePlot, sharpnessPlot], draw };
+}
