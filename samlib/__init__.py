@@ -5,7 +5,7 @@ The library behind the interactive textbook on how SAM minimizes sharpness. An
 :func:`simulate` runs them; the curvature functions measure where they are.
 """
 
-from samlib import claims, landscapes, optim, plotting, problems, rules
+from samlib import claims, landscapes, optim, plotting, problems, rules, widgets
 from samlib.curvature import EigenResult, alignment, top_eigenpairs
 from samlib.objective import ModuleObjective, Objective
 from samlib.trajectory import Trajectory, simulate
@@ -26,4 +26,5 @@ __all__ = [
     "rules",
     "simulate",
     "top_eigenpairs",
+    "widgets",
 ]

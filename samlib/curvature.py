@@ -178,8 +178,9 @@ def _lanczos(
     # The small projected matrix lives on the CPU, in float64, where it is diagonalized.
     projected = torch.zeros(steps, steps, dtype=torch.float64)
     block = 0  # where the newest Krylov space begins
+    product = objective.hessian_operator(x)
     for j in range(steps):
-        image = objective.hessian_vector_product(x, basis[j])
+        image = product(basis[j])
         known = basis[: j + 1]
         coefficients = known @ image
         image = _orthogonalize(image - coefficients @ known, known)

@@ -136,6 +136,10 @@ class Landscape(Objective):
         )
         return torch.stack(product, dim=-1)
 
+    def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """v ↦ ∇²L(x) v at one point x [dim]."""
+        return lambda v: self.hessian_vector_product(x, v)
+
     @property
     def components(self) -> Sequence[Objective] | None:
         """The L_k of L = (1/M) Σ_k L_k, each M times one term; None for such an L_k itself."""
