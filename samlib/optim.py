@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -114,6 +114,14 @@ class SAM(Optimizer):
             raise
         return loss
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, perhaps with a ``rho`` of its own, to both optimizers."""
+        if not hasattr(self, "base_optimizer"):  # while torch sets up this optimizer's groups
+            super().add_param_group(param_group)
+            return
+        rho = require_non_negative("rho", param_group.get("rho", self.defaults["rho"]))
+        self.base_optimizer.add_param_group({**param_group, "rho": rho})
+
     def state_dict(self) -> dict[str, Any]:
         """The base optimizer's state, momentum included, with ρ in its parameter groups."""
         return self.base_optimizer.state_dict()
@@ -126,23 +134,26 @@ class SAM(Optimizer):
     @torch.no_grad()
     def _perturb(self) -> None:
         """Add ρ g/‖g‖ to the parameters that have a gradient."""
-        groups = [
-            (group["rho"], [p for p in group["params"] if p.grad is not None])
+        chosen = [
+            (p, p.grad, group["rho"])
             for group in self.param_groups
+            for p in group["params"]
+            if p.grad is not None
         ]
-        gradients = [cast(Tensor, p.grad) for _, chosen in groups for p in chosen]
-        if not gradients:
+        if not chosen:
             raise ValueError("no parameter has a gradient: the closure must call backward()")
+        gradients = [gradient for _, gradient, _ in chosen]
         device = gradients[0].device
         norms = torch._foreach_norm(gradients)
         norm = torch.stack([part.to(device) for part in norms]).norm()
-        fallback = 1 / math.sqrt(sum(g.numel() for g in gradients))
-        for rho, chosen in groups:
-            for p in chosen:
-                gradient = cast(Tensor, p.grad)
-                local_norm = norm.to(p.device)
-                direction = torch.where(local_norm == 0, fallback, gradient / local_norm)
-                p.add_(direction, alpha=rho)
+        # u = g/‖g‖ + 0, or 0/1 + 1/√D, without waiting for the device to know which.
+        zero = norm == 0
+        divisor = torch.where(zero, 1.0, norm)
+        shift = zero.to(norm) / math.sqrt(sum(g.numel() for g in gradients))
+        directions = torch._foreach_div(gradients, [divisor.to(g.device) for g in gradients])
+        torch._foreach_add_(directions, [shift.to(g.device) for g in gradients])
+        torch._foreach_mul_(directions, [rho for _, _, rho in chosen])
+        torch._foreach_add_([p for p, _, _ in chosen], directions)
 
     def _share_with_base(self) -> None:
         # Loading a state gives the base optimizer new groups, perhaps saved without ρ.

@@ -186,6 +186,10 @@ def _batch(objective: Objective, rule: Rule, start: Tensor) -> tuple[Tensor, Ten
     given = {"lr": rule.lr, "rho": getattr(rule, "rho", None)}
     sizes = {len(value) for value in given.values() if isinstance(value, Tensor) and value.dim()}
     batch = max({len(x), *sizes})
+    if len(x) not in (1, batch):
+        raise ValueError(
+            f"start has batch size {len(x)}, which does not match the {batch} of lr and rho"
+        )
     x = (x if len(x) == batch else x.expand(batch, -1)).clone()
     columns = {
         name: None if value is None else broadcast_batch(name, value, x).expand(batch, 1)[:, 0]

@@ -1,0 +1,65 @@
+"""samlib.compiled: the kernels, called as simulate calls them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from samlib import rules
+from samlib.landscapes import FourDimensional, Landscape, Quadratic, TwoValleys
+
+pytest.importorskip("numba")
+
+from samlib import compiled
+
+LANDSCAPES = [Quadratic([3.0, 1.0, 0.5]), TwoValleys(), FourDimensional()]
+
+
+@pytest.mark.parametrize("landscape", LANDSCAPES, ids=lambda landscape: type(landscape).__name__)
+def test_compiled_formulas_have_the_values_of_the_torch_ones(landscape: Landscape) -> None:
+    gradient, product = compiled.compile_formulas(landscape.formulas)
+    random = np.random.default_rng(0)
+    x, v = random.normal(size=(2, landscape.dim, 5))
+    w = random.normal(size=(landscape.terms, 5))
+    p, g, h = np.array(landscape.parameters), np.empty_like(x), np.empty_like(x)
+    gradient(x, w, p, g)
+    product(x, v, w, p, h)
+    expected_g, expected_h = [None] * landscape.dim, [None] * landscape.dim
+    x, v, w = torch.tensor(x), torch.tensor(v), torch.tensor(w)
+    landscape.formulas.gradient(x, w, landscape.parameters, expected_g)
+    landscape.formulas.hessian_vector_product(x, v, w, landscape.parameters, expected_h)
+    torch.testing.assert_close(torch.tensor(g), torch.stack(expected_g), rtol=1e-14, atol=1e-14)
+    torch.testing.assert_close(torch.tensor(h), torch.stack(expected_h), rtol=1e-13, atol=1e-13)
+
+
+def test_formulas_are_compiled_once() -> None:
+    first = compiled.compile_formulas(FourDimensional.formulas)
+    assert compiled.compile_formulas(FourDimensional().formulas) is first
+
+
+@pytest.mark.parametrize(
+    "rule", [rules.GradientDescent, rules.SAM, rules.AscentLossDescent, rules.StochasticSAM]
+)
+def test_every_rule_names_a_kernel_that_advances_in_place(rule: type[rules.Rule]) -> None:
+    assert rule.kernel is not None
+    landscape = FourDimensional()
+    x = np.array([[0.5, 0.1], [0.5, 0.2], [0.1, 0.3], [0.2, 0.4]])
+    before = torch.tensor(x.T.copy())
+    draws = np.array([[0, 1]] if rule.stochastic else np.empty((0, 2)), dtype=np.int64)
+    compiled.advance(
+        getattr(compiled, rule.kernel),
+        landscape.formulas,
+        np.array(landscape.parameters),
+        np.ones((2, 2)),
+        x,
+        np.array([0.02, 0.03]),
+        np.array([0.05, 0.1]),
+        1,
+        draws,
+    )
+    lr = torch.tensor([0.02, 0.03], dtype=torch.float64)
+    rho = torch.tensor([0.05, 0.1], dtype=torch.float64)
+    radius = {} if rule is rules.GradientDescent else {"rho": rho}
+    expected = rule(lr, **radius).step(landscape, before, torch.tensor([0, 1]))
+    torch.testing.assert_close(torch.tensor(x.T), expected, rtol=0, atol=1e-15)
