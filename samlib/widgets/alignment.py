@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import torch
 import traitlets
 
 import samlib
-from samlib.widgets.base import Figure, Real, Reals, Whole
+from samlib.widgets.base import Figure, InvalidTraitError, OneOf, Real, Reals, Whole
 
 if TYPE_CHECKING:
     from samlib.landscapes import Landscape
@@ -90,9 +90,9 @@ class Alignment(Figure):
 
     Raises
     ------
-    traitlets.TraitError
-        If a value is not finite, out of range or of the wrong length; the message names the trait,
-        the value and what is allowed.
+    InvalidTraitError
+        A ``traitlets.TraitError`` and a ``ValueError``: if a value is not finite, out of range or
+        of the wrong length. The message names the trait, the value and what is allowed.
 
     Examples
     --------
@@ -107,7 +107,7 @@ class Alignment(Figure):
     _state_names = ("landscape", "eigenvalues", "start", "rho", "lr", "steps", "frame", "zoom")
 
     _figure = traitlets.Unicode("Alignment", read_only=True).tag(sync=True)
-    landscape: Any = traitlets.Enum(LANDSCAPES, "quadratic").tag(sync=True)
+    landscape: Any = OneOf(LANDSCAPES).tag(sync=True)
     eigenvalues: Any = Reals(*LIMITS["eigenvalues"], 2, 10).tag(sync=True)
     start: Any = Reals(*LIMITS["start"], 2, 10).tag(sync=True)
     rho: Any = Real(*LIMITS["rho"]).tag(sync=True)
@@ -124,8 +124,10 @@ class Alignment(Figure):
                 f"it has {', '.join(self._state_names)}"
             )
         preset = dict(PRESETS.get(landscape, {}))
-        if "eigenvalues" in traits and "start" not in traits and landscape == "quadratic":
-            preset["start"] = _resized(preset["start"], len(tuple(traits["eigenvalues"])))
+        eigenvalues = traits.get("eigenvalues")
+        if isinstance(eigenvalues, Iterable) and landscape == "quadratic":
+            traits["eigenvalues"] = tuple(eigenvalues)
+            preset["start"] = _resized(preset["start"], len(traits["eigenvalues"]))
         if "steps" in traits and "frame" not in traits:
             preset["frame"] = min(preset.get("frame", 0), traits["steps"])
         config = {"presets": PRESETS, "sliders": SLIDERS, "limits": LIMITS}
@@ -182,7 +184,7 @@ class Alignment(Figure):
         else:
             dim, reason = 4, "x₁ to x₄"
         if len(start) != dim:
-            raise traitlets.TraitError(
+            raise InvalidTraitError(
                 f"start must have {dim} numbers, {reason}, got {len(start)}: {start}"
             )
         return start
@@ -191,7 +193,7 @@ class Alignment(Figure):
     def _frame_fits(self, proposal: Any) -> int:
         frame: int = proposal["value"]
         if frame > self.steps:
-            raise traitlets.TraitError(f"frame must be from 0 to steps = {self.steps}, got {frame}")
+            raise InvalidTraitError(f"frame must be from 0 to steps = {self.steps}, got {frame}")
         return frame
 
     @traitlets.observe("landscape")
@@ -268,8 +270,7 @@ class Alignment(Figure):
         return buffer.getvalue()
 
     def _placeholder(self) -> Mapping[str, str]:
-        dim = len(self.start)
-        return {"landscape": self.landscape, "dim": str(dim)}
+        return {"landscape": self.landscape}
 
 
 def _resized(start: tuple[float, ...], dim: int) -> tuple[float, ...]:

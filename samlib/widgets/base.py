@@ -7,6 +7,7 @@ import html
 import json
 import math
 import pathlib
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -14,6 +15,10 @@ import anywidget
 import traitlets
 
 STATIC = pathlib.Path(__file__).parent / "static"
+
+
+class InvalidTraitError(traitlets.TraitError, ValueError):
+    """A trait was given a value it cannot have: a ``ValueError``, as elsewhere in samlib."""
 
 
 class Real(traitlets.TraitType[float, float]):
@@ -27,7 +32,7 @@ class Real(traitlets.TraitType[float, float]):
         """Return the number as a float."""
         number = _as_float(value)
         if number is None or not self.low <= number <= self.high:
-            raise traitlets.TraitError(
+            raise InvalidTraitError(
                 f"{self.name} must be a finite number from {self.low:g} to {self.high:g}, "
                 f"got {value!r}"
             )
@@ -45,10 +50,25 @@ class Whole(traitlets.TraitType[int, int]):
         """Return the number as an int."""
         number = _as_float(value)
         if number is None or number != int(number) or not self.low <= number <= self.high:
-            raise traitlets.TraitError(
+            raise InvalidTraitError(
                 f"{self.name} must be a whole number from {self.low} to {self.high}, got {value!r}"
             )
         return int(number)
+
+
+class OneOf(traitlets.TraitType[str, str]):
+    """One of the words ``choices``."""
+
+    def __init__(self, choices: tuple[str, ...], **kwargs: Any) -> None:
+        self.choices = choices
+        super().__init__(choices[0], **kwargs)
+
+    def validate(self, obj: Any, value: Any) -> str:
+        """Return the word."""
+        if not isinstance(value, str) or value not in self.choices:
+            allowed = ", ".join(map(repr, self.choices))
+            raise InvalidTraitError(f"{self.name} must be one of {allowed}, got {value!r}")
+        return value
 
 
 class Reals(traitlets.TraitType[tuple[float, ...], Iterable[float]]):
@@ -66,16 +86,16 @@ class Reals(traitlets.TraitType[tuple[float, ...], Iterable[float]]):
             f"each from {self.low:g} to {self.high:g}"
         )
         if isinstance(value, str) or not isinstance(value, Iterable):
-            raise traitlets.TraitError(f"{self.name} must be {allowed}; got {value!r}")
+            raise InvalidTraitError(f"{self.name} must be {allowed}; got {value!r}")
         given = list(value)
         numbers = [_as_float(entry) for entry in given]
         if not self.shortest <= len(given) <= self.longest:
-            raise traitlets.TraitError(
+            raise InvalidTraitError(
                 f"{self.name} must be {allowed}; got {len(given)} of them: {value!r}"
             )
         for entry, number in zip(given, numbers, strict=True):
             if number is None or not self.low <= number <= self.high:
-                raise traitlets.TraitError(f"{self.name} must be {allowed}; got {entry!r} in it")
+                raise InvalidTraitError(f"{self.name} must be {allowed}; got {entry!r} in it")
         return tuple(number for number in numbers if number is not None)
 
 
@@ -135,8 +155,6 @@ class Figure(anywidget.AnyWidget):
             An element with the attribute ``data-samlib-widget``. All but the still's base64 is the
             same on every machine.
         """
-        from base64 import b64encode
-
         state = json.dumps(
             {"_figure": self._figure, "_config": self._config, **self.state()}, ensure_ascii=False
         )

@@ -2,6 +2,8 @@
 
 import { renderAlignment } from "./alignment.js";
 
+export * as engine from "./engine.js"; // for the tests of its numbers
+
 /** @typedef {import("./model.js").Model} Model */
 
 /** Every figure by the name that its Python class has. */

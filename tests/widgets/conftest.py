@@ -1,0 +1,80 @@
+"""Pages with figures for the tests, served from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route
+
+from samlib.widgets import Alignment
+from samlib.widgets.base import STATIC
+
+ROOT = Path(__file__).parents[2]
+ADDRESS = "http://figures.test/"
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Figures</title>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<link rel="stylesheet" href="/samlib-widgets.css">
+<script defer src="/samlib-widgets.js"></script></head><body>{}</body></html>"""
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Open a page with figures; it fails the test if it logs an error or asks for another host."""
+    contexts = []
+    problems: list[str] = []
+
+    def open_page(
+        *figures: str, fragment: str = "", width: int = 800, scripts: bool = True, **options: Any
+    ) -> Page:
+        options.setdefault("viewport", {"width": width, "height": 900})
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console",
+            lambda message: problems.append(message.text) if message.type == "error" else None,
+        )
+        html = PAGE.format("<p>Text.</p>".join(figures))
+
+        def serve(route: Route) -> None:
+            name = route.request.url.removeprefix(ADDRESS)
+            if name == "":
+                route.fulfill(body=html, content_type="text/html; charset=utf-8")
+            elif name == "samlib-widgets.js" and not scripts:
+                route.fulfill(body="", content_type="text/javascript")
+            elif (STATIC / name).is_file():
+                route.fulfill(path=STATIC / name)
+            else:
+                problems.append(f"request for {route.request.url}")
+                route.abort()
+
+        page.route("**/*", serve)
+        page.goto(ADDRESS + fragment)
+        if scripts and figures:
+            page.wait_for_function(
+                "[...document.querySelectorAll('.samlib-readout')].every((e) => e.textContent)"
+            )
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture(scope="session")
+def quadratic() -> str:
+    """The figure's placeholder for the quadratic, with an id."""
+    return Alignment().to_html(id="figure")
+
+
+@pytest.fixture(scope="session")
+def four_dimensional() -> str:
+    """The figure's placeholder for the four-dimensional loss, with an id."""
+    return Alignment(landscape="four-dimensional").to_html(id="figure")

@@ -1,0 +1,40 @@
+"""What a figure shows at a moment, read from its page."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page
+
+# Resolves when what was asked for is drawn: drawing waits for an animation frame.
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def pictures(page: Page) -> list[str]:
+    """The content of every canvas."""
+    page.evaluate(DRAWN)
+    found: list[str] = page.evaluate(
+        "[...document.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL())"
+    )
+    return found
+
+
+def readout(page: Page) -> str:
+    """The sentence."""
+    page.evaluate(DRAWN)
+    return page.locator(".samlib-readout").first.inner_text()
+
+
+def fields(page: Page) -> dict[str, str]:
+    """The number fields by name."""
+    page.evaluate(DRAWN)
+    found: dict[str, str] = page.evaluate(
+        """Object.fromEntries([...document.querySelectorAll("[data-field]")]
+          .map((field) => [field.dataset.field, field.value]))"""
+    )
+    return found
+
+
+def fill(page: Page, field: str, value: str) -> None:
+    """Type a value into a number field and leave it."""
+    page.locator(f"[data-field='{field}']").fill(value)
+    page.locator(f"[data-field='{field}']").press("Enter")
+    page.evaluate(DRAWN)
