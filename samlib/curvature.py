@@ -167,9 +167,10 @@ def _lanczos(
 ) -> EigenResult:
     """Lanczos at one point. The residual of a Ritz pair is β times the last entry of its vector.
 
-    When the Krylov space is exhausted, that is, invariant, its eigenpairs are exact, but others
-    may be as large: iteration goes on in its orthogonal complement, from a random vector, until
-    the newest block has nothing above the k-th pair.
+    When the Krylov space is exhausted, that is, invariant, its eigenpairs are exact, but it may
+    not hold all of those that are asked for: iteration goes on in its orthogonal complement, from
+    a random vector, until the newest block has nothing above the k-th pair. A given start that
+    is itself an eigenvector says nothing about the others, so it is never the last block.
     """
     generator = torch.Generator().manual_seed(0)
     steps = min(max_products, objective.dim)
@@ -178,6 +179,7 @@ def _lanczos(
     # The small projected matrix lives on the CPU, in float64, where it is diagonalized.
     projected = torch.zeros(steps, steps, dtype=torch.float64)
     block = 0  # where the newest Krylov space begins
+    rounding = 10 * torch.finfo(x.dtype).eps
     product = objective.hessian_operator(x)
     for j in range(steps):
         image = product(basis[j])
@@ -194,14 +196,16 @@ def _lanczos(
         newest, newest_vectors = values, vectors
         if block:
             newest, newest_vectors = _symmetric_eigenpairs(projected[block : j + 1, block : j + 1])
-        rounding = 10 * torch.finfo(x.dtype).eps * scale
-        exhausted = bool(beta <= rounding)
-        nothing_above = bool(newest[0] <= values[k - 1] + rounding) if j + 1 >= k else False
+        # Invariant to a tenth of what is asked for: beyond it, iteration would follow noise.
+        tolerance = rtol / 10 * scale
+        exhausted = bool(beta <= tolerance)
+        exact_start = block == 0 and start is not None and bool(beta <= rounding * scale)
         converged = j + 1 == objective.dim or (
             j + 1 >= k
             and bool((residuals <= rtol * scale).all())
             and bool(beta * newest_vectors[-1, 0].abs() <= rtol * scale)
-            and (not exhausted or (nothing_above and (block > 0 or start is None)))
+            and not (exhausted and bool(newest[0] > values[k - 1] + tolerance))
+            and not exact_start
         )
         if converged or j + 1 == steps:
             break

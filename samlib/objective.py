@@ -118,7 +118,8 @@ class Objective:
         """
         require_point("x", x, self.dim)
         at = x.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(self._scalar(at), at, create_graph=True)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(self._scalar(at), at, create_graph=True)
 
         def product(v: Tensor) -> Tensor:
             if not gradient.requires_grad:  # a linear loss

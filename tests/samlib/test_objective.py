@@ -79,6 +79,19 @@ def test_hessian_vector_product_broadcasts_points_against_vectors(device: torch.
     torch.testing.assert_close(one[1, 0], objective.hessian(x[0]) @ v[1, 0])
 
 
+def test_hessian_operator_is_the_hessian_for_many_vectors(
+    dtype: torch.dtype, device: torch.device
+) -> None:
+    objective, x = Objective(wavy, DIM), points((), dtype, device)
+    with torch.no_grad():
+        product = objective.hessian_operator(x)
+        columns = [product(v) for v in torch.eye(DIM, dtype=dtype, device=device)]
+    torch.testing.assert_close(torch.stack(columns), objective.hessian(x), **tolerance(dtype))
+    assert not x.requires_grad
+    linear = Objective(lambda x: x.sum(), DIM).hessian_operator(x)
+    assert linear(torch.ones_like(x)).tolist() == [0] * DIM
+
+
 def test_a_single_point_needs_no_vmap() -> None:
     # A branch on a value cannot be traced by vmap.
     objective = Objective(lambda x: x.abs().sum() if x[0] > 0 else -x.sum(), 2)

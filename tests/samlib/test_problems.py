@@ -1,0 +1,107 @@
+"""samlib.problems: shapes, determinism, and nothing touched that is not theirs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from samlib import problems
+
+
+def test_digits_are_scikit_learns_each_in_one_part(device: torch.device) -> None:
+    data = problems.digits(1000, device=device.type)
+    assert data.inputs.shape == (1000, 64)
+    assert data.test_inputs.shape == (797, 64)
+    assert data.targets.shape == (1000,)
+    assert data.test_targets.shape == (797,)
+    assert all(part.device.type == device.type for part in data)
+    assert data.inputs.dtype == data.test_inputs.dtype == torch.float64
+    assert data.targets.dtype == data.test_targets.dtype == torch.int64
+    assert float(data.inputs.mean(dim=0).abs().max()) < 1e-14, "centred on the training rows"
+    # Undo the centring: the rows with their labels are those of scikit-learn, in another order.
+    images, labels = load_digits(return_X_y=True)
+    rows = torch.cat([data.inputs, data.test_inputs]).cpu()
+    targets = torch.cat([data.targets, data.test_targets]).cpu()
+    mean = torch.as_tensor(images).mean(dim=0) / 16 - rows.mean(dim=0)
+    ours = {(*r, t) for r, t in zip(((rows + mean) * 16).round().int().tolist(), targets.tolist())}  # noqa: B905
+    theirs = {(*map(int, r), int(t)) for r, t in zip(images, labels)}  # noqa: B905
+    assert ours == theirs
+
+
+def test_digits_are_the_same_each_time() -> None:
+    torch.manual_seed(1)
+    first = problems.digits(500)
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    second = problems.digits(500)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert problems.digits(7, dtype=torch.float32).inputs.dtype == torch.float32
+    assert torch.equal(problems.digits(7).targets, first.targets[:7])
+
+
+@pytest.mark.parametrize(
+    ("rows", "error"), [(0, ValueError), (1797, ValueError), (-1, ValueError), (10.0, TypeError)]
+)
+def test_digits_refuse_an_impossible_number_of_rows(rows: int, error: type[Exception]) -> None:
+    with pytest.raises(error, match="train_rows"):
+        problems.digits(rows)
+
+
+def test_a_perceptron_has_the_layers_that_are_asked_for(
+    device: torch.device, dtype: torch.dtype
+) -> None:
+    model = problems.perceptron((5, 4, 3, 2), seed=0, dtype=dtype, device=device.type)
+    assert [type(layer) for layer in model] == [nn.Linear, nn.Tanh, nn.Linear, nn.Tanh, nn.Linear]
+    assert [tuple(p.shape) for p in model.parameters()] == [
+        (4, 5),
+        (4,),
+        (3, 4),
+        (3,),
+        (2, 3),
+        (2,),
+    ]
+    assert all(p.dtype == dtype and p.device.type == device.type for p in model.parameters())
+    assert model(torch.ones(7, 5, dtype=dtype, device=device)).shape == (7, 2)
+
+
+def test_a_perceptron_is_fixed_by_its_seed_and_leaves_the_global_state() -> None:
+    def weights(seed: int) -> torch.Tensor:
+        model = problems.perceptron((5, 4, 2), seed=seed)
+        return torch.cat([p.detach().reshape(-1) for p in model.parameters()])
+
+    first = weights(0)
+    torch.manual_seed(9)
+    state = torch.get_rng_state()
+    assert torch.equal(weights(0), first)
+    assert not torch.equal(weights(1), first)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_perceptron_does_not_seed_accelerators(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    torch.manual_seed(0)
+    assert seeded == [0], "what torch.manual_seed does"
+    problems.perceptron((5, 4, 2), seed=3)
+    assert seeded == [0]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "seed", "error", "message"),
+    [
+        ((), 0, ValueError, "sizes"),
+        ((3,), 0, ValueError, "sizes"),
+        ((3, 0, 2), 0, ValueError, "sizes"),
+        ((3, 2.5), 0, TypeError, "sizes"),
+        ((3, 2), -1, ValueError, "seed"),
+        ((3, 2), 0.5, TypeError, "seed"),
+    ],
+)
+def test_a_perceptron_refuses_wrong_arguments(
+    sizes: tuple[int, ...], seed: int, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        problems.perceptron(sizes, seed=seed)
