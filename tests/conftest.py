@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from browser import FLAGS, find_browser
+from tests.browser import FLAGS, find_browser
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -120,16 +119,16 @@ class Claims(SphinxDirective):
             return [nodes.paragraph("", "No chapter of the book makes a claim yet.")]
         chapters = len({record.document for record in records})
         counted = (
-            f"{len(records)} claims in {chapters} {'chapter' if chapters == 1 else 'chapters'}."
+            f"{len(records)} {'claim' if len(records) == 1 else 'claims'} in {chapters} {'chapter' if chapters == 1 else 'chapters'}."
         )
         return [nodes.paragraph("", counted, classes=["claims-count"]), self.table(records)]
 
     def table(self, records: list[Record]) -> nodes.table:
         """Lay the records out under their headings."""
         headings = ("Statement", "Predicted", "Measured", "Tolerance", "Where")
-        table = nodes.table(classes=["claims"])
+        table = nodes.table(classes=["claims", "colwidths-given"])
         group = nodes.tgroup(cols=len(headings))
-        group += [nodes.colspec(colwidth=width) for width in (44, 17, 17, 12, 10)]
+        group += [nodes.colspec(colwidth=width) for width in (40, 19, 19, 14, 8)]
         head = nodes.row()
         head += [nodes.entry("", nodes.paragraph("", heading)) for heading in headings]
         body = nodes.tbody()
@@ -165,5 +164,7 @@ def forget_page(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
 def setup(app: Sphinx) -> None:
     """Register the directive and the collector."""
     app.add_directive("claims", Claims)
+    # Jupyter's own display of an output is enough for a page; myst_nb warns of what it cannot show.
+    app.config.suppress_warnings.append("mystnb.unknown_mime_type")
     app.connect("env-get-outdated", collect)
     app.connect("env-purge-doc", forget_page)

@@ -4,11 +4,13 @@ A chapter's figure comes with its notebook's outputs. A Markdown page has no ker
 makes the same placeholder when the book is built::
 
     ```{samlib-figure} Alignment
+    :name: first-look
     rho: 0.1
     lr: 0.05
     ```
 
-The lines inside are the widget's arguments, in YAML.
+The name is the figure's id on the page, which its permalinks carry. The lines inside are the
+widget's arguments, in YAML.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any, ClassVar
 
 import yaml
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -33,7 +36,7 @@ class SamlibFigure(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar[dict[str, Any]] = {}
+    option_spec: ClassVar[dict[str, Any]] = {"name": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         """Make the figure and return its HTML; a wrong name or argument is an error of the page."""
@@ -47,7 +50,7 @@ class SamlibFigure(SphinxDirective):
         if not isinstance(arguments, dict):
             raise self.error(f"the arguments of {name} must be lines of the form 'name: value'")
         try:
-            html = widget(**arguments).to_html()
+            html = widget(**arguments).to_html(id=self.options.get("name"))
         except (TypeError, ValueError) as problem:
             raise self.error(f"{name} refused its arguments: {problem}") from problem
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,22 @@ def describe(
     context["is_landing"] = pagename == app.config.master_doc
 
 
+def mend(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.Node
+) -> None:
+    """Correct what other extensions write and HTML or ARIA does not allow."""
+    body = context.get("body", "")
+    # the boxes of proofs, exercises and solutions repeat one id
+    body = re.sub(r' id="(?:proof|exercise|solution)-content"', "", body)
+    # a role that ARIA has given up, inside a list
+    body = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    context["body"] = body
+
+
 def setup(app: Sphinx) -> None:
     """Register what happens around a build."""
     app.connect("env-get-outdated", look_changed)
     app.connect("html-page-context", describe)
+    app.connect("html-page-context", mend)
     app.connect("build-finished", remove_old_pages)
     app.connect("build-finished", write_front_door, priority=900)

@@ -1,0 +1,125 @@
+"""The built book, served on loopback, and a reader who watches what its pages do."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, Route
+
+ROOT = Path(__file__).parents[2]
+BOOK = ROOT / "book/_build/html"
+LANDING = "book/index.html"
+
+# Resolves when fonts are there and MathJax, where a page uses it, has set its formulas.
+SETTLED = """async () => {
+  await document.fonts.ready;
+  await window.MathJax?.startup?.promise;
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+}"""
+
+Visit = Callable[..., Page]
+
+
+def built_pages() -> list[str]:
+    """Return all pages of the built book but the front door, which only leads to the first."""
+    found = (path.relative_to(BOOK) for path in BOOK.rglob("*.html"))
+    others = ("index.html", "_static", "_sources")  # the theme leaves its templates in _static
+    return sorted(path.as_posix() for path in found if path.parts[0] not in others)
+
+
+def pages_with_figures() -> list[str]:
+    """Return the pages that hold an interactive figure."""
+    return [
+        page for page in built_pages() if "data-samlib-widget" in (BOOK / page).read_text("utf8")
+    ]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that asks for `page_path` once for every page, `figure_page` once a figure page.
+
+    If the book is not built, one case remains, which fails and says so.
+    """
+    for name, pages in (("page_path", built_pages), ("figure_page", pages_with_figures)):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, pages() or [LANDING])
+
+
+@pytest.fixture(scope="session")
+def book() -> Path:
+    """Return the folder of the built book."""
+    if not (BOOK / LANDING).is_file():
+        pytest.fail(f"the book is not built ({BOOK / LANDING} is missing): run `make book` first")
+    return BOOK
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serve files and keep silent about it."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture(scope="session")
+def site(book: Path) -> Iterator[str]:
+    """Return the address of the built book on this machine."""
+    handler = functools.partial(QuietHandler, directory=str(book))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def visit(browser: Browser, site: str) -> Iterator[Visit]:
+    """Return a function that opens a page of the book.
+
+    Keyword arguments are those of Playwright's new_context. In the end the test fails if a page
+    logged an error or a warning, threw, missed a file, or asked for anything outside this machine.
+    """
+    contexts = []
+    complaints: list[str] = []
+
+    def open_page(path: str, **options: Any) -> Page:
+        context = browser.new_context(**{"reduced_motion": "reduce"} | options)
+        contexts.append(context)
+        page = context.new_page()
+
+        def guard(route: Route, request: Request) -> None:
+            if request.url.startswith((f"{site}/", "data:", "blob:", "file:")):
+                route.continue_()
+            else:
+                complaints.append(f"{path} asks for {request.url}")
+                route.abort()
+
+        def listen(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning"):
+                complaints.append(f"{path} logs {message.type}: {message.text}")
+
+        def note_missing(response: Response) -> None:
+            if response.status >= 400:
+                complaints.append(f"{path} misses {response.url}")
+
+        context.route("**/*", guard)
+        page.on("console", listen)
+        page.on("pageerror", lambda error: complaints.append(f"{path} throws {error}"))
+        page.on("response", note_missing)
+        page.goto(path if "://" in path else f"{site}/{path}")
+        if page.url.rstrip("/") == site:  # the front door
+            page.wait_for_url(f"{site}/{LANDING}")
+        if options.get("java_script_enabled", True):
+            page.evaluate(SETTLED)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -1,0 +1,193 @@
+"""Claims on their page: all are listed, changes are followed, and false ones are refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import docutils_namespace
+
+from .conftest import ROOT
+
+EXTENSIONS = ROOT / "book/_ext"
+MIME = "application/vnd.samlib.claim+json"
+CLAIM = {
+    "identifier": "limit-norm",
+    "statement": "The iterates settle at distance ηρλ₁/(2 − ηλ₁).",
+    "source": "Theorem 4.8",
+    "predicted": "0.0095238",
+    "measured": "0.0095239",
+    "tolerance": "relative 1e-04",
+    "holds": True,
+}
+
+
+def chapter(*claims: dict[str, Any]) -> str:
+    """Return a notebook whose cells each made one claim."""
+    cells: list[dict[str, Any]] = [
+        {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# A chapter"}
+    ]
+    for index, claim in enumerate(claims):
+        data = {"text/html": f'<p id="claim-{claim.get("identifier")}">claimed</p>', MIME: claim}
+        output = {
+            "output_type": "execute_result",
+            "execution_count": 1,
+            "metadata": {},
+            "data": data,
+        }
+        cells.append(
+            {
+                "cell_type": "code",
+                "id": f"cell-{index}",
+                "metadata": {},
+                "source": "claims.check()",
+                "execution_count": 1,
+                "outputs": [output],
+            }
+        )
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return json.dumps(
+        {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    )
+
+
+class Book:
+    """A book of one chapter and a claims page, which can be built again and again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.output = folder / "out"
+        self.write("index.md", "# Book\n\n```{toctree}\nchapter\nclaims\n```\n")
+        self.write("claims.md", "# Claims\n\n```{claims}\n```\n")
+
+    def write(self, name: str, text: str) -> None:
+        """Write one source file."""
+        (self.folder / name).write_text(text, "utf8")
+
+    def build(self) -> str:
+        """Build the book and return the HTML of the claims page; warnings are errors."""
+        warnings = io.StringIO()
+        settings = {
+            "extensions": ["myst_nb", "samlib_book"],
+            "nb_execution_mode": "off",
+            "exclude_patterns": ["out", "jupyter_execute"],
+        }
+        with docutils_namespace():
+            app = Sphinx(
+                self.folder,
+                None,
+                self.output,
+                self.output / "doctrees",
+                "html",
+                settings,
+                status=None,
+                warning=warnings,
+            )
+            app.build()
+        assert warnings.getvalue() == ""
+        return (self.output / "claims.html").read_text("utf8")
+
+
+@pytest.fixture
+def small_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
+    """Return a book of its own for each test."""
+    monkeypatch.syspath_prepend(str(EXTENSIONS))
+    for name in [name for name in sys.modules if name.split(".")[0] == "samlib_book"]:
+        monkeypatch.delitem(sys.modules, name)
+    # the extension copies the figures' bundle from the source directory
+    static = tmp_path / "samlib/widgets/static"
+    static.mkdir(parents=True)
+    for name in ("samlib-widgets.js", "samlib-widgets.css"):
+        (static / name).touch()
+    return Book(tmp_path)
+
+
+def rows(page: str) -> list[list[str]]:
+    """Return the texts of the cells of a page's table body."""
+    body = page[page.index("<tbody>") : page.index("</tbody>")]
+    strip = re.compile(r"<[^>]+>")
+    return [
+        [strip.sub(" ", cell).strip() for cell in re.findall(r"<td>(.*?)</td>", row, re.DOTALL)]
+        for row in re.findall(r"<tr.*?>(.*?)</tr>", body, re.DOTALL)
+    ]
+
+
+def test_a_claim_that_holds_is_listed_with_a_link_to_its_place(small_book: Book) -> None:
+    small_book.write("chapter.ipynb", chapter(CLAIM))
+    page = small_book.build()
+    ((statement, predicted, measured, tolerance, where),) = rows(page)
+    assert statement.split("\n")[0].strip() == CLAIM["statement"]
+    assert CLAIM["source"] in statement
+    assert [predicted, measured, tolerance] == ["0.0095238", "0.0095239", "relative 1e-04"]
+    assert where == "see it"
+    assert 'href="chapter.html#claim-limit-norm"' in page
+    assert 'id="claim-limit-norm"' in (small_book.output / "chapter.html").read_text("utf8")
+    assert "1 claim in 1 chapter" in page
+
+
+def test_claims_come_in_reading_order(small_book: Book) -> None:
+    claims = [CLAIM | {"identifier": name} for name in ("z", "a", "m")]
+    small_book.write("chapter.ipynb", chapter(*claims))
+    page = small_book.build()
+    assert re.findall(r"#claim-(\w)\"", page) == ["z", "a", "m"]
+    assert "3 claims in 1 chapter" in page
+
+
+def test_the_page_follows_a_chapter_that_changes(small_book: Book) -> None:
+    small_book.write("chapter.ipynb", chapter(CLAIM))
+    small_book.build()
+    small_book.write("chapter.ipynb", chapter(CLAIM | {"measured": "0.0095237"}))
+    assert rows(small_book.build())[0][2] == "0.0095237"
+
+
+def test_a_false_claim_fails_the_build(small_book: Book) -> None:
+    small_book.write("chapter.ipynb", chapter(CLAIM))
+    small_book.build()
+    wrong = CLAIM | {"measured": "0.02", "holds": False}
+    small_book.write("chapter.ipynb", chapter(wrong))
+    with pytest.raises(ExtensionError, match=r"'limit-norm' does not hold.*measured 0\.02"):
+        small_book.build()
+
+
+def test_a_false_claim_fails_the_first_build_too(small_book: Book) -> None:
+    small_book.write("chapter.ipynb", chapter(CLAIM | {"holds": False}))
+    with pytest.raises(ExtensionError, match="does not hold"):
+        small_book.build()
+    assert not (small_book.output / "claims.html").exists()
+
+
+def test_an_identifier_used_twice_fails_the_build(small_book: Book) -> None:
+    small_book.write("chapter.ipynb", chapter(CLAIM, CLAIM))
+    with pytest.raises(ExtensionError, match="limit-norm"):
+        small_book.build()
+
+
+@pytest.mark.parametrize("field", sorted(CLAIM))
+def test_a_record_without_one_of_its_fields_fails_the_build(small_book: Book, field: str) -> None:
+    broken = {name: value for name, value in CLAIM.items() if name != field}
+    small_book.write("chapter.ipynb", chapter(broken))
+    with pytest.raises(ExtensionError, match=rf"no usable {field}"):
+        small_book.build()
+
+
+def test_a_book_without_claims_says_so(small_book: Book) -> None:
+    small_book.write("chapter.ipynb", chapter())
+    assert "makes a claim yet" in small_book.build()
+
+
+def test_the_built_page_lists_every_claim_of_every_chapter(book: Path) -> None:
+    expected = []
+    for notebook in sorted((ROOT / "chapters").glob("*.ipynb")):
+        for cell in json.loads(notebook.read_text("utf8"))["cells"]:
+            for output in cell.get("outputs", []):
+                if MIME in output.get("data", {}):
+                    expected.append(output["data"][MIME]["identifier"])
+    page = (book / "book/claims.html").read_text("utf8")
+    assert re.findall(r'href="[^"]*#claim-([a-z0-9.-]+)"', page) == expected

@@ -1,0 +1,191 @@
+"""The figures on the built pages, as a reader with a mouse, a keyboard, or no script meets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+from .conftest import SETTLED, Visit
+
+FIGURE = "[data-samlib-widget].samlib-live"
+
+
+def first_figure(page: Page) -> Locator:
+    """Return the page's first live figure, in view."""
+    figure = page.locator(FIGURE).first
+    figure.scroll_into_view_if_needed()
+    expect(figure.locator("canvas").first).to_be_visible()
+    return figure
+
+
+def picture(figure: Locator) -> list[str]:
+    """Return what the figure's canvases show."""
+    pictures: list[str] = figure.evaluate(
+        """async (element) => {
+          await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+          return [...element.querySelectorAll("canvas")].map((canvas) => canvas.toDataURL());
+        }"""
+    )
+    return pictures
+
+
+def values(figure: Locator) -> dict[str, str]:
+    """Return the contents of the figure's number fields by name."""
+    found: dict[str, str] = figure.evaluate(
+        """(element) => Object.fromEntries([...element.querySelectorAll("[data-field]")]
+          .map((field) => [field.dataset.field, field.value]))"""
+    )
+    return found
+
+
+def test_every_placeholder_becomes_a_figure(visit: Visit, figure_page: str) -> None:
+    page = visit(figure_page)
+    placeholders = page.locator("[data-samlib-widget]")
+    assert placeholders.count() >= 1
+    for index in range(placeholders.count()):
+        expect(placeholders.nth(index).locator("canvas").first).to_be_visible()
+        assert placeholders.nth(index).locator("figure img").count() == 0
+    assert page.locator("script[src*='samlib-widgets.js'][defer]").count() == 1
+
+
+def test_a_slider_moves_the_picture_and_the_sentence(visit: Visit, figure_page: str) -> None:
+    figure = first_figure(visit(figure_page))
+    before = picture(figure), figure.locator(".samlib-readout").inner_text(), values(figure)
+    slider = figure.locator("[data-control='rho']")
+    box = slider.bounding_box()
+    assert box is not None
+    slider.click(position={"x": box["width"] * 0.4, "y": box["height"] / 2})
+    after = picture(figure), figure.locator(".samlib-readout").inner_text(), values(figure)
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+    assert before[2]["rho"] != after[2]["rho"]
+
+
+def test_the_start_can_be_dragged(visit: Visit, figure_page: str) -> None:
+    page = visit(figure_page)
+    figure = first_figure(page)
+    handle = figure.locator("[data-control='start']").first
+    before = picture(figure), handle.get_attribute("aria-valuetext")
+    box = handle.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 40, y + 30, steps=4)
+    page.mouse.up()
+    after = picture(figure), handle.get_attribute("aria-valuetext")
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+
+
+def test_the_keyboard_alone_reaches_and_moves_every_control(visit: Visit, figure_page: str) -> None:
+    page = visit(figure_page)
+    figure = first_figure(page)
+    controls = figure.locator("[data-control]:visible, button:visible:enabled")
+    wanted = set(range(controls.count()))
+    controls.evaluate_all("(all) => all.forEach((control, i) => { control.dataset.order = i; })")
+    figure.evaluate("(element) => { element.tabIndex = -1; element.focus(); }")
+    reached = set()
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        order = page.evaluate("document.activeElement.dataset.order ?? null")
+        if order is not None:
+            reached.add(int(order))
+    assert reached == wanted
+
+    for name in ("rho", "lr", "start"):
+        figure.locator(f"[data-control='{name}']").first.focus()
+        before = (
+            values(figure),
+            figure.locator("[data-control='start']").first.get_attribute("aria-valuetext"),
+        )
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowLeft")
+        after = (
+            values(figure),
+            figure.locator("[data-control='start']").first.get_attribute("aria-valuetext"),
+        )
+        assert before != after, name
+
+
+def test_a_permalink_brings_back_the_state(visit: Visit, site: str, figure_page: str) -> None:
+    page = visit(figure_page, permissions=["clipboard-read", "clipboard-write"])
+    figure = first_figure(page)
+    start = figure.locator("[data-control='start']").first
+    for name in ("rho", "lr"):
+        figure.locator(f"[data-control='{name}']").focus()
+        for _ in range(7):
+            page.keyboard.press("ArrowLeft")
+    start.focus()
+    page.keyboard.press("ArrowLeft")
+    scrub = figure.locator(".samlib-scrub")
+    scrub.focus()
+    page.keyboard.press("ArrowRight")
+    figure.get_by_role("button", name="Copy link").click()
+    expect(figure.locator(".samlib-note")).not_to_be_empty()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(f"{site}/{figure_page}#")
+
+    again = first_figure(visit(link))
+    assert values(again) == values(figure)
+    for part in (".samlib-readout", ".samlib-time"):
+        assert again.locator(part).inner_text() == figure.locator(part).inner_text()
+    assert again.locator("[data-control='start']").first.get_attribute(
+        "aria-valuetext"
+    ) == start.get_attribute("aria-valuetext")
+    # and it is not what the figure shows without a link
+    assert values(first_figure(visit(figure_page))) != values(figure)
+
+
+def test_without_scripts_a_still_and_its_sentence_remain(visit: Visit, figure_page: str) -> None:
+    page = visit(figure_page, java_script_enabled=False)
+    still = page.locator("[data-samlib-widget] figure img").first
+    still.scroll_into_view_if_needed()
+    assert still.is_visible()
+    assert len(still.get_attribute("alt") or "") > 40
+    box = still.bounding_box()
+    assert box is not None
+    assert box["width"] > 300
+    assert box["height"] > 100
+    assert page.locator("[data-samlib-widget] figcaption").first.is_visible()
+
+
+def test_the_figure_works_on_a_page_opened_as_a_file(
+    visit: Visit, book: Path, figure_page: str
+) -> None:
+    figure = first_figure(visit((book / figure_page).as_uri()))
+    before = picture(figure)
+    figure.locator("[data-control='rho']").focus()
+    figure.page.keyboard.press("PageUp")
+    assert picture(figure) != before
+
+
+def test_nothing_jumps_when_a_figure_mounts(visit: Visit, figure_page: str) -> None:
+    def heights(block_script: bool) -> list[float]:
+        page = visit("search.html", viewport={"width": 1400, "height": 900})
+        if block_script:
+            page.route("**/samlib-widgets.js*", lambda route: route.fulfill(body=""))
+        page.goto(page.url.replace("search.html", figure_page))
+        page.evaluate(SETTLED)
+        found: list[float] = page.locator("[data-samlib-widget]").evaluate_all(
+            "(all) => all.map((figure) => figure.getBoundingClientRect().height)"
+        )
+        return found
+
+    for before, after in zip(heights(True), heights(False), strict=True):
+        assert abs(after - before) < 24
+
+
+def test_the_figure_is_dark_on_a_dark_page(visit: Visit, figure_page: str) -> None:
+    grounds = []
+    for theme in ("light", "dark"):
+        figure = first_figure(visit(figure_page, color_scheme=theme))
+        grounds.append(
+            figure.evaluate(
+                """(element) => getComputedStyle(element.querySelector(".samlib-alignment"))
+                  .backgroundColor"""
+            )
+        )
+    light, dark = ([int(part) for part in ground[4:-1].split(",")] for ground in grounds)
+    assert sum(light) > 600 > 200 > sum(dark)
