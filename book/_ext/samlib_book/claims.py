@@ -107,6 +107,11 @@ def collect(app: Sphinx, env: BuildEnvironment, *_changes: set[str]) -> list[str
     return sorted(getattr(env, "samlib_claims_pages", set()))
 
 
+def count(number: int, noun: str) -> str:
+    """Return the number with its noun, in the singular where there is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class Claims(SphinxDirective):
     """A table of all claims, one section of rows for each chapter."""
 
@@ -118,9 +123,7 @@ class Claims(SphinxDirective):
         if not records:
             return [nodes.paragraph("", "No chapter of the book makes a claim yet.")]
         chapters = len({record.document for record in records})
-        counted = (
-            f"{len(records)} {'claim' if len(records) == 1 else 'claims'} in {chapters} {'chapter' if chapters == 1 else 'chapters'}."
-        )
+        counted = f"{count(len(records), 'claim')} in {count(chapters, 'chapter')}."
         return [nodes.paragraph("", counted, classes=["claims-count"]), self.table(records)]
 
     def table(self, records: list[Record]) -> nodes.table:
