@@ -31,7 +31,8 @@ _MATRIX = types.float64[:, ::1]
 _GRADIENT = types.void(_MATRIX, _MATRIX, _VECTOR, _MATRIX)  # x, w, p → g
 _PRODUCT = types.void(_MATRIX, _MATRIX, _MATRIX, _VECTOR, _MATRIX)  # x, v, w, p → h
 _DRAWS = types.int64[:, ::1]
-# gradient, product, x, w, p, lr, rho, steps, draws
+_RECORDS = types.float64[:, :, ::1]
+# gradient, product, x, w, p, lr, rho, first, steps, draws, every, records
 _KERNEL = types.void(
     types.FunctionType(_GRADIENT),
     types.FunctionType(_PRODUCT),
@@ -41,7 +42,10 @@ _KERNEL = types.void(
     _VECTOR,
     _VECTOR,
     types.int64,
+    types.int64,
     _DRAWS,
+    types.int64,
+    _RECORDS,
 )
 
 
@@ -99,6 +103,12 @@ def _add_scaled(x: Any, scale: Any, u: Any, out: Any) -> None:
             out[i, b] = x[i, b] + scale[b] * u[i, b]
 
 
+@_njit(error_model="numpy", cache=True)
+def _record(x: Any, step: int, every: int, records: Any) -> None:
+    if step % every == 0:
+        records[step // every - 1] = x
+
+
 @_kernel
 def gradient_descent(
     gradient: Any,
@@ -108,8 +118,11 @@ def gradient_descent(
     p: Any,
     lr: Any,
     rho: Any,
+    first: int,
     steps: int,
     draws: Any,
+    every: int,
+    records: Any,
 ) -> None:
     """Advance x [dim, batch] in place by gradient descent."""
     g, minus_lr = np.empty_like(x), -lr
@@ -117,6 +130,7 @@ def gradient_descent(
         _draw_component(w, draws, t)
         gradient(x, w, p, g)
         _add_scaled(x, minus_lr, g, x)
+        _record(x, first + t + 1, every, records)
 
 
 @_kernel
@@ -128,8 +142,11 @@ def sam(
     p: Any,
     lr: Any,
     rho: Any,
+    first: int,
     steps: int,
     draws: Any,
+    every: int,
+    records: Any,
 ) -> None:
     """Advance x [dim, batch] in place by SAM; by 1-SAM if components are drawn."""
     g, y = np.empty_like(x), np.empty_like(x)
@@ -141,6 +158,7 @@ def sam(
         _add_scaled(x, rho, g, y)
         gradient(y, w, p, g)
         _add_scaled(x, minus_lr, g, x)
+        _record(x, first + t + 1, every, records)
 
 
 @_kernel
@@ -152,13 +170,16 @@ def ascent_loss_descent(
     p: Any,
     lr: Any,
     rho: Any,
+    first: int,
     steps: int,
     draws: Any,
+    every: int,
+    records: Any,
 ) -> None:
     """Advance x [dim, batch] in place by gradient descent on L^Asc."""
     u, y, g, h = np.empty_like(x), np.empty_like(x), np.empty_like(x), np.empty_like(x)
     norm, inner, minus_lr = np.empty_like(lr), np.empty_like(lr), -lr
-    for _ in range(steps):
+    for t in range(steps):
         gradient(x, w, p, g)
         _normalize(g, u, norm)
         _add_scaled(x, rho, u, y)
@@ -173,6 +194,7 @@ def ascent_loss_descent(
             inner[b] = 0.0 if norm[b] == 0 else rho[b] / norm[b]
         _add_scaled(g, inner, h, g)
         _add_scaled(x, minus_lr, g, x)
+        _record(x, first + t + 1, every, records)
 
 
 def advance(
@@ -183,10 +205,15 @@ def advance(
     x: NDArray[np.float64],
     lr: NDArray[np.float64],
     rho: NDArray[np.float64],
+    first: int,
     steps: int,
     draws: NDArray[np.int64],
+    every: int,
+    records: NDArray[np.float64],
 ) -> None:
-    """Advance x [dim, batch] by ``steps`` steps, in place.
+    """Advance x [dim, batch] by ``steps`` steps, in place, and keep some of them.
+
+    Entering a kernel costs more than many of its steps, so it records by itself.
 
     Parameters
     ----------
@@ -198,10 +225,13 @@ def advance(
         [terms, batch]; overwritten where components are drawn.
     lr, rho
         [batch].
-    steps
-        How many steps.
+    first, steps
+        How many steps were taken before, and how many to take.
     draws
         Component indices [steps, batch], or shape [0, batch] for full-batch steps.
+    every, records
+        x after step i·every, counted with those before, is written to records[i − 1]; records
+        has shape [records, dim, batch].
     """
     gradient, product = compile_formulas(formulas)
-    kernel(gradient, product, x, weights, parameters, lr, rho, steps, draws)
+    kernel(gradient, product, x, weights, parameters, lr, rho, first, steps, draws, every, records)

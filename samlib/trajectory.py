@@ -6,7 +6,6 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -164,12 +163,10 @@ def simulate(
     recorded = [*range(0, steps, every), steps]
     points = x.new_empty((len(x), len(recorded), objective.dim))
     points[:, 0] = x
-    advance = _compiled_advance if _can_compile(objective, rule, x) else _torch_advance
-    for i, (before, after) in enumerate(pairwise(recorded), start=1):
-        x = advance(objective, rule, x, after - before, generator)
-        points[:, i] = x
+    run = _run_compiled if _can_compile(objective, rule, x) else _run_torch
+    run(objective, rule, steps, every, generator, points)
 
-    _warn_if_diverged(x)
+    _warn_if_diverged(points[:, -1])
     data = {name: RECORDABLE[name](objective, points) for name in names}
     return Trajectory(torch.tensor(recorded, device=x.device), data, lr, rho)
 
@@ -249,15 +246,24 @@ def _generator(objective: Objective, seed: int | None) -> torch.Generator:
 
 
 @torch.no_grad()
-def _torch_advance(
-    objective: Objective, rule: Rule, x: Tensor, steps: int, generator: torch.Generator | None
-) -> Tensor:
-    """Advance x [batch, dim] by batched torch operations, on any device."""
+def _run_torch(
+    objective: Objective,
+    rule: Rule,
+    steps: int,
+    every: int,
+    generator: torch.Generator | None,
+    points: Tensor,
+) -> None:
+    """Fill points [batch, records, dim] from points[:, 0] by torch operations, on any device."""
+    x, step = points[:, 0].clone(), 0
     for size, draws in _blocks(objective, len(x), steps, generator):
         indices = None if draws is None else draws.to(x.device)
         for t in range(size):
             x = rule.step(objective, x, None if indices is None else indices[t])
-    return x
+            step += 1
+            if step % every == 0:
+                points[:, step // every] = x
+    points[:, -1] = x
 
 
 def _can_compile(objective: Objective, rule: Rule, x: Tensor) -> bool:
@@ -270,23 +276,30 @@ def _can_compile(objective: Objective, rule: Rule, x: Tensor) -> bool:
     )
 
 
-def _compiled_advance(
-    objective: Objective, rule: Rule, x: Tensor, steps: int, generator: torch.Generator | None
-) -> Tensor:
-    """Advance x [batch, dim] by the compiled kernel of the rule."""
+def _run_compiled(
+    objective: Objective,
+    rule: Rule,
+    steps: int,
+    every: int,
+    generator: torch.Generator | None,
+    points: Tensor,
+) -> None:
+    """Fill points [batch, records, dim] from points[:, 0] by the compiled kernel of the rule."""
     from samlib import compiled
 
     assert isinstance(objective, Landscape)
     assert rule.kernel is not None
-    batch = len(x)
-    state = np.ascontiguousarray(x.numpy().T)
+    start = points[:, 0]
+    batch = len(start)
+    state = start.numpy().T.copy()
     weights = np.repeat(np.array(objective.weights)[:, None], batch, axis=1)
     lr, rho = (
-        broadcast_batch(name, value, x).expand(batch, 1)[:, 0].contiguous().numpy()
+        broadcast_batch(name, value, start).expand(batch, 1)[:, 0].contiguous().numpy()
         for name, value in (("lr", rule.lr), ("rho", getattr(rule, "rho", 0.0)))
     )
+    records = np.empty((steps // every, objective.dim, batch))
+    first = 0
     for size, draws in _blocks(objective, batch, steps, generator):
-        indices = np.empty((0, batch), dtype=np.int64) if draws is None else draws.numpy()
         compiled.advance(
             getattr(compiled, rule.kernel),
             objective.formulas,
@@ -295,7 +308,12 @@ def _compiled_advance(
             state,
             lr,
             rho,
+            first,
             size,
-            indices,
+            np.empty((0, batch), dtype=np.int64) if draws is None else draws.numpy(),
+            every,
+            records,
         )
-    return torch.from_numpy(state.T.copy())
+        first += size
+    points[:, 1 : len(records) + 1] = torch.from_numpy(records).permute(2, 0, 1)
+    points[:, -1] = torch.from_numpy(state.T)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from samlib import rules
+from samlib import rules, simulate
 from samlib.landscapes import FourDimensional, Landscape, Quadratic, TwoValleys
 
 pytest.importorskip("numba")
@@ -44,8 +44,9 @@ def test_formulas_are_compiled_once() -> None:
 def test_every_rule_names_a_kernel_that_advances_in_place(rule: type[rules.Rule]) -> None:
     assert rule.kernel is not None
     landscape = FourDimensional()
-    x = np.array([[0.5, 0.1], [0.5, 0.2], [0.1, 0.3], [0.2, 0.4]])
+    x = np.array([[0.5, 0.0], [0.5, 0.0], [0.1, 0.0], [0.2, 0.0]])  # the second is stationary
     before = torch.tensor(x.T.copy())
+    records = np.zeros((2, 4, 2))
     draws = np.array([[0, 1]] if rule.stochastic else np.empty((0, 2)), dtype=np.int64)
     compiled.advance(
         getattr(compiled, rule.kernel),
@@ -55,11 +56,24 @@ def test_every_rule_names_a_kernel_that_advances_in_place(rule: type[rules.Rule]
         x,
         np.array([0.02, 0.03]),
         np.array([0.05, 0.1]),
+        4,
         1,
         draws,
+        5,
+        records,
     )
     lr = torch.tensor([0.02, 0.03], dtype=torch.float64)
     rho = torch.tensor([0.05, 0.1], dtype=torch.float64)
     radius = {} if rule is rules.GradientDescent else {"rho": rho}
     expected = rule(lr, **radius).step(landscape, before, torch.tensor([0, 1]))
     torch.testing.assert_close(torch.tensor(x.T), expected, rtol=0, atol=1e-15)
+    assert np.array_equal(records[0], x), "this was the fifth step"
+    assert not records[1].any()
+
+
+def test_a_run_enters_its_kernel_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    advance = compiled.advance
+    monkeypatch.setattr(compiled, "advance", lambda *args: (calls.append(1), advance(*args)))
+    simulate(FourDimensional(), rules.SAM(0.02, 0.05), torch.ones(4).double(), 1000, every=3)
+    assert len(calls) == 1

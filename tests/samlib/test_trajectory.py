@@ -209,7 +209,8 @@ def test_the_compiled_path_and_the_torch_path_give_the_same_iterates(
     landscape: Landscape, rule: rules.Rule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = starts(landscape)
-    start[1] = 0  # a stationary point
+    if not isinstance(rule, rules.AscentLossDescent):  # which divides rounding by ‖∇L‖ there
+        start[1] = 0  # a stationary point
     fast, slow = paths(monkeypatch, landscape, rule, start)
     torch.testing.assert_close(fast.x, slow.x, rtol=0, atol=1e-12)
     assert not torch.equal(fast.x[0, 0], fast.x[0, -1])
