@@ -13,7 +13,7 @@ from samlib.widgets import Alignment
 from samlib.widgets.base import STATIC
 
 ROOT = Path(__file__).parents[2]
-ADDRESS = "http://figures.test/"
+ADDRESS = "https://figures.test/"  # https, because only there may a page copy
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Figures</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <link rel="stylesheet" href="/samlib-widgets.css">

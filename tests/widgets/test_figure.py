@@ -1,0 +1,397 @@
+"""The figure on a page without a kernel, by mouse, by keyboard and by link."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from samlib.widgets import Alignment
+
+from .conftest import ADDRESS, Open
+from .reading import DRAWN, fields, fill, pictures, readout
+
+# Control → what its number field is called.
+SLIDERS = {
+    "quadratic": ["rho", "lr", "eigenvalue-1", "eigenvalue-2", "steps"],
+    "four-dimensional": ["rho", "lr", "steps"],
+}
+
+
+@pytest.fixture(params=["quadratic", "four-dimensional"])
+def landscape(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def page(open_page: Open, landscape: str, request: pytest.FixtureRequest) -> Page:
+    return open_page(request.getfixturevalue(landscape.replace("-", "_")))
+
+
+def press(page: Page, selector: str, *keys: str) -> None:
+    page.locator(selector).first.focus()
+    for key in keys:
+        page.keyboard.press(key)
+    page.evaluate(DRAWN)
+
+
+def test_every_slider_moves_picture_sentence_and_field(page: Page, landscape: str) -> None:
+    def look() -> tuple[list[str], str, dict[str, str]]:
+        time = page.locator(".samlib-time").inner_text()
+        return pictures(page), f"{time} {readout(page)}", fields(page)
+
+    for name in SLIDERS[landscape]:
+        before = look()
+        press(page, f"[data-control='{name}']", *["ArrowLeft"] * 40)
+        after = look()
+        assert before[0] != after[0], name
+        assert before[1] != after[1], name
+        assert float(after[2][name]) < float(before[2][name])
+
+
+def test_every_field_moves_picture_and_sentence(page: Page, landscape: str) -> None:
+    press(page, "[data-control='frame']", *["ArrowRight"] * 3)
+    names = [name for name in fields(page) if name != "steps"]
+    assert len(names) == {"quadratic": 6, "four-dimensional": 6}[landscape]
+    for name in names:
+        before = pictures(page), readout(page)
+        value = float(fields(page)[name]) * 0.9
+        fill(page, name, str(value))
+        assert float(fields(page)[name]) == pytest.approx(value, rel=1e-5)
+        assert before[0] != pictures(page), name
+        assert before[1] != readout(page), name
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "1e9", "", "three"])
+def test_a_field_refuses_what_is_not_allowed(open_page: Open, quadratic: str, text: str) -> None:
+    page = open_page(quadratic)
+    before = readout(page)
+    field = page.locator("[data-field='rho']")
+    field.fill(text)
+    field.press("Enter")
+    assert field.get_attribute("aria-invalid") == "true"
+    message = field.evaluate("(element) => element.validationMessage")
+    assert message == "a number from 0 to 1000, please"
+    assert readout(page) == before
+    page.locator("[data-field='lr']").focus()
+    assert field.input_value() == "0.4"
+    assert field.get_attribute("aria-invalid") == "false"
+
+
+def test_a_run_with_more_steps_than_a_page_draws_is_refused(
+    open_page: Open, quadratic: str
+) -> None:
+    page = open_page(quadratic)
+    fill(page, "steps", "2.5")
+    assert page.locator("[data-field='steps']").get_attribute("aria-invalid") == "true"
+    fill(page, "steps", "150000")
+    press(page, "[data-control='frame']", "End")
+    assert readout(page).startswith("Step 150,000: ")
+
+
+def test_the_start_is_dragged(page: Page, landscape: str) -> None:
+    for index in range({"quadratic": 1, "four-dimensional": 2}[landscape]):
+        before = pictures(page), fields(page)
+        box = page.locator("[data-control='start']").nth(index).bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x - 40, y + 30, steps=3)
+        page.mouse.up()
+        after = pictures(page), fields(page)
+        assert before[0] != after[0]
+        changed = {name for name in after[1] if after[1][name] != before[1][name]}
+        plane = {"quadratic": (1, 2), "four-dimensional": ((3, 4), (1, 2))[index]}[landscape]
+        assert changed == {f"start-{i}" for i in plane}
+
+
+def test_a_finger_drags_the_start(open_page: Open, quadratic: str) -> None:
+    page = open_page(quadratic, has_touch=True)
+    box = page.locator("[data-control='start']").first.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before = fields(page)["start-1"]
+    session = page.context.new_cdp_session(page)
+    for kind, points in (
+        ("touchStart", [{"x": x, "y": y}]),
+        ("touchMove", [{"x": x - 20, "y": y + 30}]),
+        ("touchMove", [{"x": x - 50, "y": y + 60}]),
+        ("touchEnd", []),
+    ):
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert float(fields(page)["start-1"]) < float(before) - 0.1
+    assert page.evaluate("scrollY") == 0
+
+
+def test_arrow_keys_move_the_start(page: Page) -> None:
+    handle = page.locator("[data-control='start']").first
+    before = handle.get_attribute("aria-valuetext"), pictures(page), page.evaluate("scrollY")
+    press(page, "[data-control='start']", "ArrowLeft", "ArrowDown", "Shift+ArrowLeft")
+    assert handle.get_attribute("aria-valuetext") != before[0]
+    assert pictures(page) != before[1]
+    assert page.evaluate("scrollY") == before[2]
+
+
+def test_playing_stepping_and_scrubbing(page: Page) -> None:
+    play = page.locator("[data-control='play']")
+    press(page, "[data-control='frame']", "Home")
+    assert readout(page).startswith("Step 0: ")
+    page.get_by_role("button", name="One step forward").click()
+    assert readout(page).startswith("Step 1: ")
+    page.get_by_role("button", name="One step back").click()
+    assert readout(page).startswith("Step 0: ")
+    assert page.get_by_role("button", name="One step back").is_disabled()
+    before = pictures(page)
+    play.click()
+    expect(play).to_have_attribute("aria-label", "Pause")
+    page.wait_for_function(
+        "parseInt(document.querySelector('.samlib-readout').textContent.slice(5)) > 3"
+    )
+    play.click()
+    expect(play).to_have_attribute("aria-label", "Play")
+    paused = readout(page)
+    assert pictures(page) != before
+    page.wait_for_timeout(200)
+    assert readout(page) == paused
+    press(page, "[data-control='frame']", "End")
+    last = re.match(r"step ([\d,]+) of ([\d,]+)", page.locator(".samlib-time").inner_text())
+    assert last is not None
+    assert last[1] == last[2]
+
+
+def test_pointing_at_a_panel_goes_to_that_step(page: Page) -> None:
+    panel = page.locator(".samlib-panel svg").first
+    box = panel.bounding_box()
+    assert box is not None
+    panel.click(position={"x": box["width"] - 8, "y": 40})
+    page.evaluate(DRAWN)
+    last = page.locator(".samlib-time").inner_text()
+    assert re.fullmatch(r"step ([\d,]+) of \1", last)
+    panel.click(position={"x": 47, "y": 40})
+    page.evaluate(DRAWN)
+    assert page.locator(".samlib-time").inner_text().startswith("step 0 of")
+
+
+def test_less_motion_is_played_in_few_pictures(open_page: Open, quadratic: str) -> None:
+    shown: dict[str, int] = {}
+    for motion in ("reduce", "no-preference"):
+        page = open_page(quadratic, reduced_motion=motion)
+        fill(page, "steps", "5000")
+        page.evaluate(
+            """() => {
+              const time = document.querySelector(".samlib-time");
+              window.seen = new Set();
+              new MutationObserver(() => seen.add(time.textContent))
+                .observe(time, { childList: true });
+            }"""
+        )
+        page.locator("[data-control='play']").click()
+        page.wait_for_timeout(1800)
+        shown[motion] = page.evaluate("seen.size")
+    assert 1 <= shown["reduce"] <= 6 < shown["no-preference"]
+
+
+def test_switching_the_loss_and_back(open_page: Open, quadratic: str) -> None:
+    page = open_page(quadratic)
+    before = fields(page), readout(page), pictures(page)
+    page.get_by_role("radio", name="Four-dimensional loss").check(force=True)
+    assert "from Γ" in readout(page)
+    assert fields(page)["start-4"] == "0.2"
+    assert page.locator(".samlib-map").is_visible()
+    page.get_by_role("radio", name="Quadratic").check(force=True)
+    assert (fields(page), readout(page)) == before[:2]
+    assert not page.locator(".samlib-map").is_visible()
+
+
+def test_reset_brings_back_the_opening_state(page: Page) -> None:
+    before = fields(page), readout(page)
+    press(page, "[data-control='rho']", *["ArrowLeft"] * 9)
+    press(page, "[data-control='start']", "ArrowLeft")
+    press(page, "[data-control='frame']", "End")
+    assert (fields(page), readout(page)) != before
+    page.locator("[data-control='reset']").click()
+    assert (fields(page), readout(page)) == before
+
+
+def test_zooming_shows_the_two_cycle(page: Page) -> None:
+    press(page, "[data-control='frame']", "End")
+    before = pictures(page)
+    ticks = page.locator(".samlib-plane .samlib-axis").first.text_content()
+    zoom = page.locator("[data-control='zoom']")
+    zoom.click()
+    assert pictures(page)[0] != before[0]
+    assert page.locator(".samlib-plane .samlib-axis").first.text_content() != ticks
+    expect(zoom).to_have_attribute("aria-pressed", "true")
+    zoom.click()
+    assert pictures(page) == before
+
+
+def test_the_sentence_is_announced_when_the_reader_rests(page: Page) -> None:
+    voice = page.locator(".samlib-voice[aria-live='polite']")
+    press(page, "[data-control='rho']", *["ArrowLeft"] * 12)
+    expect(voice).to_have_text(readout(page))
+
+
+def test_a_diverging_run_says_so(page: Page) -> None:
+    fill(page, "lr", "0.7")
+    press(page, "[data-control='frame']", "Home", *["ArrowRight"] * 3)
+    assert re.match(
+        r"Step 3: diverging, because ηλ₁ = [\d.]+ is more than 2; SAM is", readout(page)
+    )
+
+
+def test_two_equal_top_eigenvalues_have_no_direction(open_page: Open, quadratic: str) -> None:
+    page = open_page(quadratic)
+    fill(page, "eigenvalue-2", "3")
+    assert "λ₁ is a double eigenvalue, so v₁ is not unique" in readout(page)
+
+
+# ── Links ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_link_brings_back_every_part_of_the_state(open_page: Open, quadratic: str) -> None:
+    page = open_page(quadratic, permissions=["clipboard-read", "clipboard-write"])
+    for name, value in {
+        "rho": "0.123",
+        "lr": "0.21",
+        "eigenvalue-1": "2.5",
+        "eigenvalue-2": "3.75",
+        "steps": "321",
+        "start-1": "-0.7",
+        "start-2": "0.45",
+    }.items():
+        fill(page, name, value)
+    press(page, "[data-control='frame']", "Home", *["ArrowRight"] * 17)
+    page.locator("[data-control='link']").click()
+    expect(page.locator(".samlib-note")).to_contain_text("copied")
+    link = page.url
+    assert page.evaluate("navigator.clipboard.readText()").endswith(link.removeprefix(ADDRESS))
+    again = open_page(quadratic, fragment=link.removeprefix(ADDRESS))
+    assert fields(again) == fields(page)
+    assert readout(again) == readout(page)
+    assert readout(again).startswith("Step 17: ")
+    assert pictures(again) == pictures(page)
+
+
+def test_a_link_leads_to_the_other_loss_too(open_page: Open, quadratic: str) -> None:
+    page = open_page(quadratic)
+    page.get_by_role("radio", name="Four-dimensional loss").check(force=True)
+    fill(page, "start-1", "0.9")
+    fill(page, "rho", "0.08")
+    page.locator("[data-control='zoom']").click()
+    press(page, "[data-control='frame']", "End")
+    page.locator("[data-control='link']").click()
+    again = open_page(quadratic, fragment=page.url.removeprefix(ADDRESS))
+    assert fields(again) == fields(page)
+    assert readout(again) == readout(page)
+    assert pictures(again) == pictures(page)
+
+
+def test_a_link_to_one_figure_leaves_the_other_alone(open_page: Open, quadratic: str) -> None:
+    other = Alignment(rho=0.2).to_html(id="other")
+    page = open_page(quadratic, other, fragment="#other:rho=0.9")
+    values = page.locator("[data-field='rho']").evaluate_all("(all) => all.map((f) => f.value)")
+    assert values == ["0.4", "0.9"]
+
+
+def test_a_changed_fragment_is_followed(open_page: Open, quadratic: str) -> None:
+    page = open_page(quadratic)
+    page.evaluate("location.hash = '#figure:rho=0.9'")
+    expect(page.locator("[data-field='rho']")).to_have_value("0.9")
+
+
+@pytest.mark.parametrize(
+    ("fragment", "message"),
+    [
+        ("rho=abc", "ρ = “abc” is not a number and was ignored"),
+        ("rho=1e99", "ρ = 1e99 was moved to 1000"),
+        ("rho=-4", "ρ = -4 was moved to 0"),
+        ("lr=0", "η = 0 was moved to 0.000001"),
+        ("steps=1e7", "steps = 1e7 was moved to 200000"),
+        ("frame=101", "step = 101 was moved to 100"),
+        ("start=1,2,3", "start has 3 numbers, not 2, and was ignored"),
+        ("start=1,x", "start = “x” is not a number and was ignored"),
+        ("eigenvalues=1", "λ has 1 numbers, not 2 to 10, and was ignored"),
+        ("landscape=cubic", "landscape = “cubic” is unknown and was ignored"),
+    ],
+)
+def test_a_bad_link_is_put_right_and_says_so(
+    open_page: Open, quadratic: str, fragment: str, message: str
+) -> None:
+    page = open_page(quadratic, fragment=f"#figure:{fragment}")
+    expect(page.locator(".samlib-note")).to_contain_text(message)
+    assert readout(page).startswith("Step ")
+
+
+def test_a_link_with_nonsense_shows_the_figure(open_page: Open, quadratic: str) -> None:
+    page = open_page(quadratic, fragment="#figure:%E0%A4%A=&&=;<script>")
+    assert fields(page)["rho"] == "0.4"
+
+
+# ── Looks ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("width", [360, 400, 620, 800, 1200])
+def test_it_fits_any_width(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate(DRAWN)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # Every text lies inside the figure and is large enough to read.
+    bad = page.evaluate(
+        """() => {
+          const figure = document.querySelector(".samlib-alignment").getBoundingClientRect();
+          const texts = ".samlib-alignment :is(text, span, label, button, p, li)";
+          return [...document.querySelectorAll(texts)]
+            .filter((e) => e.textContent && e.getClientRects().length)
+            .filter((e) => !e.closest(".samlib-hidden"))
+            .filter((e) => {
+              const box = e.getBoundingClientRect();
+              return box.left < figure.left || box.right > figure.right
+                || parseFloat(getComputedStyle(e).fontSize) < 12;
+            }).map((e) => e.textContent);
+        }"""
+    )
+    assert bad == []
+
+
+@pytest.mark.parametrize("width", [360, 620, 760, 1000])
+@pytest.mark.parametrize("landscape", ["quadratic", "four_dimensional"])
+def test_nothing_jumps_when_the_figure_takes_the_stills_place(
+    open_page: Open, landscape: str, width: int, request: pytest.FixtureRequest
+) -> None:
+    figure = request.getfixturevalue(landscape)
+    heights = []
+    for scripts in (False, True):
+        page = open_page(figure, width=width, scripts=scripts)
+        page.evaluate(DRAWN)
+        heights.append(page.locator("[data-samlib-widget]").evaluate("(e) => e.offsetHeight"))
+    assert abs(heights[0] - heights[1]) <= 24
+
+
+def test_dark_is_dark_at_once(page: Page) -> None:
+    light = pictures(page)
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    expect(page.locator(".samlib-alignment")).to_have_css("background-color", "rgb(20, 24, 30)")
+    assert pictures(page) != light
+
+
+def test_a_page_without_scripts_keeps_still_and_sentence(open_page: Open, quadratic: str) -> None:
+    page = open_page(quadratic, scripts=False)
+    still = page.locator("figure img")
+    assert still.is_visible()
+    assert still.evaluate("(image) => image.complete && image.naturalWidth > 500")
+    assert "ηρλ₁/(2 − ηλ₁) = 0.327 is predicted" in page.locator("figcaption").inner_text()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_is_accessible(page: Page, theme: str) -> None:
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    page.evaluate(DRAWN)
+    page.add_script_tag(path="node_modules/axe-core/axe.min.js")
+    found = page.evaluate(
+        """async () => (await axe.run(".samlib-figure")).violations
+          .map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(" "))"""
+    )
+    assert found == []
