@@ -150,10 +150,9 @@ class SAM(Optimizer):
         zero = norm == 0
         divisor = torch.where(zero, 1.0, norm)
         shift = zero.to(norm) / math.sqrt(sum(g.numel() for g in gradients))
-        directions = torch._foreach_div(gradients, [divisor.to(g.device) for g in gradients])
-        torch._foreach_add_(directions, [shift.to(g.device) for g in gradients])
-        torch._foreach_mul_(directions, [rho for _, _, rho in chosen])
-        torch._foreach_add_([p for p, _, _ in chosen], directions)
+        for p, gradient, rho in chosen:
+            direction = (gradient / divisor.to(p.device)).add_(shift.to(p.device))
+            p.add_(direction, alpha=rho)
 
     def _share_with_base(self) -> None:
         # Loading a state gives the base optimizer new groups, perhaps saved without ρ.
