@@ -1,4 +1,4 @@
-"""The still of the alignment figure, drawn by matplotlib from samlib's own trajectories."""
+"""The still of the alignment figure, drawn by matplotlib from samlib's own iterates."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
+from torch import Tensor
 
+import samlib
 from samlib.plotting import COLOURS, LINE_STYLES
 
 if TYPE_CHECKING:
-    from samlib.trajectory import Trajectory
     from samlib.widgets.alignment import Alignment
 
 _GREY = "#8b949e"
 _TEXT: dict[str, Any] = {"size": 10}
 
 
-def draw(widget: Alignment, sam: Trajectory, descent: Trajectory) -> Figure:
-    """The plane (and for the four-dimensional loss the map of Γ) beside the panels over time."""
+def draw(widget: Alignment, runs: dict[str, Tensor]) -> Figure:
+    """The plane (and for the four-dimensional loss the map of Γ) beside the panels over time.
+
+    ``runs`` maps the name of a rule to its iterates [steps + 1, dim].
+    """
     flat = widget.landscape == "quadratic"
     figure = Figure(figsize=(7.4, 3.6) if flat else (7.4, 5.6), dpi=100, layout="constrained")
     mosaic: Any = [["plane", "angle"], ["plane", "distance"]]
@@ -29,39 +34,58 @@ def draw(widget: Alignment, sam: Trajectory, descent: Trajectory) -> Figure:
         mosaic = [["plane"] * 3 + ["map"] * 3, ["angle"] * 2 + ["distance"] * 2 + ["sharpness"] * 2]
     heights = (1, 1) if flat else (1.9, 1)
     axes: dict[str, Axes] = figure.subplot_mosaic(mosaic, height_ratios=heights)
-    runs = {"sam": sam, "gradient_descent": descent}
-    _plane(axes["plane"], widget, runs)
-    _over_time(axes["angle"], sam, "angle between ∇L and v₁")
-    _over_time(axes["distance"], sam, "‖x‖" if flat else "distance to Γ, ‖(x₃, x₄)‖")
-    manifold = widget._objective().minimizer_manifold
-    limit = np.array([widget._limit(float(v)) for v in manifold.top_eigenvalue(sam.x[0])])
-    for name, run in runs.items():
+    steps = _drawn_steps(widget.steps)
+    drawn = {name: x[steps] for name, x in runs.items()}
+    objective = widget._objective()
+    manifold = objective.minimizer_manifold
+    limit = np.array([widget._limit(float(v)) for v in manifold.top_eigenvalue(drawn["sam"])])
+
+    _plane(axes["plane"], widget, drawn)
+    _over_time(axes["angle"], widget.steps, "angle between ∇L and v₁")
+    _over_time(axes["distance"], widget.steps, "‖x‖" if flat else "distance to Γ, ‖(x₃, x₄)‖")
+    if not flat:
+        _over_time(axes["sharpness"], widget.steps, "λ₁ at the nearest minimizer")
+        _map(axes["map"], drawn)
+    for name, x in drawn.items():
         style: dict[str, Any] = {"color": COLOURS[name], "ls": LINE_STYLES[name], "lw": 1.6}
-        steps = run.steps.numpy()
-        angle = np.degrees(np.arccos(np.clip(run.alignment[0].numpy(), 0, 1)))
-        axes["angle"].plot(steps, np.maximum(angle, 1e-4), **style)
-        axes["distance"].plot(steps, manifold.distance(run.x[0]).numpy(), **style)
+        # Among subnormal numbers the direction of a gradient is noise: it has arrived.
+        arrived = objective.gradient(x).abs().amax(dim=-1) < 1e-150
+        cosine = samlib.alignment(objective, x).masked_fill(arrived, torch.nan).clamp(max=1)
+        axes["angle"].plot(steps, np.maximum(np.degrees(np.arccos(cosine.numpy())), 1e-4), **style)
+        axes["distance"].plot(steps, manifold.distance(x).numpy(), **style)
         if not flat:
-            axes["sharpness"].plot(steps, manifold.top_eigenvalue(run.x[0]).numpy(), **style)
+            axes["sharpness"].plot(steps, manifold.top_eigenvalue(x).numpy(), **style)
     axes["angle"].set(yscale="log", ylim=(1e-3, 120), yticks=[1e-3, 0.1, 10])
     axes["angle"].set_yticklabels(["0.001°", "0.1°", "10°"])
     axes["angle"].minorticks_off()
     axes["distance"].set(yscale="log")
     if np.isfinite(limit).all() and (limit > 0).all():
-        axes["distance"].plot(sam.steps, limit, color="#1f2328", ls=":", lw=1.6, label="predicted")
+        axes["distance"].plot(steps, limit, color="#1f2328", ls=":", lw=1.6, label="predicted")
         axes["distance"].legend(frameon=False, fontsize=9, loc="upper right", borderpad=0)
         far = max(limit.max(), math.hypot(*widget.start))
         axes["distance"].set_ylim(limit.min() / 8, 2 * far)
-    if not flat:
-        _over_time(axes["sharpness"], sam, "λ₁ at the nearest minimizer")
-        _map(axes["map"], runs)
+    axes["distance"].minorticks_off()
     return figure
 
 
-def _over_time(axes: Axes, run: Trajectory, title: str) -> None:
+def _drawn_steps(steps: int) -> list[int]:
+    """All of the first steps, then ever fewer, even ones: the axis is logarithmic."""
+    drawn = list(range(min(steps, 64)))
+    t = 64
+    while t < steps:
+        drawn.append(t)
+        t = max(t + 2, 2 * round(1.03 * t / 2))
+    return [*drawn, steps]
+
+
+def _over_time(axes: Axes, steps: int, title: str) -> None:
     axes.set_title(title, loc="left", **_TEXT)
     axes.set_xscale("symlog", linthresh=1, linscale=0.3)
-    axes.set_xlim(0, int(run.steps[-1]))
+    axes.set_xlim(0, steps)
+    decades = [10**k for k in range(6) if 10**k <= steps]
+    # Where many decades share the axis, 1 stands too close to 0.
+    ticks = [0, *(decades if len(decades) < 4 else decades[1:])]
+    axes.set_xticks(ticks, [f"{t // 1000}k" if t >= 1000 else str(t) for t in ticks])
     axes.set_xlabel("step", **_TEXT, labelpad=1)
     axes.tick_params(labelsize=9)
     axes.grid(color="#e4e4e4", lw=0.8)
@@ -69,7 +93,7 @@ def _over_time(axes: Axes, run: Trajectory, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _plane(axes: Axes, widget: Alignment, runs: dict[str, Trajectory]) -> None:
+def _plane(axes: Axes, widget: Alignment, runs: dict[str, Tensor]) -> None:
     """Contour ellipses of the loss, both runs, and the predicted two-cycle."""
     flat = widget.landscape == "quadratic"
     if flat:
@@ -78,7 +102,7 @@ def _plane(axes: Axes, widget: Alignment, runs: dict[str, Trajectory]) -> None:
         curvatures = np.array([widget.eigenvalues[i], widget.eigenvalues[j]])
     else:
         i, j = 2, 3
-        end = runs["sam"].x[0, -1].nan_to_num(0.0)
+        end = runs["sam"][-1].nan_to_num(0.0)
         values = widget._objective().minimizer_manifold.eigenvalues(end)
         curvatures = values.numpy()
     limit = widget._limit(float(curvatures.max()))
@@ -100,7 +124,7 @@ def _plane(axes: Axes, widget: Alignment, runs: dict[str, Trajectory]) -> None:
     axes.legend(frameon=False, fontsize=9, loc="lower left")
 
 
-def _map(axes: Axes, runs: dict[str, Trajectory]) -> None:
+def _map(axes: Axes, runs: dict[str, Tensor]) -> None:
     """Where on Γ the runs are, over the contours of λ₁."""
     grid = np.linspace(-0.35, 1.15, 121)
     x1, x2 = np.meshgrid(grid, grid)
@@ -121,16 +145,17 @@ def _map(axes: Axes, runs: dict[str, Trajectory]) -> None:
     axes.tick_params(labelsize=9)
 
 
-def _paths(axes: Axes, runs: dict[str, Trajectory], i: int, j: int) -> None:
-    for name, run in runs.items():
-        x = run.x[0].numpy()
+def _paths(axes: Axes, runs: dict[str, Tensor], i: int, j: int) -> None:
+    for name, points in runs.items():
+        x = points.numpy()
         axes.plot(
             x[:, i],
             x[:, j],
             color=COLOURS[name],
             ls=LINE_STYLES[name],
             lw=1.5,
-            marker="." if name == "sam" and len(x) <= 300 else None,
+            marker="." if name == "sam" else None,
+            markevery=slice(0, 64),
             ms=4,
             label={"sam": "SAM", "gradient_descent": "gradient descent"}[name],
         )

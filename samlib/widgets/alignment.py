@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -58,8 +59,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "steps": (1, 200_000),
 }
 
-# The still is drawn from this many records at most.
-_RECORDS = 1000
+# A trajectory has this many records at most.
+_RECORDS = 10_000
 
 
 class Alignment(Figure):
@@ -139,10 +140,11 @@ class Alignment(Figure):
     def trajectory(self) -> Trajectory:
         """SAM's run with the current traits, by :func:`samlib.simulate`.
 
-        Recorded at most about a thousand times, every ⌈steps/1000⌉ steps and at the last; x, loss
-        and alignment, in float64.
+        x, loss and alignment in float64, at every step up to 10,000 steps; beyond, every
+        ⌈steps/10,000⌉ steps and at the last.
         """
-        return self._run(samlib.rules.SAM(self.lr, self.rho))
+        every = math.ceil(self.steps / _RECORDS)
+        return self._run(samlib.rules.SAM(self.lr, self.rho), every, ("x", "loss", "alignment"))
 
     def predicted_limit(self) -> float:
         """ηρλ₁/(2 − ηλ₁), where Theorem 4.8 sees ‖x‖ end; infinite beyond ηλ₁ = 2.
@@ -165,14 +167,12 @@ class Alignment(Figure):
             return samlib.landscapes.Quadratic(self.eigenvalues)
         return samlib.landscapes.FourDimensional()
 
-    def _run(self, rule: samlib.rules.Rule) -> Trajectory:
-        return samlib.simulate(
-            self._objective(),
-            rule,
-            torch.tensor(self.start, dtype=torch.float64),
-            self.steps,
-            every=math.ceil(self.steps / _RECORDS),
-        )
+    def _run(self, rule: samlib.rules.Rule, every: int, record: tuple[str, ...]) -> Trajectory:
+        start = torch.tensor(self.start, dtype=torch.float64)
+        with warnings.catch_warnings():
+            # A diverging run is shown as one; the figure itself says so.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return samlib.simulate(self._objective(), rule, start, self.steps, every, record)
 
     # ── Traits that depend on each other ─────────────────────────────────────────────────────────
 
@@ -233,8 +233,8 @@ class Alignment(Figure):
 
     def sentence(self) -> str:
         """What the still shows, in one sentence."""
-        run = self.trajectory
-        end = run.x[0, -1]
+        objective = self._objective()
+        end = self._run(samlib.rules.SAM(self.lr, self.rho), self.steps, ("x",)).x[0, -1]
         opening = f"SAM with η = {self.lr:g} and ρ = {self.rho:g} for {self.steps:,} steps on"
         if self.landscape == "quadratic":
             spectrum = ", ".join(f"{value:g}" for value in self.eigenvalues)
@@ -245,11 +245,17 @@ class Alignment(Figure):
             where = "the distance to Γ"
         if not bool(end.isfinite().all()) or self.lr * self._sharpness(self.start) > 2:
             return f"{opening} diverges, because ηλ₁ is more than 2."
-        distance = float(self._objective().minimizer_manifold.distance(end))
-        angle = math.degrees(math.acos(min(1.0, float(run.alignment[0, -1]))))
+        distance = float(objective.minimizer_manifold.distance(end))
+        cosine = float(samlib.alignment(objective, end))
+        angle = (
+            "the gradient is zero"  # where gradient descent, or SAM with ρ = 0, has arrived
+            if math.isnan(cosine)
+            else f"the gradient is {math.degrees(math.acos(cosine)):.1f}° from the "
+            "top eigenvector v₁"
+        )
         limit = self._limit(self._sharpness(end))
         sentence = (
-            f"{opening}: at the end the gradient is {angle:.1f}° from the top eigenvector v₁ and "
+            f"{opening}: at the end {angle} and "
             f"{where} is {distance:.3g}, where ηρλ₁/(2 − ηλ₁) = {limit:.3g} is predicted"
         )
         if self.landscape == "four-dimensional":
@@ -262,8 +268,12 @@ class Alignment(Figure):
         from samlib.widgets import _still
 
         buffer = io.BytesIO()
+        rules = {
+            "sam": samlib.rules.SAM(self.lr, self.rho),
+            "gradient_descent": samlib.rules.GradientDescent(self.lr),
+        }
         figure = _still.draw(
-            self, self.trajectory, self._run(samlib.rules.GradientDescent(self.lr))
+            self, {name: self._run(rule, 1, ("x",)).x[0] for name, rule in rules.items()}
         )
         # Without the version of matplotlib in the file.
         figure.savefig(buffer, format="png", metadata={"Software": None})

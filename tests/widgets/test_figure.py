@@ -313,7 +313,7 @@ def test_a_changed_fragment_is_followed(open_page: Open, quadratic: str) -> None
         ("frame=101", "step = 101 was moved to 100"),
         ("start=1,2,3", "start has 3 numbers, not 2, and was ignored"),
         ("start=1,x", "start = “x” is not a number and was ignored"),
-        ("eigenvalues=1", "λ has 1 numbers, not 2 to 10, and was ignored"),
+        ("eigenvalues=1", "λ has 1 number, not 2 to 10, and was ignored"),
         ("landscape=cubic", "landscape = “cubic” is unknown and was ignored"),
     ],
 )

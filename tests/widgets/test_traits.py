@@ -142,6 +142,25 @@ def test_there_is_no_limit_where_it_diverges() -> None:
     assert figure.still().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    "traits",
+    [
+        {"rho": 0, "steps": 5000},
+        {"start": (0, 0)},
+        {"steps": 1},
+        {"eigenvalues": (2, 2)},
+        {"landscape": "four-dimensional", "lr": 0.15},
+        {"landscape": "four-dimensional", "start": (-3, 4, 0, 0)},
+        {"eigenvalues": range(1, 11)},
+    ],
+)
+def test_odd_corners_have_a_still_and_a_sentence(traits: dict[str, Any]) -> None:
+    figure = Alignment(**traits)
+    assert figure.still().startswith(b"\x89PNG")
+    assert re.fullmatch(r"SAM with η = .*\.", figure.sentence())
+    assert "nan" not in figure.sentence()
+
+
 @pytest.mark.parametrize("landscape", ["quadratic", "four-dimensional"])
 def test_the_placeholder_is_the_same_every_time(landscape: str) -> None:
     first, second = (Alignment(landscape=landscape).to_html() for _ in range(2))

@@ -55,7 +55,8 @@ export function readNumbers(label, text, range, length, messages) {
   const parts = text.split(",");
   if (parts.length < length[0] || parts.length > length[1]) {
     const wanted = length[0] === length[1] ? `${length[0]}` : `${length[0]} to ${length[1]}`;
-    messages.push(`${label} has ${parts.length} numbers, not ${wanted}, and was ignored`);
+    const given = `${parts.length} number${parts.length === 1 ? "" : "s"}`;
+    messages.push(`${label} has ${given}, not ${wanted}, and was ignored`);
     return undefined;
   }
   const values = parts.map((part) => readNumber(label, part, range, messages));
