@@ -54,7 +54,7 @@ execute: $(STAMP)-book
 
 # ----------------------------------------------------------------------------------------- tests
 test: book lint $(STAMP)-browser
-	$(BIN)/python -m pytest --nbval tests chapters
+	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/chapters/sanitize.cfg tests chapters
 
 lint: $(STAMP)-test $(STAMP)-node
 	$(BIN)/ruff check .
@@ -63,7 +63,7 @@ lint: $(STAMP)-test $(STAMP)-node
 	npm run --silent check
 
 widgets: $(STAMP)-node
-	npm run --silent build
+	@npm run --silent build
 
 bench: $(STAMP)-test $(STAMP)-node $(STAMP)-browser
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
