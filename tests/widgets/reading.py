@@ -38,3 +38,21 @@ def fill(page: Page, field: str, value: str) -> None:
     page.locator(f"[data-field='{field}']").fill(value)
     page.locator(f"[data-field='{field}']").press("Enter")
     page.evaluate(DRAWN)
+
+
+def has_colour(page: Page, red: int, green: int, blue: int) -> bool:
+    """Is there a pixel of this colour on the first canvas?"""
+    page.evaluate(DRAWN)
+    found: bool = page.evaluate(
+        """([r, g, b]) => {
+          const canvas = document.querySelector("canvas");
+          const { width, height } = canvas;
+          const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+          for (let i = 0; i < data.length; i += 4) {
+            if (data[i] === r && data[i + 1] === g && data[i + 2] === b) return true;
+          }
+          return false;
+        }""",
+        [red, green, blue],
+    )
+    return found

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from samlib.widgets import Alignment
 
 from .conftest import ADDRESS, Open
-from .reading import DRAWN, fields, fill, pictures, readout
+from .reading import DRAWN, fields, fill, has_colour, pictures, readout
 
 # Control → what its number field is called.
 SLIDERS = {
@@ -372,9 +372,11 @@ def test_nothing_jumps_when_the_figure_takes_the_stills_place(
 
 def test_dark_is_dark_at_once(page: Page) -> None:
     light = pictures(page)
+    assert has_colour(page, 0, 0, 0)  # the top eigenvector
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     expect(page.locator(".samlib-alignment")).to_have_css("background-color", "rgb(20, 24, 30)")
     assert pictures(page) != light
+    assert has_colour(page, 0xF0, 0xE4, 0x42)
 
 
 def test_a_page_without_scripts_keeps_still_and_sentence(open_page: Open, quadratic: str) -> None:

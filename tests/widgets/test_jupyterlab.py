@@ -17,7 +17,7 @@ import pytest
 from jupyter_client import BlockingKernelClient
 from playwright.sync_api import Browser, Page, expect
 
-from .reading import DRAWN, fields, pictures, readout
+from .reading import DRAWN, fields, has_colour, pictures, readout
 
 PATIENCE = 90  # seconds; a kernel imports torch before it shows anything
 
@@ -131,6 +131,16 @@ def eventually(look: Callable[[], Any], wanted: Any) -> None:
     while (seen := look()) != wanted and time.monotonic() < until:
         time.sleep(0.1)
     assert seen == wanted
+
+
+def test_it_has_its_colours(live: tuple[Page, Ask]) -> None:
+    page, _ = live
+    assert has_colour(page, 0xCC, 0x79, 0xA7)  # SAM
+    assert has_colour(page, 0x00, 0x72, 0xB2)  # the gradient
+    page.evaluate("document.body.dataset.jpThemeLight = 'false'")
+    expect(page.locator(".samlib-alignment")).to_have_css("background-color", "rgb(20, 24, 30)")
+    assert has_colour(page, 0xF0, 0xE4, 0x42)  # the eigenvector, on dark
+    page.evaluate("document.body.dataset.jpThemeLight = 'true'")
 
 
 def test_python_sees_a_slider_move_by_arrow_keys(live: tuple[Page, Ask]) -> None:

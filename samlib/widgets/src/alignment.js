@@ -224,6 +224,8 @@ export function renderAlignment({ model, el, linkId }) {
     performance.mark("samlib:begin");
     if (stale) world.compute();
     stale = false;
+    // A notebook renders into an element that is not in the document yet and has no style.
+    if (!view.colours.ink) view.colours = palette(el);
     const { state, sam, descent, dim } = world;
     world.at.look(sam.x, state.frame * dim);
     world.descentAt.look(descent.x, state.frame * dim);
