@@ -28,11 +28,11 @@ LINE_STYLES: Mapping[str, str] = MappingProxyType(
 )
 
 _STYLE: dict[str, Any] = {
-    "figure.figsize": (6.8, 3.4),
-    "figure.dpi": 110,
+    "figure.figsize": (5.8, 3.3),
+    "figure.dpi": 130,
     "figure.constrained_layout.use": True,
-    "font.size": 11,
-    "axes.titlesize": 11,
+    "font.size": 12,
+    "axes.titlesize": 12,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -83,6 +83,8 @@ def mend(
     body = re.sub(r' id="(?:proof|exercise|solution)-content"', "", body)
     # a role that ARIA has given up, inside a list
     body = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    # a name that hides the words one sees: "Show the code"
+    body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     context["body"] = body
 
 
