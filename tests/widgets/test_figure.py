@@ -397,3 +397,25 @@ def test_it_is_accessible(page: Page, theme: str) -> None:
           .map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(" "))"""
     )
     assert found == []
+
+
+@pytest.mark.parametrize("ratio", [1, 1.5, 2, 3])
+def test_the_picture_fills_its_axes_at_every_pixel_density(
+    open_page: Open, quadratic: str, ratio: float
+) -> None:
+    """The colours of the loss reach the far corner of the plane, and no farther."""
+    page = open_page(quadratic, device_scale_factor=ratio)
+    inside, outside = page.locator(".samlib-plot canvas").first.evaluate(
+        """(canvas) => {
+          const axes = canvas.parentElement.querySelectorAll(".samlib-axis .domain");
+          const [x, y] = [...axes].map((axis) => axis.getBoundingClientRect());
+          const frame = canvas.getBoundingClientRect();
+          const scale = canvas.width / frame.width;
+          const opacity = (shift) => canvas.getContext("2d").getImageData(
+            Math.round((x.right - frame.left + shift) * scale),
+            Math.round((y.top - frame.top + 20) * scale), 1, 1).data[3];
+          return [opacity(-6), opacity(4)];
+        }"""
+    )
+    assert inside > 0
+    assert outside == 0

@@ -72,10 +72,10 @@ export function createPlot({ className, margin, square = false, onResize }) {
     },
     clear() {
       const { left, right, top, bottom } = plot.box;
+      context.restore(); // the state before the last clip
+      context.save();
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
       context.clearRect(0, 0, width, height);
-      context.restore();
-      context.save();
       context.beginPath();
       context.rect(left, top, right - left, bottom - top);
       context.clip();
