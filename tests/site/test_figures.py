@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from .conftest import SETTLED, Visit
@@ -161,9 +162,10 @@ def test_the_figure_works_on_a_page_opened_as_a_file(
     assert picture(figure) != before
 
 
-def test_nothing_jumps_when_a_figure_mounts(visit: Visit, figure_page: str) -> None:
+@pytest.mark.parametrize("width", [1400, 400])
+def test_nothing_jumps_when_a_figure_mounts(visit: Visit, figure_page: str, width: int) -> None:
     def heights(block_script: bool) -> list[float]:
-        page = visit("search.html", viewport={"width": 1400, "height": 900})
+        page = visit("search.html", viewport={"width": width, "height": 900})
         if block_script:
             page.route("**/samlib-widgets.js*", lambda route: route.fulfill(body=""))
         page.goto(page.url.replace("search.html", figure_page))
@@ -174,7 +176,7 @@ def test_nothing_jumps_when_a_figure_mounts(visit: Visit, figure_page: str) -> N
         return found
 
     for before, after in zip(heights(True), heights(False), strict=True):
-        assert abs(after - before) < 24
+        assert abs(after - before) < 2
 
 
 def test_the_figure_is_dark_on_a_dark_page(visit: Visit, figure_page: str) -> None:
