@@ -1,9 +1,10 @@
 """The compiled CPU path of :func:`samlib.simulate`, by Numba.
 
 A landscape's plain-arithmetic formulas are compiled as they stand, wrapped in a loop over the
-batch; a rule's kernel calls them through a function pointer. So a kernel is compiled once for
-all landscapes (and cached on disk), and a landscape once for all rules. Arrays have the batch
-innermost, [dim, batch], which lets the compiler use vector instructions across the batch.
+batch; a rule's step calls them through function pointers, and one loop calls the step. So a rule
+is compiled once for all landscapes (and cached on disk), and a landscape once for all rules.
+Arrays have the batch innermost, [dim, batch], which lets the compiler use vector instructions
+across the batch.
 
 Numba is optional. Without it, in another dtype or on another device, ``simulate`` takes the
 batched torch path, whose iterates agree with these to rounding error.
@@ -28,14 +29,16 @@ _njit: Any = numba.njit
 
 _VECTOR = types.float64[::1]
 _MATRIX = types.float64[:, ::1]
+_CUBE = types.float64[:, :, ::1]
 _GRADIENT = types.void(_MATRIX, _MATRIX, _VECTOR, _MATRIX)  # x, w, p → g
 _PRODUCT = types.void(_MATRIX, _MATRIX, _MATRIX, _VECTOR, _MATRIX)  # x, v, w, p → h
-_DRAWS = types.int64[:, ::1]
-_RECORDS = types.float64[:, :, ::1]
-# gradient, product, x, w, p, lr, rho, first, steps, draws, every, records
-_KERNEL = types.void(
-    types.FunctionType(_GRADIENT),
-    types.FunctionType(_PRODUCT),
+_LOSS = (types.FunctionType(_GRADIENT), types.FunctionType(_PRODUCT))
+# gradient, product, x, w, p, lr, rho, work
+_STEP = types.void(*_LOSS, _MATRIX, _MATRIX, _VECTOR, _VECTOR, _VECTOR, _CUBE)
+# step, gradient, product, x, w, p, lr, rho, first, steps, draws, every, records
+_LOOP = types.void(
+    types.FunctionType(_STEP),
+    *_LOSS,
     _MATRIX,
     _MATRIX,
     _VECTOR,
@@ -43,10 +46,12 @@ _KERNEL = types.void(
     _VECTOR,
     types.int64,
     types.int64,
-    _DRAWS,
+    types.int64[:, ::1],
     types.int64,
-    _RECORDS,
+    _CUBE,
 )
+# Arrays [dim, batch] that a step may use as it likes, so that no step allocates.
+_WORK = 5
 
 
 @functools.cache
@@ -66,10 +71,6 @@ def compile_formulas(formulas: Formulas) -> tuple[Any, Any]:
             point_product(x[:, b], v[:, b], w[:, b], p, h[:, b])
 
     return gradient, product
-
-
-def _kernel(function: Any) -> Any:
-    return _njit(_KERNEL, error_model="numpy", cache=True)(function)
 
 
 @_njit(error_model="numpy", cache=True)
@@ -104,101 +105,89 @@ def _add_scaled(x: Any, scale: Any, u: Any, out: Any) -> None:
 
 
 @_njit(error_model="numpy", cache=True)
-def _record(x: Any, step: int, every: int, records: Any) -> None:
-    if step % every == 0:
-        records[step // every - 1] = x
-
-
-@_kernel
-def gradient_descent(
-    gradient: Any,
-    product: Any,
-    x: Any,
-    w: Any,
-    p: Any,
-    lr: Any,
-    rho: Any,
-    first: int,
-    steps: int,
-    draws: Any,
-    every: int,
-    records: Any,
-) -> None:
-    """Advance x [dim, batch] in place by gradient descent."""
-    g, minus_lr = np.empty_like(x), -lr
-    for t in range(steps):
-        _draw_component(w, draws, t)
-        gradient(x, w, p, g)
-        _add_scaled(x, minus_lr, g, x)
-        _record(x, first + t + 1, every, records)
-
-
-@_kernel
-def sam(
-    gradient: Any,
-    product: Any,
-    x: Any,
-    w: Any,
-    p: Any,
-    lr: Any,
-    rho: Any,
-    first: int,
-    steps: int,
-    draws: Any,
-    every: int,
-    records: Any,
-) -> None:
-    """Advance x [dim, batch] in place by SAM; by 1-SAM if components are drawn."""
-    g, y = np.empty_like(x), np.empty_like(x)
-    norm, minus_lr = np.empty_like(lr), -lr
-    for t in range(steps):
-        _draw_component(w, draws, t)
-        gradient(x, w, p, g)
-        _normalize(g, g, norm)
-        _add_scaled(x, rho, g, y)
-        gradient(y, w, p, g)
-        _add_scaled(x, minus_lr, g, x)
-        _record(x, first + t + 1, every, records)
-
-
-@_kernel
-def ascent_loss_descent(
-    gradient: Any,
-    product: Any,
-    x: Any,
-    w: Any,
-    p: Any,
-    lr: Any,
-    rho: Any,
-    first: int,
-    steps: int,
-    draws: Any,
-    every: int,
-    records: Any,
-) -> None:
-    """Advance x [dim, batch] in place by gradient descent on L^Asc."""
-    u, y, g, h = np.empty_like(x), np.empty_like(x), np.empty_like(x), np.empty_like(x)
-    norm, inner, minus_lr = np.empty_like(lr), np.empty_like(lr), -lr
-    for t in range(steps):
-        gradient(x, w, p, g)
-        _normalize(g, u, norm)
-        _add_scaled(x, rho, u, y)
-        gradient(y, w, p, g)
-        inner[:] = 0.0
-        for i in range(x.shape[0]):
-            for b in range(x.shape[1]):
-                inner[b] += u[i, b] * g[i, b]
-        _add_scaled(g, -inner, u, y)
-        product(x, y, w, p, h)
+def _subtract_scaled(x: Any, scale: Any, u: Any, out: Any) -> None:
+    for i in range(x.shape[0]):
         for b in range(x.shape[1]):
-            inner[b] = 0.0 if norm[b] == 0 else rho[b] / norm[b]
-        _add_scaled(g, inner, h, g)
-        _add_scaled(x, minus_lr, g, x)
-        _record(x, first + t + 1, every, records)
+            out[i, b] = x[i, b] - scale[b] * u[i, b]
+
+
+@_njit(error_model="numpy", cache=True)
+def _inner(u: Any, g: Any, out: Any) -> None:
+    """⟨u, g⟩ for each column."""
+    out[:] = 0.0
+    for i in range(u.shape[0]):
+        for b in range(u.shape[1]):
+            out[b] += u[i, b] * g[i, b]
+
+
+@_njit(_STEP, error_model="numpy", cache=True)
+def gradient_descent(
+    gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, work: Any
+) -> None:
+    """Move x [dim, batch] by one step of gradient descent."""
+    g = work[0]
+    gradient(x, w, p, g)
+    _subtract_scaled(x, lr, g, x)
+
+
+@_njit(_STEP, error_model="numpy", cache=True)
+def sam(gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, work: Any) -> None:
+    """Move x [dim, batch] by one step of SAM; of 1-SAM if w singles out a component."""
+    g, y = work[0], work[1]
+    gradient(x, w, p, g)
+    _normalize(g, g, work[2, 0])
+    _add_scaled(x, rho, g, y)
+    gradient(y, w, p, g)
+    _subtract_scaled(x, lr, g, x)
+
+
+@_njit(_STEP, error_model="numpy", cache=True)
+def ascent_loss_descent(
+    gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, work: Any
+) -> None:
+    """Move x [dim, batch] by one step of gradient descent on L^Asc."""
+    g, u, y = work[0], work[1], work[2]
+    norm, scale = work[3, 0], work[4, 0]
+    gradient(x, w, p, g)
+    _normalize(g, u, norm)
+    _add_scaled(x, rho, u, y)
+    gradient(y, w, p, g)
+    _inner(u, g, scale)
+    _subtract_scaled(g, scale, u, y)  # the part of g across u
+    product(x, y, w, p, u)
+    for b in range(len(rho)):
+        scale[b] = 0.0 if norm[b] == 0 else rho[b] / norm[b]
+    _add_scaled(g, scale, u, g)
+    _subtract_scaled(x, lr, g, x)
+
+
+@_njit(_LOOP, error_model="numpy", cache=True)
+def _loop(
+    step: Any,
+    gradient: Any,
+    product: Any,
+    x: Any,
+    w: Any,
+    p: Any,
+    lr: Any,
+    rho: Any,
+    first: int,
+    steps: int,
+    draws: Any,
+    every: int,
+    records: Any,
+) -> None:
+    work = np.empty((_WORK, *x.shape))
+    for t in range(steps):
+        _draw_component(w, draws, t)
+        step(gradient, product, x, w, p, lr, rho, work)
+        done = first + t + 1
+        if done % every == 0:
+            records[done // every - 1] = x
 
 
 def advance(
-    kernel: Any,
+    step: Any,
     formulas: Formulas,
     parameters: NDArray[np.float64],
     weights: NDArray[np.float64],
@@ -213,11 +202,11 @@ def advance(
 ) -> None:
     """Advance x [dim, batch] by ``steps`` steps, in place, and keep some of them.
 
-    Entering a kernel costs more than many of its steps, so it records by itself.
+    Entering compiled code costs more than many steps, so it draws on the way and records, too.
 
     Parameters
     ----------
-    kernel
+    step
         One of this module's rules.
     formulas, parameters
         The landscape, parameters of shape [P].
@@ -234,4 +223,18 @@ def advance(
         has shape [records, dim, batch].
     """
     gradient, product = compile_formulas(formulas)
-    kernel(gradient, product, x, weights, parameters, lr, rho, first, steps, draws, every, records)
+    _loop(
+        step,
+        gradient,
+        product,
+        x,
+        weights,
+        parameters,
+        lr,
+        rho,
+        first,
+        steps,
+        draws,
+        every,
+        records,
+    )
