@@ -15,4 +15,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     claims.setup(app)
     pages.setup(app)
     app.add_post_transform(typography.KeepPunctuation)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "version": "1",
+        # Another number when what is kept between builds changes its form: they then start over.
+        "env_version": 2,
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from docutils import nodes
@@ -18,32 +18,27 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
-MIME = "application/vnd.samlib.claim+json"
-TEXTS = ("identifier", "statement", "source", "predicted", "measured", "tolerance")
+from samlib.claims import MIME_TYPE, Claim
+
+KINDS = {field.name: bool if field.name == "holds" else str for field in fields(Claim)}
 
 
 @dataclass(frozen=True)
 class Record:
-    """One claim as its chapter recorded it.
+    """One claim and where it was made.
 
     `document` is the chapter's name in Sphinx (``chapters/05_alignment``) and `cell` the position,
-    from 0, of the notebook cell that made the claim. The other fields are display strings.
+    from 0, of the notebook cell that made the claim.
     """
 
     document: str
     cell: int
-    identifier: str
-    statement: str
-    source: str
-    predicted: str
-    measured: str
-    tolerance: str
-    holds: bool
+    claim: Claim
 
     @property
     def anchor(self) -> str:
         """The HTML id that the claim has in its chapter, where `samlib.claims` displays it."""
-        return f"claim-{self.identifier}"
+        return f"claim-{self.claim.identifier}"
 
 
 def read_claims(notebook: Path, document: str) -> list[Record]:
@@ -58,20 +53,18 @@ def read_claims(notebook: Path, document: str) -> list[Record]:
     cells = json.loads(notebook.read_text(encoding="utf8"))["cells"]
     for index, cell in enumerate(cells):
         for output in cell.get("outputs", ()):
-            data = output.get("data", {}).get(MIME)
+            data = output.get("data", {}).get(MIME_TYPE)
             if data is None:
                 continue
             if isinstance(data, str | list):  # some front ends store JSON as text
                 data = json.loads("".join(data))
-            wrong = [key for key in TEXTS if not isinstance(data.get(key), str)]
-            if not isinstance(data.get("holds"), bool):
-                wrong.append("holds")
+            wrong = [name for name, kind in KINDS.items() if not isinstance(data.get(name), kind)]
             if wrong:
                 raise ExtensionError(
                     f"{document}, cell {index}: a claim's record has no usable {', '.join(wrong)}"
                 )
-            texts = {key: data[key] for key in TEXTS}
-            records.append(Record(document, index, holds=data["holds"], **texts))
+            claim = Claim(**{name: data[name] for name in KINDS})
+            records.append(Record(document, index, claim))
     return records
 
 
@@ -80,15 +73,13 @@ def check(records: Iterable[Record]) -> None:
     seen: dict[str, Record] = {}
     problems = []
     for record in records:
-        place = f"{record.document}, cell {record.cell}, {record.identifier!r}"
-        if not record.holds:
-            problems.append(
-                f"{place} does not hold: predicted {record.predicted}, measured {record.measured}"
-                f" (tolerance {record.tolerance})"
-            )
-        if record.identifier in seen:
-            problems.append(f"{place} is already the name of a claim in {seen[record.identifier]}")
-        seen[record.identifier] = record
+        claim = record.claim
+        place = f"{record.document}, cell {record.cell}, {claim.identifier!r}"
+        if not claim.holds:
+            problems.append(f"{place} does not hold: {claim!r}")
+        if claim.identifier in seen:
+            problems.append(f"{place} is already the name of a claim in {seen[claim.identifier]}")
+        seen[claim.identifier] = record
     if problems:
         raise ExtensionError("claims: " + "; ".join(problems))
 
@@ -142,12 +133,12 @@ class Claims(SphinxDirective):
 
     def row(self, record: Record) -> nodes.row:
         """Lay one record out."""
-        statement = nodes.entry("", nodes.paragraph("", record.statement))
-        statement += nodes.paragraph("", record.source, classes=["claim-source"])
+        statement = nodes.entry("", nodes.paragraph("", record.claim.statement))
+        statement += nodes.paragraph("", record.claim.source, classes=["claim-source"])
         link = nodes.reference("", "see it", internal=True, refuri=self.link(record))
-        link["reftitle"] = f"{record.identifier} in its chapter"
+        link["reftitle"] = f"{record.claim.identifier} in its chapter"
         row = nodes.row("", statement)
-        for value in (record.predicted, record.measured, record.tolerance):
+        for value in (record.claim.predicted, record.claim.measured, record.claim.tolerance):
             row += nodes.entry("", nodes.paragraph("", value))
         row += nodes.entry("", nodes.paragraph("", "", link))
         return row
