@@ -1,15 +1,18 @@
-"""Every example in a docstring of samlib runs and prints what it says."""
+"""Every example in a docstring of samlib, in the README and in the book's pages runs."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
 import pkgutil
+import re
+from pathlib import Path
 
 import pytest
 
 import samlib
 
+ROOT = Path(__file__).parents[2]
 NAMES = ["samlib", *(m.name for m in pkgutil.walk_packages(samlib.__path__, "samlib."))]
 PUBLIC = [name for name in NAMES if not name.rsplit(".", 1)[-1].startswith("_")]
 
@@ -20,6 +23,24 @@ def test_the_examples_of_the_module_run(name: str) -> None:
         pytest.importorskip("numba")
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert failed == 0
+
+
+def python_of(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text("utf8"), re.DOTALL | re.MULTILINE)
+
+
+PAGES = [page for page in (ROOT / "README.md", *sorted(ROOT.glob("book/*.md"))) if python_of(page)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_of_the_page_runs_from_top_to_bottom(page: Path) -> None:
+    names: dict[str, object] = {}
+    for block in python_of(page):
+        exec(block, names)
+
+
+def test_the_pages_with_python_are_found() -> None:
+    assert {page.name for page in PAGES} >= {"README.md", "how_to_use.md"}
 
 
 def test_there_are_examples_for_the_public_names() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from .conftest import LANDING, ROOT, Visit
 
@@ -38,6 +39,16 @@ def test_a_page_is_quiet_and_stays_on_this_machine(visit: Visit, page_path: str)
     page = visit(page_path)
     assert page.locator("main h1").first.is_visible()
     # The fixture fails the test for what the page logs, misses, or asks for elsewhere.
+
+
+def test_the_menu_of_mathjax_is_off(visit: Visit, figure_page: str) -> None:
+    """Its speech engine would be fetched from outside as soon as a reader asks for it."""
+    page = visit(figure_page)
+    formula = page.locator("mjx-container").first
+    expect(formula).to_be_attached()
+    assert page.evaluate("MathJax.startup.document.options.enableMenu") is False
+    formula.click(button="right")
+    assert page.locator(".CtxtMenu_Menu").count() == 0
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
