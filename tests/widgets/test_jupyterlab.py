@@ -50,6 +50,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     home = tmp_path_factory.mktemp("lab")
     cells = ["from samlib.widgets import Alignment\nfigure = Alignment()\nfigure"]
     (home / "figure.ipynb").write_text(json.dumps(notebook(*cells)), encoding="utf8")
+    # Without the question whether to fetch news.
+    settings = home / "config/lab/user-settings/@jupyterlab/apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -97,7 +101,9 @@ def live(browser: Browser, lab: tuple[str, Path]) -> Iterator[tuple[Page, Ask]]:
     page.goto(address)
     cell = page.locator(".jp-CodeCell").first
     expect(cell).to_be_visible(timeout=1000 * PATIENCE)
-    expect(page.locator(".jp-NotebookPanel-toolbar")).to_contain_text("Python 3", timeout=30_000)
+    # JupyterLab drops what is run before the kernel is connected, and only then calls it idle.
+    status = page.locator("#jp-main-statusbar")
+    expect(status).to_contain_text("Python 3 (ipykernel) | Idle", timeout=1000 * PATIENCE)
     cell.locator(".cm-content").click()
     page.keyboard.press("Shift+Enter")
     expect(page.locator(".samlib-readout").first).not_to_be_empty(timeout=1000 * PATIENCE)
