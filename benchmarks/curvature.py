@@ -292,7 +292,7 @@ def traces(case: Case) -> list[dict[str, Any]]:
     objective = samlib.Objective.from_module(model, loss_fn, (inputs, targets))
     exact = float(
         samlib.trace(
-            objective, objective.flat_parameters(), 5e-4, max_products=2000, progress=False
+            objective, objective.flat_parameters(), 1e-3, max_products=2000, progress=False
         ).value
     )
     rows = []

@@ -297,7 +297,7 @@ def smallest_nonzero_eigenvalue(
         Eigenvalues up to this multiple of λ₁ count as zero. By default the square root of the
         machine epsilon: 1.5e-8 in float64, 3.5e-4 in float32. Not used if the rank is given.
     max_products
-        Stop after so many Hessian-vector products per point; as many vectors are kept.
+        Stop after so many Hessian-vector products per point. At most 141 vectors are kept at once.
 
     Returns
     -------
@@ -399,11 +399,14 @@ def trace(
 ) -> Estimate:
     """Tr ∇²L(x), with its standard error.
 
-    XTrace (Epperly, Tropp and Webber, 2024): products with random vectors find the dominant
-    eigenspace, whose part of the trace is then exact, and each vector in turn is left out to
-    estimate the rest. With n products the error falls at least like 1/n, and faster if the spectrum
-    decays, where Hutchinson's falls like 1/√n. The standard error allows for the correlation of the
-    estimates and for their number. Exact when dim ≤ 64 or the rank is below the number of vectors.
+    Half of the products go to Lanczos, whose subspace holds most of the dominant eigenvectors; the
+    trace on it is exact. The other half estimate the trace on its complement: H is averaged over
+    random unit vectors, of which the part outside the subspace is scaled back to unit length. This
+    is Hutch++ (Meyer, Musco, Musco and Woodruff, 2021) with the subspace of Chen and Hallman (2023)
+    and the scaling of Epperly, Tropp and Webber (2024). Where eigenvalues decay, the error falls
+    much faster than Hutchinson's 1/√products, until the subspace has its full 40 vectors. The
+    random vectors know nothing of the subspace, so the value is unbiased and their spread, with
+    Student's factor for their number, is its error. Exact when dim ≤ 64.
 
     Parameters
     ----------
@@ -448,7 +451,9 @@ def trace(
         return Estimate(value, error, objective.dim, bool(finite.all()))
     points = x.reshape(-1, objective.dim)
     with progress_bar(len(points) * max_products, "trace", progress) as bar:
-        results = [_xtrace(objective, point, rtol, seed, max_products, bar) for point in points]
+        results = [
+            _deflated_trace(objective, point, rtol, seed, max_products, bar) for point in points
+        ]
     result = Estimate(
         torch.stack([r.value for r in results]).reshape(x.shape[:-1]),
         torch.stack([r.error for r in results]).reshape(x.shape[:-1]),
@@ -465,96 +470,71 @@ def trace(
     return result
 
 
-def _xtrace(
+def _deflated_trace(
     objective: Objective, x: Tensor, rtol: float, seed: int, max_products: int, bar: Any
 ) -> Estimate:
-    """XTrace at one point, with half as many test vectors again until the error is small."""
+    """The trace at one point, with half as many products again until the error is small."""
     product = objective.hessian_operator(x)
     generator = torch.Generator().manual_seed(seed)
-    tests = sketch = basis = images = x.new_empty(0, objective.dim)
-    most = min(max_products // 2, objective.dim)
-    wanted = min(6, most)
+    most = min(_KEPT_VECTORS, max_products // 2)
+    krylov = Lanczos(product, random_direction(x, generator), most)
+    tests: list[Tensor] = []
+    images: list[Tensor] = []
+    settled = x.new_empty(2, 0)
+    wanted, products = min(12, max_products), 0
     while True:
-        new = [random_direction(x, generator) for _ in range(wanted - len(tests))]
-        tests = torch.cat([tests, torch.stack(new)])
-        rows = torch.stack([product(vector) for vector in new])
-        if not bool(rows.isfinite().all()):
-            nan = x.new_tensor(torch.nan)
-            return Estimate(nan, nan, len(tests) + len(basis), False)
-        fresh, dropped = _orthonormal_complement(basis, rows)
-        sketch, basis = torch.cat([sketch, rows]), torch.cat([basis, fresh])
-        images = torch.cat([images, *(product(vector).unsqueeze(0) for vector in fresh)])
-        bar.update(len(new) + len(fresh))
-        complete = len(basis) < len(tests) or len(basis) == objective.dim
-        if complete:  # the basis holds the range of H, but for what maps unit vectors below that
-            value = (images * basis).sum()
-            error = objective.dim * dropped
-        else:
-            value, error = _leave_one_out_trace(tests, sketch, basis, images)
+        _deflate(krylov, min(wanted // 2, most), generator)
+        more = wanted - krylov.products - settled.shape[1] - len(tests)
+        new = [random_direction(x, generator) for _ in range(more)]
+        tests, images = tests + new, images + [product(vector) for vector in new]
+        outside = [_outside(krylov, *pair) for pair in zip(tests, images, strict=True)]
+        seen = torch.cat([settled, torch.stack(outside, dim=1)], dim=1)
+        value = krylov.projected.trace() + seen[0].double().mean()
+        error = _standard_error(seen[1].double())
+        bar.update(wanted - products)
+        products = wanted
         converged = bool(error <= rtol * value.abs())
-        if converged or complete or wanted == most or not bool(value.isfinite()):
-            return Estimate(value.to(x), error.to(x), len(tests) + len(basis), converged)
-        wanted = min(most, wanted + wanted // 2)
+        if converged or products == max_products or not bool(value.isfinite()):
+            return Estimate(value.to(x), error.to(x), products, converged)
+        if krylov.products == most:  # these vectors will not be needed again
+            tests, images, settled = [], [], seen
+        wanted = min(max_products, wanted + min(wanted // 2, _KEPT_VECTORS))
 
 
-def _orthonormal_complement(basis: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Orthonormal rows that extend ``basis`` to the span of both, to rounding.
+def _deflate(krylov: Lanczos, products: int, generator: torch.Generator) -> None:
+    """Spend so many products in all, from a new vector where the space is exhausted."""
+    while krylov.products < products:
+        ritz = krylov.grow(at_most=products - krylov.products)
+        if ritz.exhausted and not krylov.full:
+            krylov.open_block(random_direction(krylov.basis[0], generator))
 
-    Also the largest singular value of what was dropped because rounding cannot be told from it.
+
+def _outside(krylov: Lanczos, vector: Tensor, image: Tensor) -> Tensor:
+    """An estimate t of the trace outside the subspace, and half its variance.
+
+    ``vector`` is a random unit vector ω, ``image`` is Hω. Let B be H on the complement, of
+    dimension d, and u the direction of ω there: uniform, so that t = d uᵀBu is unbiased, with
+    variance 2d E‖Bu − (uᵀBu)u‖².
     """
-    rounding = 10 * torch.finfo(rows.dtype).eps * rows.norm(dim=1).max()
-    for _ in range(2):
-        rows = rows - (rows @ basis.T) @ basis
-    orthonormal, factor = torch.linalg.qr(rows.T)
-    left, singular, _ = torch.linalg.svd(factor)
-    kept = singular > rounding
-    fresh = (orthonormal @ left[:, kept]).T
-    fresh = torch.linalg.qr((fresh - (fresh @ basis.T) @ basis).T).Q.T
-    return fresh, torch.where(kept, 0.0, singular).max()
+    basis = krylov.basis
+    complement = len(vector) - len(basis)
+    inside = basis @ vector
+    vector = vector - inside @ basis
+    image = image - krylov.remainder * inside[-1]  # what H makes outside of the part inside
+    image = image - (basis @ image) @ basis
+    quotient = (vector @ image) / (vector @ vector)
+    spread = (image - quotient * vector).square().sum() / (vector @ vector)
+    return complement * torch.stack([quotient, spread])
 
 
-def _leave_one_out_trace(
-    tests: Tensor, sketch: Tensor, basis: Tensor, images: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The trace and its standard error.
+def _standard_error(spreads: Tensor) -> Tensor:
+    """The standard error of the mean of estimates whose variance is twice the mean of these.
 
-    Rows: ω_i of unit length, H ω_i, an orthonormal basis Q of the latter, H Q. Leaving out ω_i
-    takes one direction s_i from Q; the trace on what is left of Q is exact, and the remainder is
-    estimated by ω_i, projected off it and scaled to the length that makes the estimate t_i
-    unbiased. The value is the mean of the t_i.
+    At worst, with one eigenvalue outside, the variance is known as well as from as many normal
+    values: Student's t keeps 95 % within two errors then.
     """
-    m, dim = tests.shape
-    factor, inner, shadow = ((basis @ rows.T).double() for rows in (sketch, images, tests))
-    left_out = torch.linalg.inv(factor)  # its row i is orthogonal to the other columns of R
-    left_out = (left_out / left_out.norm(dim=1, keepdim=True)).T
-    curved = left_out.T @ inner @ left_out
-    known = inner.trace() - curved.diagonal()
-    shadow = shadow - left_out * (left_out * shadow).sum(dim=0)
-    rest = factor - inner @ shadow
-    remainder = (tests * sketch).sum(dim=1) - (shadow * (factor + rest)).sum(dim=0)
-    length = (tests**2).sum(dim=1) - (shadow**2).sum(dim=0)
-    each = known + (dim - m + 1) * remainder / length
-    # The same with ω_j left out as well, for all pairs [i, j]: it takes from Q the part t of s_j
-    # that is orthogonal to s_i. (tt stands for 1/‖t‖².)
-    cosine = left_out.T @ left_out
-    tt = 1 / (1 - cosine**2).clamp(min=torch.finfo(torch.float64).eps)
-    own = curved.diagonal()
-    curved_t = (own - 2 * cosine * curved + cosine**2 * own[:, None]) * tt
-    shadow_t = shadow.T @ left_out
-    rest_t = rest.T @ left_out - cosine * (rest * left_out).sum(dim=0)[:, None]
-    remainder_t = remainder[:, None] + shadow_t * tt * (2 * rest_t + shadow_t * curved_t)
-    length_t = length[:, None] + shadow_t**2 * tt
-    change = each[:, None] - (known[:, None] - curved_t + (dim - m + 2) * remainder_t / length_t)
-    change.fill_diagonal_(0)
-    # The t_i are correlated: the variance of their mean is E[s²]/m + c, s² their sample variance
-    # and c = Cov(t_i, t_j). Each is unbiased whatever the other vectors are, and without each
-    # other's vectors t_i and t_j are independent, so that c is the mean product of the changes
-    # that ω_j makes to t_i and ω_i to t_j. Ignoring c gives errors up to twice too small. Where
-    # its sample is negative, it is so small beside its own noise that its size is the safe guess.
-    covariance = (change * change.T).sum() / (m * (m - 1))
-    error = (each.var() / m + covariance.abs()).sqrt()
-    # Few vectors know their own spread badly: Student's t keeps 95 % within two errors.
-    return each.mean(), error * float(stdtrit(m - 1, _WITHIN_TWO)) / 2
+    students = float(stdtrit(len(spreads), _WITHIN_TWO)) / 2
+    return (2 * spreads.mean() / len(spreads)).sqrt() * students
 
 
 @dataclass(frozen=True, eq=False)

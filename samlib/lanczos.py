@@ -172,6 +172,11 @@ class Lanczos:
         return self._basis[: self.size]
 
     @property
+    def remainder(self) -> Tensor:
+        """The part of the last image outside the basis, [dim]: HQ is QT but for this, last."""
+        return self._basis[self.size] * self._betas[self.size - 1].to(self._basis)
+
+    @property
     def projected(self) -> Tensor:
         """QᵀHQ, [size, size], float64, on the device."""
         return self._projected[: self.size, : self.size]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -24,6 +25,30 @@ class Diagonal(Objective):
         def product(v: Tensor) -> Tensor:
             self.products += 1
             return spectrum * v
+
+        return product
+
+
+class Watched(Diagonal):
+    """Counts the numbers that live in tensors at each product."""
+
+    most_vectors = 0
+
+    def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        inner = super().hessian_operator(x)
+
+        def product(v: Tensor) -> Tensor:
+            if self.products % 9:  # looking takes longer than the product
+                return inner(v)
+            storages = {
+                t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
+                for t in gc.get_objects()
+                if type(t) is Tensor
+            }
+            self.most_vectors = max(
+                self.most_vectors, sum(storages.values()) // (v.element_size() * self.dim)
+            )
+            return inner(v)
 
         return product
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from samlib import EigenResult, top_eigenpairs
 from samlib.lanczos import _PRODUCTS_BETWEEN_LOOKS, Lanczos, random_direction
-from tests.samlib.spectra import Diagonal
+from tests.samlib.spectra import Diagonal, Watched
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,30 +26,6 @@ DIM = 150
 def looks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setitem(_PRODUCTS_BETWEEN_LOOKS, "cpu", request.param)
     return int(request.param)
-
-
-class Watched(Diagonal):
-    """Counts the numbers that live in tensors at each product."""
-
-    most_vectors = 0
-
-    def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
-        inner = super().hessian_operator(x)
-
-        def product(v: Tensor) -> Tensor:
-            if self.products % 9:  # looking takes longer than the product
-                return inner(v)
-            storages = {
-                t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
-                for t in gc.get_objects()
-                if type(t) is Tensor
-            }
-            self.most_vectors = max(
-                self.most_vectors, sum(storages.values()) // (v.element_size() * self.dim)
-            )
-            return inner(v)
-
-        return product
 
 
 def at_zero(dim: int = DIM, dtype: torch.dtype = torch.float64) -> Tensor:

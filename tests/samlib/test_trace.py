@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import warnings
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from samlib import Estimate, Objective, trace
-from tests.samlib.spectra import Diagonal, uniform
+from tests.samlib.spectra import Diagonal, Watched, uniform
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -80,17 +81,17 @@ def test_the_standard_error_is_honest_and_the_value_unbiased(name: str, products
     assert abs(float(made.mean())) <= 3.5 * float(made.std()) / math.sqrt(SEEDS)
 
 
-def test_the_standard_error_stays_honest_when_vectors_fill_much_of_the_space() -> None:
-    # The leave-one-out estimates are strongly correlated here; their spread alone is half of it.
+def test_the_standard_error_stays_honest_when_the_subspace_is_full() -> None:
+    # 40 vectors of the subspace fill much of the space, 20 of the 80 others come after it.
     made, stated = estimates(SPECTRA["flat"], seeds=150, rtol=1e-12, max_products=120)
-    assert float((made.abs() <= 2 * stated).double().mean()) >= 0.9
-    assert float(stated.square().mean().sqrt()) <= 1.5 * float(made.square().mean().sqrt())
+    assert float((made.abs() <= 2 * stated).double().mean()) >= 0.93
+    assert float(stated.square().mean().sqrt()) <= 1.2 * float(made.square().mean().sqrt())
 
 
-@pytest.mark.parametrize("name", ["flat", "slow decay", "a network's"])
+@pytest.mark.parametrize("name", SPECTRA)
 def test_the_standard_error_stays_honest_when_it_decides_when_to_stop(name: str) -> None:
     made, stated = estimates(SPECTRA[name], seeds=200, rtol=0.03)
-    assert float((made.abs() <= 2 * stated).double().mean()) >= 0.88
+    assert float((made.abs() <= 2 * stated).double().mean()) >= 0.92
     assert float(stated.max()) <= 0.035, "relative to the estimate, rtol is honoured"
     assert float(made.square().mean().sqrt()) <= 0.03
 
@@ -133,7 +134,7 @@ def test_a_multiple_of_the_identity_is_exact(
     assert float(result.value) == pytest.approx(level * DIM, rel=1e-5, abs=0)
     assert float(result.error) <= 1e-5 * abs(level) * DIM
     assert result.converged
-    assert result.products == (6 if level == 0 else 12)
+    assert result.products == 12
 
 
 @pytest.mark.parametrize("make", [Diagonal, rotated])
@@ -152,12 +153,14 @@ def test_a_hessian_of_low_rank_is_found_out_whole(
         assert result.products <= 3 * rank + 12
 
 
-def test_as_many_vectors_as_dimensions_are_exact() -> None:
-    spectrum = SPECTRA["indefinite"]
-    result = trace(rotated(spectrum), at_zero(), rtol=1e-9, max_products=2 * DIM)
-    torch.testing.assert_close(result.value, spectrum.sum())
-    assert float(result.error) <= 1e-9 * float(spectrum.sum())
-    assert result.converged
+def test_memory_is_bounded_however_many_products() -> None:
+    gc.collect()
+    objective = Watched(torch.linspace(0, 1, 2000, dtype=torch.float64))
+    with pytest.warns(RuntimeWarning, match="max_products=500"):
+        trace(objective, at_zero(2000), rtol=1e-9, max_products=500, progress=False)
+    assert objective.products == 500
+    # 41 and 2 × 50 vectors, the spectrum, x, what a product makes, and what other tests left.
+    assert objective.most_vectors <= 140 + 8
 
 
 def test_the_trace_of_a_network_at_interpolation_in_both_precisions(
@@ -215,8 +218,8 @@ def test_stopping_early_warns_and_says_so() -> None:
         result = trace(objective, at_zero(), rtol=1e-3, max_products=15)
     assert caught[0].filename == __file__
     assert not result.converged
-    assert result.products == objective.products == 14
-    assert "14 products, not converged" in repr(result)
+    assert result.products == objective.products == 15
+    assert "15 products, not converged" in repr(result)
 
 
 def test_the_seed_decides_and_is_the_same_on_every_device(device: torch.device) -> None:
