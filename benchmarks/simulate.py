@@ -44,9 +44,24 @@ def processor() -> str:
     return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")
 
 
-def provenance() -> dict[str, Any]:
+def finish() -> None:
+    """Wait until the device has done what it was told."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def results_path(name: str, device: str) -> Path:
+    """Return where the results of a benchmark are kept; those of a GPU have a file of their own."""
+    suffix = "" if device == "cpu" else f"-{device}"
+    return Path(__file__).parent / "results" / f"{name}{suffix}.json"
+
+
+def provenance(device: str = "cpu") -> dict[str, Any]:
     """Say where and with what the numbers were measured."""
+    accelerator = {} if device == "cpu" else {"gpu": torch.cuda.get_device_name()}
     return {
+        "device": device,
+        **accelerator,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": processor(),
         "cores": os.cpu_count(),

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 from torch import Tensor
 
 
@@ -95,7 +94,10 @@ def broadcast_batch(name: str, value: float | Tensor, like: Tensor) -> Tensor:
     """Give ``value`` as a column [batch, 1] with the dtype and device of ``like`` [batch, dim]."""
     if like.dim() != 2:
         raise ValueError(f"points must have shape [batch, dim], got {tuple(like.shape)}")
-    column = torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(-1, 1)
+    if isinstance(value, Tensor):
+        column = value.to(like).reshape(-1, 1)
+    else:  # a fill on the device, where a copy would make the host wait
+        column = like.new_full((1, 1), value)
     if column.shape[0] not in (1, like.shape[0]):
         raise ValueError(
             f"{name} has batch size {column.shape[0]}, which does not match the start's "

@@ -191,8 +191,9 @@ def _lanczos(
     When the Krylov space is exhausted, that is, invariant, its eigenpairs are exact, but it may
     not hold all of those that are asked for: iteration goes on in its orthogonal complement, from
     a random vector, until the newest block has nothing above the k-th pair. Where it is nearly
-    exhausted, small residuals say as little about what it does not hold. A given start that
-    lies in an invariant subspace says nothing about the others, so it is never the last block.
+    exhausted, all residuals are small, and say as little about what it does not hold; those that
+    are small beside the others, however, are small because the pair has converged. A given start
+    that lies in an invariant subspace says nothing about the others, so it is never the last block.
     """
     generator = torch.Generator().manual_seed(0)
     first = random_direction(x, generator) if start is None else start.to(x)
@@ -209,13 +210,14 @@ def _lanczos(
         allowed = rtol * ritz.scale
         newest = krylov.newest() if krylov.block else ritz
         exact_start = start is not None and not krylov.block and ritz.beta == 0
+        residual = max(float(ritz.residuals[:k].max()), float(newest.residuals[0]))
         converged = krylov.size == objective.dim or (
             krylov.size >= k
-            and bool((ritz.residuals[:k] <= allowed).all())
-            and float(newest.residuals[0]) <= allowed
-            and not (
-                ritz.beta <= allowed
-                and float(newest.values[0]) > float(ritz.values[k - 1]) + allowed / 10
+            and residual <= allowed
+            and (
+                ritz.beta > allowed
+                or (residual <= ritz.beta / 10 and not ritz.exhausted)
+                or float(newest.values[0]) <= float(ritz.values[k - 1]) + allowed / 10
             )
             and not exact_start
         )

@@ -184,9 +184,12 @@ class Lanczos:
 
 def random_direction(like: Tensor, generator: torch.Generator) -> Tensor:
     """Draw a unit vector of shape [dim] on the CPU, so that it is the same on every device."""
-    vector = torch.randn(len(like), generator=generator, dtype=torch.float64).to(like)
-    unit: Tensor = vector / vector.norm()
-    return unit
+    vector = torch.randn(len(like), generator=generator, dtype=torch.float64)
+    unit = (vector / vector.norm()).to(like.dtype)
+    if like.is_cuda:  # from pinned memory the copy does not make the host wait
+        unit = unit.pin_memory()
+    moved: Tensor = unit.to(like.device, non_blocking=True)
+    return moved
 
 
 def _ritz_pairs(projected: Tensor, beta: float, exhausted: bool = False) -> RitzPairs:

@@ -590,9 +590,9 @@ class _Batches:
             yield self._pair
         else:
             inputs, targets = self._pair
-            order = torch.randperm(len(targets), generator=self._generator)
+            order = torch.randperm(len(targets), generator=self._generator).to(targets.device)
             for chosen in torch.split(order, self._size):
-                yield inputs[chosen.to(inputs.device)], targets[chosen.to(targets.device)]
+                yield inputs[chosen.to(inputs.device)], targets[chosen]
 
 
 def _every(monitor: Monitor) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -263,6 +264,10 @@ def _run_torch(
 ) -> None:
     """Fill points [batch, records, dim] from points[:, 0] by torch operations, on any device."""
     x, step = points[:, 0].clone(), 0
+    rule = copy(rule)
+    for name in ("lr", "rho"):
+        if isinstance(value := getattr(rule, name, None), Tensor):
+            object.__setattr__(rule, name, value.to(x))  # once, not at every step
     for size, draws in _blocks(objective, len(x), steps, generator):
         indices = None if draws is None else draws.to(x.device)
         for t in range(size):

@@ -152,7 +152,8 @@ def test_an_exhausted_krylov_space_is_continued_until_k_pairs_are_found(
     atol = 1e-10 if dtype == torch.float64 else 1e-4
     require_eigenpairs(result, matrix, k, atol)
     assert result.converged
-    assert objective.products <= 2 * (k + 1) * len(spectrum)
+    at_once = 1 if device.type == "cpu" else 4
+    assert objective.products <= 2 * (k + 1) * len(spectrum) * at_once
 
 
 @pytest.mark.parametrize("k", [1, 3])

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from samlib import EigenResult, top_eigenpairs
 from samlib.lanczos import _PRODUCTS_BETWEEN_LOOKS, Lanczos, random_direction
-from tests.samlib.spectra import Diagonal, Watched
+from tests.samlib.spectra import Diagonal, Watched, uniform
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -111,6 +111,23 @@ def test_the_basis_has_room_for_no_more_than_its_capacity_and_one() -> None:
             q @ q.T, torch.eye(len(q), dtype=torch.float64), rtol=0, atol=1e-12
         )
         torch.testing.assert_close(krylov.projected, (q * spectrum) @ q.T, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_a_loose_tolerance_costs_no_more_than_a_tight_one(k: int, looks: int) -> None:
+    # A network's spectrum: what is left after a few steps is small beside the tolerance, and that
+    # must not pass for an exhausted space.
+    top = torch.tensor([2.8, 2.0, 1.8, 1.35, 1.05, 0.78, 0.53, 0.33, 0.27], dtype=torch.float64)
+    objective = Diagonal(torch.cat([top, 0.1 * uniform(1000)]))
+
+    def products(rtol: float) -> int:
+        result = top_eigenpairs(objective, at_zero(1009), k, rtol)
+        assert result.converged
+        assert float(result.residuals.max()) <= rtol * 2.8
+        return result.products
+
+    tight = products(0.005)
+    assert all(products(rtol) <= tight <= 16 for rtol in (0.2, 0.1, 0.07, 0.05, 0.02))
 
 
 LEVELS = {
