@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, grad, jvp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.conv import _ConvNd
 from torch.utils.data import DataLoader, RandomSampler
 
 from samlib._data import Pairs, require_batch, require_data
@@ -225,6 +226,19 @@ def _kept_graph(function: ScalarFunction, x: Tensor) -> Callable[[Tensor], Tenso
     return product
 
 
+def _reverse_over_forward(function: ScalarFunction, x: Tensor) -> Callable[[Tensor], Tensor]:
+    """v ↦ ∇²L(x) v as the gradient of the slope of L along v, which a forward pass gives."""
+
+    def product(v: Tensor) -> Tensor:
+        try:
+            image: Tensor = grad(lambda y: jvp(function, (y,), (v,))[1])(x.detach())
+        except NotImplementedError:  # not every operation has a forward derivative
+            image = _kept_graph(function, x)(v)
+        return image
+
+    return product
+
+
 class ModuleObjective(Objective):
     """The training loss of a network as a function of its flattened parameters.
 
@@ -245,6 +259,7 @@ class ModuleObjective(Objective):
         self._model = model
         self._skeleton = _in_eval_mode(model)
         self._loss_fn = loss_fn
+        self._convolves = any(isinstance(module, _ConvNd) for module in model.modules())
         self._shapes = [p.shape for p in self._parameters.values()]
         self._sizes = [p.numel() for p in self._parameters.values()]
         super().__init__(self.value, sum(self._sizes))
@@ -278,12 +293,15 @@ class ModuleObjective(Objective):
         """v ↦ ∇²L(x) v at one point x [dim], for many v [dim] in turn.
 
         Over one pair of tensors the graph of the gradient is kept. Over batches it is made anew
-        for each, so that memory does not grow with their number.
+        for each, so that memory does not grow with their number. On a GPU, a network with
+        convolutions is differentiated forwards first, because the second backward pass of a
+        convolution is slow there.
         """
         require_point("x", x, self.dim)
+        derive = _reverse_over_forward if x.is_cuda and self._convolves else _kept_graph
         if self._pair is not None:
-            return _kept_graph(self._on(*self._pair), x)
-        return lambda v: self._mean(lambda loss: lambda x, v: _kept_graph(loss, x)(v), x, v)
+            return derive(self._on(*self._pair), x)
+        return lambda v: self._mean(lambda loss: lambda x, v: derive(loss, x)(v), x, v)
 
     @property
     def components(self) -> Sequence[Objective] | None:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import samlib
 from samlib import Objective
+from samlib.objective import _kept_graph, _reverse_over_forward
 
 DIM = 4
 
@@ -452,6 +453,39 @@ def test_derivatives_are_those_of_the_mean_over_all_rows(
     torch.testing.assert_close(
         objective.value(points), torch.stack([loss(point) for point in points]), **close
     )
+
+
+class Warped(nn.Module):
+    """A network that shifts its image, for which torch has no forward derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.tensor([0.1, -0.2]))
+        self.mix = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        ticks = torch.linspace(-0.7, 0.7, 3, dtype=x.dtype, device=x.device)
+        grid = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), dim=-1) + self.shift
+        image = torch.tanh(self.mix((x[:, None, :] * x[:, :, None]).unsqueeze(1)))
+        return nn.functional.grid_sample(image, grid.expand(len(x), 3, 3, 2)).sum(dim=(1, 2))
+
+
+@pytest.mark.filterwarnings("ignore:Default grid_sample")
+@pytest.mark.parametrize("factory", [*NETWORKS, Warped])
+def test_products_differentiated_forwards_are_those_over_a_kept_graph(
+    factory: Any, device: torch.device, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    model = factory().to(device, dtype)
+    inputs, targets = torch.randn(2, 7, 3, dtype=dtype, device=device)
+    objective = Objective.from_module(model, nn.MSELoss(), (inputs, targets))
+    x = objective.flat_parameters()
+    v = torch.randn(objective.dim, dtype=dtype, device=device)
+    loss = objective._on(inputs, targets)
+    forwards, kept = (way(loss, x)(v) for way in (_reverse_over_forward, _kept_graph))
+    rounding = 1e-10 if dtype == torch.float64 else 1e-4
+    torch.testing.assert_close(forwards, kept, rtol=rounding, atol=rounding * float(kept.norm()))
+    assert float(kept.norm()) > 0
 
 
 def test_a_short_last_batch_counts_by_its_rows() -> None:
