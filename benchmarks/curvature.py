@@ -12,7 +12,8 @@ The same work in one run, at equal accuracy, on a perceptron and on a small resi
   enough;
 * the average-direction sharpness to 2 %, in evaluations of the loss.
 
-The residual network takes most of the time, about half an hour on two cores.
+The residual network takes most of the time, about half an hour on two cores. `make bench` sets
+two variables that let the allocator of glibc keep what it frees.
 """
 
 from __future__ import annotations

@@ -475,6 +475,8 @@ class Warped(nn.Module):
 def test_products_differentiated_forwards_are_those_over_a_kept_graph(
     factory: Any, device: torch.device, dtype: torch.dtype
 ) -> None:
+    if factory is Warped and device.type != "cpu":
+        pytest.skip("torch has no second derivative of grid_sample there")
     torch.manual_seed(0)
     model = factory().to(device, dtype)
     inputs, targets = torch.randn(2, 7, 3, dtype=dtype, device=device)
