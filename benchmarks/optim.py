@@ -211,8 +211,8 @@ def main(device: str = "cpu") -> None:
         if most := MOST_RATIO.get(result["problem"]):
             ratio = result["contenders"]["samlib"]["ratio"]
             met = "yes" if ratio <= most else "NO"
-            where = f"{result['problem']}, {result['base']}, threads {result['threads']}"
-            print(f"{where}: {ratio:.2f} ≤ {most}: {met}")
+            which = f"{result['problem']}, {result['base']}, threads {result['threads']}"
+            print(f"{which}: {ratio:.2f} ≤ {most}: {met}")
 
 
 if __name__ == "__main__":
