@@ -467,6 +467,19 @@ def test_a_step_never_waits_for_a_value_on_the_device(name: str, problem: Proble
 
 
 @every_optimizer
+def test_parameters_keep_their_storage(name: str, problem: Problem) -> None:
+    # What holds a view of the weights, a flattened buffer or an average of them, must see a step.
+    optimizer = make(name, problem)
+    parameters = list(problem.model.parameters())
+    views = [p.detach() for p in parameters]
+    before = [view.clone() for view in views]
+    for _ in range(4):
+        step(problem, optimizer)
+    assert [v.data_ptr() for v in views] == [p.data_ptr() for p in parameters]
+    assert not any(torch.equal(v, old) for v, old in zip(views, before, strict=True))
+
+
+@every_optimizer
 def test_unused_parameters_stay_and_have_no_gradient(name: str, device: torch.device) -> None:
     problem = Problem(device)
     unused = nn.Parameter(torch.ones(3, dtype=torch.float64, device=device))
