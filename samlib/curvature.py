@@ -299,7 +299,7 @@ def smallest_nonzero_eigenvalue(
         Eigenvalues up to this multiple of λ₁ count as zero. By default the square root of the
         machine epsilon: 1.5e-8 in float64, 3.5e-4 in float32. Not used if the rank is given.
     max_products
-        Stop after so many Hessian-vector products per point. At most 141 vectors are kept at once.
+        Stop after so many Hessian-vector products per point; as many vectors are kept.
 
     Returns
     -------
@@ -407,8 +407,8 @@ def trace(
     is Hutch++ (Meyer, Musco, Musco and Woodruff, 2021) with the subspace of Chen and Hallman (2023)
     and the scaling of Epperly, Tropp and Webber (2024). Where eigenvalues decay, the error falls
     much faster than Hutchinson's 1/√products, until the subspace has its full 40 vectors. The
-    random vectors know nothing of the subspace, so the value is unbiased and their spread, with
-    Student's factor for their number, is its error. Exact when dim ≤ 64.
+    random vectors know nothing of the subspace, so the value is unbiased; its error is measured by
+    how far they are from eigenvectors, with Student's factor for their number. Exact when dim ≤ 64.
 
     Parameters
     ----------
@@ -421,7 +421,7 @@ def trace(
     seed
         Fixes the random vectors, the same on every device.
     max_products
-        Stop after so many Hessian-vector products per point; as many vectors are kept.
+        Stop after so many Hessian-vector products per point. At most 141 vectors are kept at once.
     progress
         Whether to show a bar if it takes more than two seconds.
 
