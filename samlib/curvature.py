@@ -17,7 +17,7 @@ import torch
 from scipy.special import ndtr, stdtrit
 from torch import Tensor
 
-from samlib._progress import progress_bar
+from samlib._progress import ProgressBar
 from samlib._validation import require_count, require_point
 from samlib.estimate import Estimate, show_with_error
 from samlib.lanczos import Lanczos, random_direction
@@ -85,6 +85,7 @@ def top_eigenpairs(
     rtol: float = 1e-3,
     start: Tensor | None = None,
     max_products: int = 300,
+    progress: bool = True,
 ) -> EigenResult:
     """The k algebraically largest eigenvalues of ∇²L(x), with their eigenvectors.
 
@@ -114,6 +115,8 @@ def top_eigenpairs(
         :class:`samlib.training.SharpnessMonitor` does.
     max_products
         Stop after so many Hessian-vector products per point, converged or not.
+    progress
+        Whether to show a bar if it takes more than two seconds.
 
     Raises
     ------
@@ -143,11 +146,16 @@ def top_eigenpairs(
     if objective.dim <= _DENSE_DIM:
         return _dense_eigenpairs(objective, x, k)
     points = x.reshape(-1, objective.dim)
-    results = [_lanczos(objective, point, k, rtol, start, max_products) for point in points]
+    with ProgressBar(len(points) * max_products, "top eigenpairs", progress) as bar:
+        results = [
+            _lanczos(objective, point, k, rtol, start, max_products, bar) for point in points
+        ]
     return _collect_eigenpairs(results, x.shape[:-1], max_products)
 
 
-def alignment(objective: Objective, x: Tensor, k: int = 1, rtol: float = 1e-3) -> Tensor:
+def alignment(
+    objective: Objective, x: Tensor, k: int = 1, rtol: float = 1e-3, progress: bool = True
+) -> Tensor:
     """The cosine of the angle between ∇L(x) and the top-k eigenspace of ∇²L(x): [..., dim] → [...].
 
     ‖P ∇L‖/‖∇L‖, P the projection on the span of the k top eigenvectors; for k = 1 it is
@@ -161,7 +169,7 @@ def alignment(objective: Objective, x: Tensor, k: int = 1, rtol: float = 1e-3) -
     tensor([1., 0.])
     """
     gradient = objective.gradient(x)
-    vectors = top_eigenpairs(objective, x, k, rtol).vectors
+    vectors = top_eigenpairs(objective, x, k, rtol, progress=progress).vectors
     coefficients = (vectors * gradient.unsqueeze(-1)).sum(dim=-2)
     inside = torch.linalg.vector_norm(coefficients, dim=-1)
     cosine: Tensor = inside / torch.linalg.vector_norm(gradient, dim=-1)
@@ -185,6 +193,7 @@ def _lanczos(
     rtol: float,
     start: Tensor | None,
     max_products: int,
+    bar: ProgressBar,
 ) -> EigenResult:
     """The k top eigenpairs at one point.
 
@@ -203,7 +212,9 @@ def _lanczos(
         objective.hessian_operator(x), first, min(capacity, max_products), invariant=rtol / 10
     )
     while True:
-        ritz = krylov.grow(at_most=max_products - krylov.products)
+        before = krylov.products
+        ritz = krylov.grow(at_most=max_products - before)
+        bar.update(krylov.products - before)
         if not math.isfinite(ritz.beta):
             nan = x.new_full((objective.dim, k), torch.nan)
             return EigenResult(nan[0], nan, nan[0], krylov.products, False)
@@ -275,6 +286,7 @@ def smallest_nonzero_eigenvalue(
     rtol: float = 1e-3,
     zero_rtol: float | None = None,
     max_products: int = 300,
+    progress: bool = True,
 ) -> EigenResult:
     """λ_M, the smallest eigenvalue of ∇²L(x) that is not zero, for x on Γ.
 
@@ -300,6 +312,8 @@ def smallest_nonzero_eigenvalue(
         machine epsilon: 1.5e-8 in float64, 3.5e-4 in float32. Not used if the rank is given.
     max_products
         Stop after so many Hessian-vector products per point; as many vectors are kept.
+    progress
+        Whether to show a bar if it takes more than two seconds.
 
     Returns
     -------
@@ -334,7 +348,8 @@ def smallest_nonzero_eigenvalue(
     if objective.dim <= _DENSE_DIM:
         return _dense_smallest(objective, x, rank, zero)
     if rank is not None:
-        top = top_eigenpairs(objective, x, rank, rtol, max_products=max(max_products, rank))
+        most = max(max_products, rank)
+        top = top_eigenpairs(objective, x, rank, rtol, max_products=most, progress=progress)
         return EigenResult(
             top.values[..., -1:],
             top.vectors[..., -1:],
@@ -343,7 +358,10 @@ def smallest_nonzero_eigenvalue(
             top.converged,
         )
     points = x.reshape(-1, objective.dim)
-    results = [_smallest_in_range(objective, point, rtol, zero, max_products) for point in points]
+    with ProgressBar(len(points) * max_products, "smallest eigenvalue", progress) as bar:
+        results = [
+            _smallest_in_range(objective, point, rtol, zero, max_products, bar) for point in points
+        ]
     return _collect_eigenpairs(results, x.shape[:-1], max_products)
 
 
@@ -368,7 +386,7 @@ def _dense_smallest(objective: Objective, x: Tensor, rank: int | None, zero: flo
 
 
 def _smallest_in_range(
-    objective: Objective, x: Tensor, rtol: float, zero: float, max_products: int
+    objective: Objective, x: Tensor, rtol: float, zero: float, max_products: int, bar: ProgressBar
 ) -> EigenResult:
     product = objective.hessian_operator(x)
     start = product(random_direction(x, torch.Generator().manual_seed(0)))
@@ -377,7 +395,9 @@ def _smallest_in_range(
         return EigenResult(nan[0], nan, nan[0], 1, False)
     krylov = Lanczos(product, start, capacity=max_products, invariant=zero)
     while True:
+        before = krylov.products
         ritz = krylov.grow()
+        bar.update(krylov.products - before)
         index = int((ritz.values > zero * ritz.scale).sum()) - 1
         value, residual = float(ritz.values[index]), float(ritz.residuals[index])
         settled = index >= 0 and residual <= min(rtol * ritz.scale, value / 10)
@@ -452,7 +472,7 @@ def trace(
         error = torch.where(finite, torch.zeros_like(value), torch.nan)
         return Estimate(value, error, objective.dim, bool(finite.all()))
     points = x.reshape(-1, objective.dim)
-    with progress_bar(len(points) * max_products, "trace", progress) as bar:
+    with ProgressBar(len(points) * max_products, "trace", progress) as bar:
         results = [
             _deflated_trace(objective, point, rtol, seed, max_products, bar) for point in points
         ]
@@ -473,7 +493,7 @@ def trace(
 
 
 def _deflated_trace(
-    objective: Objective, x: Tensor, rtol: float, seed: int, max_products: int, bar: Any
+    objective: Objective, x: Tensor, rtol: float, seed: int, max_products: int, bar: ProgressBar
 ) -> Estimate:
     """The trace at one point, with half as many products again until the error is small."""
     product = objective.hessian_operator(x)
@@ -672,7 +692,7 @@ def _lanczos_quadrature(
     steps, products = min(steps, objective.dim), 0
     nodes = torch.zeros(probes, steps, dtype=torch.float64)
     weights = torch.zeros_like(nodes)
-    with progress_bar(probes * steps, "spectral density", progress) as bar:
+    with ProgressBar(probes * steps, "spectral density", progress) as bar:
         for i in range(probes):
             invariant = 100 * torch.finfo(x.dtype).eps
             krylov = Lanczos(product, random_direction(x, generator), steps, invariant)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.integrate import DOP853, LSODA, solve_ivp
 from torch import Tensor
 
+from samlib._progress import ProgressBar
 from samlib._validation import require_count, require_point
 from samlib.curvature import top_eigenpairs
 from samlib.objective import Objective
@@ -84,6 +85,7 @@ def project_to_minimizers(
     atol: float = 1e-9,
     rank: int | None = None,
     max_evaluations: int = 100_000,
+    progress: bool = True,
 ) -> Projection:
     """Φ(x), the limit of the gradient flow dx/dt = −∇L(x) from x (Lemma 3.2).
 
@@ -110,6 +112,8 @@ def project_to_minimizers(
         most about 6/λ₁ long.
     max_evaluations
         Stop after so many gradients per point, converged or not.
+    progress
+        Whether to show a bar if it takes more than two seconds.
 
     Returns
     -------
@@ -148,7 +152,8 @@ def project_to_minimizers(
     chunks = torch.split(points, together)
     searches = [_Search(objective, chunk, rtol, atol, rank) for chunk in chunks]
     for search in searches:
-        search.run(max_evaluations)
+        with ProgressBar(max_evaluations, "gradient flow", progress) as bar:
+            search.run(max_evaluations, bar)
     found, ranks, error, converged = (
         torch.cat([getattr(search, name) for search in searches])
         for name in ("found", "ranks", "error", "done")
@@ -256,6 +261,7 @@ def limiting_flow(
     atol: float = 1e-9,
     rank: int | None = None,
     gap_rtol: float = 1e-4,
+    progress: bool = True,
 ) -> LimitingFlow:
     """Integrate dX/dτ = −½ P⊥ ∇S(∇²L(X)) on Γ from X(0) = Φ(start).
 
@@ -287,6 +293,8 @@ def limiting_flow(
     gap_rtol
         An eigenvalue can be followed as long as it is simple (Assumption 4.4). The flow ends
         where its distance to the next one falls below gap_rtol · λ₁, or λ_M below that.
+    progress
+        Whether to show a bar if it takes more than two seconds.
 
     Returns
     -------
@@ -331,7 +339,7 @@ def limiting_flow(
     _require_tolerances(rtol, atol)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        first = project_to_minimizers(objective, start, rtol / 10, atol / 10, rank)
+        first = project_to_minimizers(objective, start, rtol / 10, atol / 10, rank, progress=False)
     if not bool(first.converged):
         raise ValueError(
             "gradient flow from start does not reach a non-degenerate minimizer: it ends with "
@@ -348,7 +356,8 @@ def limiting_flow(
     if gamma.margin(gamma.begin) <= 0:
         raise ValueError(f"there is no flow from Φ(start): {gamma.obstacle}")
     least = 100 * torch.finfo(start.dtype).eps
-    states, problem = gamma.integrate(instants, max(rtol, least), max(atol, least))
+    with ProgressBar(100, "limiting flow", progress) as bar:
+        states, problem = gamma.integrate(instants, max(rtol, least), max(atol, least), bar)
     if problem:
         warnings.warn(
             f"the flow of {regularizer} ends before τ = {instants[-1]:g}: {problem}",
@@ -402,7 +411,7 @@ class _Search:
         self._guessed_wrong = torch.zeros_like(self.done)
         self._estimate = torch.full_like(x, torch.nan)
 
-    def run(self, max_evaluations: int) -> None:
+    def run(self, max_evaluations: int, bar: ProgressBar) -> None:
         """Follow the flow until every point is found, or for so many gradients."""
         tried_at = torch.full_like(self.error, torch.inf)
         horizon = _FAR * (1 + self.found.norm(dim=-1))
@@ -429,6 +438,7 @@ class _Search:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # LSODA's own; what it means is in its status
                 solver.step()
+            bar.update(self.evaluations - bar.n)
 
     def _try(self, which: Tensor, x: Tensor) -> None:
         """Retract these points onto Γ; take what is on Γ and agrees with the estimate before."""
@@ -528,7 +538,7 @@ class _Gamma:
         self.begin = self.at(x.double().cpu().numpy())
 
     def integrate(
-        self, times: NDArray[np.float64], rtol: float, atol: float
+        self, times: NDArray[np.float64], rtol: float, atol: float, bar: ProgressBar
     ) -> tuple[NDArray[np.float64], str]:
         """Return the states at those times that could be reached, and why not at all."""
         begin = self._like.double().cpu().numpy()
@@ -539,8 +549,14 @@ class _Gamma:
             return self.margin(self.at(state))
 
         margin.terminal = True  # type: ignore[attr-defined]
+
+        def velocity(time: float, state: NDArray[np.float64]) -> NDArray[np.float64]:
+            bar.update(max(0, int(100 * time / times[-1]) - bar.n))
+            result: NDArray[np.float64] = self._velocity(self.at(state)).double().cpu().numpy()
+            return result
+
         solution = solve_ivp(
-            lambda time, state: self._velocity(self.at(state)).double().cpu().numpy(),
+            velocity,
             (0.0, float(times[-1])),
             begin,
             method="DOP853",
@@ -637,7 +653,7 @@ def _eigenpairs(objective: Objective, x: Tensor, rank: int | None) -> tuple[Tens
     if objective.dim > _DENSE_DIM:
         assert rank is not None
         products = min(objective.dim, 300 + 10 * rank)
-        found = top_eigenpairs(objective, x, rank, rtol=1e-8, max_products=products)
+        found = top_eigenpairs(objective, x, rank, 1e-8, max_products=products, progress=False)
         return found.values, found.vectors
     hessian = objective.hessian(x)
     finite = hessian.isfinite().all(dim=(-2, -1), keepdim=True)

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from samlib._progress import progress_bar
+from samlib._progress import ProgressBar
 from samlib._validation import require_count, require_names, require_point, require_positive
 from samlib.curvature import smallest_nonzero_eigenvalue, top_eigenpairs, trace
 from samlib.estimate import Estimate, show_with_error
@@ -174,7 +174,7 @@ def average_direction_sharpness(
     before = objective.value(x)
     pairs, rises = samples // 2, []
     at_once = max(1, _NUMBERS_AT_ONCE // (2 * x.numel()))
-    with progress_bar(samples, "average direction", progress) as bar:
+    with ProgressBar(samples, "average direction", progress) as bar:
         for first in range(0, pairs, at_once):
             shape = (min(at_once, pairs - first), *(1 for _ in x.shape[:-1]), objective.dim)
             g = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
@@ -371,7 +371,7 @@ def stochastic_sharpness(
         return average_direction_sharpness(objective, x, rho, progress=progress, **options)
     if notion == "ascent":
         return _stochastic_ascent(objective, x, rho, len(components), **options)
-    with progress_bar(len(components), "components", progress) as bar:
+    with ProgressBar(len(components), "components", progress) as bar:
         parts, steep = [], False
         for component in components:
             part, stopped_early = _worst_direction(component, x, rho, **options)
@@ -468,8 +468,8 @@ def limiting_regularizers(
     >>> samlib.limiting_regularizers(landscape, torch.zeros(4).double())
     LimitingRegularizers(worst=8, ascent=6, average=3.5)
     """
-    top = top_eigenpairs(objective, x)
-    bottom = smallest_nonzero_eigenvalue(objective, x, rank)
+    top = top_eigenpairs(objective, x, progress=progress)
+    bottom = smallest_nonzero_eigenvalue(objective, x, rank, progress=progress)
     total = trace(objective, x, progress=progress)
     scale = 1 / (2 * objective.dim)
     return LimitingRegularizers(
@@ -653,7 +653,7 @@ def _search_matrix_free(
 ) -> Found:
     """The search at points [batch, dim], one after the other, with Hessian-vector products."""
     parts = []
-    with progress_bar(len(points), "worst direction", progress) as bar:
+    with ProgressBar(len(points), "worst direction", progress) as bar:
         for x, rho in zip(points, radii, strict=True):
             parts.append(_Climb(objective, x, rho).search(random, rtol))
             bar.update()
@@ -677,7 +677,7 @@ class _Climb:
     def search(self, random: Tensor, rtol: float) -> Found:
         """Climb from every start by gradients, then from the best result by quadratic models."""
         origin = torch.zeros_like(self._x)
-        top = top_eigenpairs(self._objective, self._x, rtol=1e-2)
+        top = top_eigenpairs(self._objective, self._x, rtol=1e-2, progress=False)
         self._evaluations += 3 * top.products
         first = top.vectors[:, 0]
         ascent = unit_direction(self._slope(origin))

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from samlib import plotting
 from samlib._data import Pairs, require_batch, require_data
-from samlib._progress import progress_bar
+from samlib._progress import ProgressBar
 from samlib._validation import require_count, require_names, require_positive
 from samlib.curvature import top_eigenpairs, trace
 from samlib.objective import LossFunction, Objective
@@ -228,7 +228,7 @@ def fit(
     with (
         _random_state_kept(model, seed) if seed is not None else contextlib.nullcontext(),
         _modes_kept(model),
-        progress_bar(total, "training", progress) as bar,
+        ProgressBar(total, "training", progress) as bar,
     ):
         try:
             model.train()
@@ -377,7 +377,7 @@ class SharpnessMonitor:
         aligned = "alignment" in self.measure
         start = self._start_vector(x)
         k = min(objective.dim, 2 if aligned or start is None else 1)
-        pairs = top_eigenpairs(objective, x, k, self.rtol, start)
+        pairs = top_eigenpairs(objective, x, k, self.rtol, start, progress=False)
         self._calls += 1
         known = () if self._vectors is None else self._vectors.unbind(-1)
         self._vectors = torch.stack([*pairs.vectors.unbind(-1), *known[k:]], dim=-1)

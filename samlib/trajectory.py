@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from samlib._progress import ProgressBar
 from samlib._validation import broadcast_batch, require_count, require_names, require_point
 from samlib.curvature import alignment, top_eigenpairs
 from samlib.landscapes import Landscape
@@ -23,12 +24,14 @@ from samlib.rules import Rule
 # Component indices are drawn this many steps at a time, which bounds their memory.
 _DRAWN_STEPS = 10_000
 
-RECORDABLE: Mapping[str, Callable[[Objective, Tensor], Tensor]] = {
-    "x": lambda objective, x: x,
-    "loss": lambda objective, x: objective.value(x),
-    "gradient": lambda objective, x: objective.gradient(x),
-    "alignment": lambda objective, x: alignment(objective, x),
-    "top_eigenvalue": lambda objective, x: top_eigenpairs(objective, x).values[..., 0],
+RECORDABLE: Mapping[str, Callable[[Objective, Tensor, bool], Tensor]] = {
+    "x": lambda objective, x, progress: x,
+    "loss": lambda objective, x, progress: objective.value(x),
+    "gradient": lambda objective, x, progress: objective.gradient(x),
+    "alignment": lambda objective, x, progress: alignment(objective, x, progress=progress),
+    "top_eigenvalue": lambda objective, x, progress: top_eigenpairs(
+        objective, x, progress=progress
+    ).values[..., 0],
 }
 
 
@@ -107,6 +110,7 @@ def simulate(
     every: int = 1,
     record: Iterable[str] = ("x", "loss", "alignment"),
     seed: int | None = None,
+    progress: bool = True,
 ) -> Trajectory:
     """Repeat an update rule and record what is asked for.
 
@@ -128,6 +132,8 @@ def simulate(
     seed
         Fixes the components that a stochastic rule draws; they are drawn on the CPU, so that they
         are the same on every device. Each run of the batch has draws of its own.
+    progress
+        Whether to show a bar if it takes more than two seconds (compiled runs show none).
 
     Returns
     -------
@@ -171,11 +177,14 @@ def simulate(
     recorded = [*range(0, steps, every), steps]
     points = x.new_empty((len(x), len(recorded), objective.dim))
     points[:, 0] = x
-    run = _run_compiled if _can_compile(objective, rule, x) else _run_torch
-    run(objective, rule, steps, every, generator, points)
+    if _can_compile(objective, rule, x):
+        _run_compiled(objective, rule, steps, every, generator, points)
+    else:
+        with ProgressBar(steps, type(rule).__name__, progress) as bar:
+            _run_torch(objective, rule, steps, every, generator, points, bar)
 
     _warn_if_diverged(points[:, -1])
-    data = {name: RECORDABLE[name](objective, points) for name in names}
+    data = {name: RECORDABLE[name](objective, points, progress) for name in names}
     return Trajectory(torch.tensor(recorded, device=x.device), data, lr, rho)
 
 
@@ -261,6 +270,7 @@ def _run_torch(
     every: int,
     generator: torch.Generator | None,
     points: Tensor,
+    bar: ProgressBar,
 ) -> None:
     """Fill points [batch, records, dim] from points[:, 0] by torch operations, on any device."""
     x, step = points[:, 0].clone(), 0
@@ -273,6 +283,7 @@ def _run_torch(
         for t in range(size):
             x = rule.step(objective, x, None if indices is None else indices[t])
             step += 1
+            bar.update()
             if step % every == 0:
                 points[:, step // every] = x
     points[:, -1] = x
