@@ -161,6 +161,20 @@ def alignment(
     ‖P ∇L‖/‖∇L‖, P the projection on the span of the k top eigenvectors; for k = 1 it is
     |cos∠(∇L, v₁)|. It is NaN where the gradient is exactly zero or not finite.
 
+    Parameters
+    ----------
+    objective
+        The loss.
+    x
+        [..., dim].
+    k, rtol, progress
+        As for :func:`top_eigenpairs`.
+
+    Raises
+    ------
+    ValueError
+        If k or rtol is out of range, or x has the wrong shape.
+
     Examples
     --------
     >>> import torch, samlib

@@ -228,12 +228,13 @@ def _kept_graph(function: ScalarFunction, x: Tensor) -> Callable[[Tensor], Tenso
 
 def _reverse_over_forward(function: ScalarFunction, x: Tensor) -> Callable[[Tensor], Tensor]:
     """v ↦ ∇²L(x) v as the gradient of the slope of L along v, which a forward pass gives."""
+    at = x.detach().clone()  # the point stays what it was, whatever happens to x
 
     def product(v: Tensor) -> Tensor:
         try:
-            image: Tensor = grad(lambda y: jvp(function, (y,), (v,))[1])(x.detach())
+            image: Tensor = grad(lambda y: jvp(function, (y,), (v,))[1])(at)
         except NotImplementedError:  # not every operation has a forward derivative
-            image = _kept_graph(function, x)(v)
+            image = _kept_graph(function, at)(v)
         return image
 
     return product
