@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from samlib import Estimate, Objective, trace
+from samlib.curvature import _outside
+from samlib.lanczos import Lanczos, random_direction
 from tests.samlib.spectra import Diagonal, Watched, uniform
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -107,6 +109,20 @@ def test_a_few_products_find_what_hundreds_of_random_vectors_do_not() -> None:
     made, _ = estimates(spectrum, seeds=50, rtol=1e-12, max_products=n)
     plain = math.sqrt(2 * float(spectrum.var(correction=0)) * DIM / n) / float(spectrum.sum())
     assert float(made.square().mean().sqrt()) < plain / 20
+
+
+def test_what_is_estimated_is_the_trace_of_the_dense_complement() -> None:
+    spectrum = SPECTRA["slow decay"]
+    generator = torch.Generator().manual_seed(0)
+    krylov = Lanczos(lambda v: spectrum * v, random_direction(at_zero(), generator), 5)
+    while not krylov.full:
+        krylov.grow()
+    omega = random_direction(at_zero(), generator)
+    outside = torch.eye(DIM, dtype=torch.float64) - krylov.basis.T @ krylov.basis
+    u = outside @ omega / (outside @ omega).norm()
+    image = outside @ (spectrum * (outside @ u))
+    expected = (DIM - 5) * torch.stack([u @ image, (image - (u @ image) * u).square().sum()])
+    torch.testing.assert_close(_outside(krylov, omega, spectrum * omega), expected)
 
 
 # ------------------------------------------------------------------------------ exact answers
