@@ -110,6 +110,7 @@ def contenders(
     parameters = list(model.parameters())
     base = torch.optim.SGD(parameters, **settings)
     ours = samlib.optim.SAM(parameters, base, RHO)
+    told = samlib.optim.SAM(parameters, base, RHO, model=model)
     plain = torch.optim.SGD(parameters, **settings)
     by_hand = usual(parameters, plain)
     sgd = torch.optim.SGD
@@ -131,6 +132,7 @@ def contenders(
     return {
         "plain": lambda: plain.step(closure),
         "samlib": lambda: ours.step(closure),
+        "samlib, model=": lambda: told.step(closure),
         "two gradients": two_gradients,
         "pytorch-optimizer": of_peer(peer),
         "pytorch-optimizer, foreach": of_peer(peer_foreach),

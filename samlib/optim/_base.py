@@ -40,8 +40,9 @@ class SharpnessAware(Optimizer):
         ρ ≥ 0, the radius of the perturbation.
     model
         Optional: the module whose running statistics (BatchNorm) may follow the unperturbed
-        weights only. Without it, the modules that run are watched. Needed for a model compiled
-        inside a function, and for ``perturb_with="local"``.
+        weights only. Without it, the modules that run are watched, which takes some
+        microseconds for each. Needed for a model compiled inside a function, and for
+        ``perturb_with="local"``.
     perturb_with
         With DistributedDataParallel: ``"averaged"``, the perturbation comes from the gradient
         averaged over the replicas; ``"local"``, each replica takes that of its own rows, which
