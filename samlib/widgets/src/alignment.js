@@ -4,19 +4,17 @@
 // change of ρ, η, the spectrum or the start recomputes all of it; a change of the frame only redraws.
 
 import { createBowl } from "./bowl.js";
-import { button, choice, numberField, player, slider } from "./controls.js";
+import { choice, numberField, player, slider } from "./controls.js";
 import { html, svg } from "./dom.js";
 import { count, subscript } from "./format.js";
-import { captureKeys } from "./keyboard.js";
+import { createFrame } from "./frame.js";
 import { createMap } from "./map.js";
 import { createPanels } from "./panels.js";
-import { decode, encode, readNumber, readNumbers } from "./permalink.js";
-import { onThemeChange, palette } from "./theme.js";
+import { readNumber, readNumbers } from "./permalink.js";
 import { createWorld, describe } from "./world.js";
 
 /** @typedef {import("./model.js").Model} Model */
 /** @typedef {import("./world.js").State} State */
-/** @typedef {import("./world.js").Config} Config */
 
 /** @type {(keyof State)[]} */
 const NAMES = ["landscape", "eigenvalues", "start", "rho", "lr", "steps", "frame", "zoom"];
@@ -28,204 +26,45 @@ const LANDSCAPES = /** @type {const} */ ([
 
 /**
  * @param {{model: Model, el: HTMLElement, linkId?: string}} context
- *   `linkId` is the figure's name in permalinks; without it (in a notebook) there are none
  * @returns {() => void} takes the figure down
  */
-export function renderAlignment({ model, el, linkId }) {
-  const config = /** @type {Config} */ (model.get("_config"));
-  const read = () => /** @type {State} */ (Object.fromEntries(NAMES.map((n) => [n, model.get(n)])));
-  const initial = read();
-  const world = createWorld({ ...initial });
-
-  let stale = true;
-  let pending = 0;
-  let saved = 0;
-  let speech = 0;
+export function renderAlignment(context) {
+  const frame = createFrame(context, {
+    names: NAMES,
+    redrawOnly: ["frame", "zoom"],
+    presetBy: "landscape",
+    complete(/** @type {State} */ state) {
+      state.frame = Math.min(state.frame, state.steps);
+      return state.start.length === (state.landscape === "quadratic" ? state.eigenvalues.length : 4);
+    },
+  });
+  const { config, root, update } = frame;
+  const world = createWorld(frame.state);
 
   // ── The parts ────────────────────────────────────────────────────────────────────────────────────
 
   /** @type {import("./view.js").View} */
-  const view = {
-    world,
-    config,
-    colours: palette(el),
-    dragging: false,
-    redraw: () => schedule(false),
-    pause: () => play.pause(),
-    update: (changes) => update(changes),
-  };
+  const view = Object.assign(frame, { world });
   const bowl = createBowl(view);
   const map = createMap(view);
   const panels = createPanels(view);
-  const handles = [bowl.handle, map.handle];
   const landscapes = choice({
     legend: "Loss",
     options: LANDSCAPES,
-    onInput: (name) => switchTo(/** @type {State["landscape"]} */ (name)),
+    onInput: (name) => frame.restore({ ...frame.preset(name), zoom: false }),
   });
   const play = player({
-    onFrame(frame, settled) {
-      update({ frame }, settled);
+    onFrame(step, settled) {
+      update({ frame: step }, settled);
     },
   });
   const controls = html("div", { class: "samlib-controls" });
-  const sight = html("p", { class: "samlib-readout", "aria-hidden": "true" });
-  const voice = html("p", { class: "samlib-hidden samlib-voice", role: "status", "aria-live": "polite" });
-  const note = html("p", { class: "samlib-note", role: "status" });
-  const reset = button({ label: "Reset", text: "Reset", onPress: () => restore(initial) });
-  reset.dataset.control = "reset";
-  const link = button({ label: "Copy link", text: "Copy link", onPress: copyLink });
-  link.dataset.control = "link";
-  if (!linkId) link.hidden = true;
-
-  const root = html(
-    "div", { class: "samlib-alignment" },
-    html("div", { class: "samlib-top" }, landscapes.el, html("div", { class: "samlib-actions" }, reset, link)),
-    html("p", { class: "samlib-hint" },
-      "Drag the start, move a slider, press play, or drag across a panel to go through time."),
-    legend(),
-    html("div", { class: "samlib-stage" }, bowl.plot.el, map.plot.el, ...panels.plots.map((p) => p.el)),
-    play.el, sight, voice, controls, note,
-  ); // prettier-ignore
-  el.replaceChildren(root);
 
   /** @type {Record<string, {el: HTMLElement, show: (value: any) => void}>} */
   let inputs = {};
   let built = "";
 
-  // ── State ────────────────────────────────────────────────────────────────────────────────────────
-
-  /**
-   * Change some of the state, here and in the model.
-   *
-   * @param {Partial<State>} changes @param {boolean} [settled] false while a film runs
-   */
-  function update(changes, settled = true) {
-    apply(changes);
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    const now = performance.now();
-    if (settled || now - saved > 250) {
-      saved = now;
-      model.save_changes();
-    }
-  }
-
-  /** @param {Partial<State>} changes */
-  function apply(changes) {
-    const { state } = world;
-    const different = Object.keys(changes).filter(
-      (name) => JSON.stringify(state[/** @type {keyof State} */ (name)]) !==
-        JSON.stringify(changes[/** @type {keyof State} */ (name)]),
-    ); // prettier-ignore
-    if (different.length === 0) return;
-    Object.assign(state, changes);
-    const dim = state.landscape === "quadratic" ? state.eigenvalues.length : 4;
-    // Python may send a new spectrum a moment before the start that goes with it.
-    if (state.start.length !== dim) return;
-    state.frame = Math.min(state.frame, state.steps);
-    schedule(different.some((name) => name !== "frame" && name !== "zoom"));
-  }
-
-  /** @param {State["landscape"]} landscape */
-  function switchTo(landscape) {
-    if (landscape === initial.landscape) restore(initial);
-    else restore({ ...initial, ...config.presets[landscape], landscape, zoom: false });
-  }
-
-  /** @param {State} state */
-  function restore(state) {
-    play.pause();
-    note.textContent = "";
-    update({ ...state });
-  }
-
-  const onModelChange = () => apply(read());
-  for (const name of NAMES) model.on(`change:${name}`, onModelChange);
-
-  // ── Permalinks ───────────────────────────────────────────────────────────────────────────────────
-
-  function copyLink() {
-    if (!linkId) return;
-    const { landscape, eigenvalues, start, rho, lr, steps, frame, zoom: zoomed } = world.state;
-    /** @type {import("./permalink.js").LinkState} */
-    const entries = { landscape, start, rho, lr, steps, frame };
-    if (landscape === "quadratic") entries.eigenvalues = eigenvalues;
-    if (zoomed) entries.zoom = 1;
-    const fragment = encode(linkId, entries);
-    try {
-      history.replaceState(null, "", fragment);
-    } catch {
-      location.hash = fragment; // a page opened from a file may not replace its address
-    }
-    note.textContent = "The link to this state is in the address bar.";
-    navigator.clipboard?.writeText(location.href).then(
-      () => (note.textContent = "The link to this state is copied, and in the address bar."),
-      () => {},
-    );
-  }
-
-  function followLink() {
-    const entries = linkId ? decode(linkId, location.hash) : null;
-    if (!entries) return;
-    /** @type {string[]} */
-    const messages = [];
-    const { limits } = config;
-    /** @type {State} */
-    const next = { ...initial };
-    const landscape = entries.get("landscape");
-    if (landscape === "quadratic" || landscape === "four-dimensional") {
-      if (landscape !== initial.landscape) Object.assign(next, config.presets[landscape], { landscape });
-    } else if (landscape !== undefined) {
-      messages.push(`landscape = “${landscape}” is unknown and was ignored`);
-    }
-    if (next.landscape === "quadratic") {
-      const text = entries.get("eigenvalues");
-      const spectrum =
-        text === undefined ? undefined : readNumbers("λ", text, limits.eigenvalues, [2, 10], messages);
-      if (spectrum) {
-        next.eigenvalues = spectrum;
-        next.start = spectrum.map((_, i) => next.start[Math.min(i, next.start.length - 1)]);
-      }
-    }
-    const dim = next.landscape === "quadratic" ? next.eigenvalues.length : 4;
-    const text = entries.get("start");
-    const start =
-      text === undefined ? undefined : readNumbers("start", text, limits.start, [dim, dim], messages);
-    if (start) next.start = start;
-    for (const [name, label] of /** @type {const} */ ([["rho", "ρ"], ["lr", "η"], ["steps", "steps"]])) {
-      const given = entries.get(name);
-      if (given === undefined) continue;
-      const value = readNumber(label, given, limits[name], messages);
-      if (value !== undefined) next[name] = name === "steps" ? Math.round(value) : value;
-    } // prettier-ignore
-    const frame = entries.get("frame");
-    next.frame = Math.min(next.frame, next.steps);
-    if (frame !== undefined) {
-      next.frame = Math.round(readNumber("step", frame, [0, next.steps], messages) ?? next.frame);
-    }
-    next.zoom = entries.get("zoom") === "1";
-    restore(next);
-    note.textContent = messages.length ? `In the link, ${messages.join("; ")}.` : "";
-    if (root.getBoundingClientRect().top > innerHeight || root.getBoundingClientRect().bottom < 0) {
-      root.scrollIntoView();
-    }
-  }
-
-  // ── Drawing, once per animation frame ────────────────────────────────────────────────────────────
-
-  /** @param {boolean} runs must they be computed again? */
-  function schedule(runs) {
-    stale ||= runs;
-    pending ||= requestAnimationFrame(draw);
-  }
-
   function draw() {
-    pending = 0;
-    performance.mark("samlib:begin");
-    if (stale) world.compute();
-    stale = false;
-    // A notebook renders into an element that is not in the document yet and has no style.
-    if (!view.colours.ink) view.colours = palette(el);
     const { state, sam, descent, dim } = world;
     world.at.look(sam.x, state.frame * dim);
     world.descentAt.look(descent.x, state.frame * dim);
@@ -235,17 +74,6 @@ export function renderAlignment({ model, el, linkId }) {
     bowl.draw();
     map.draw();
     panels.draw();
-    const sentence = describe(world);
-    if (sight.textContent !== sentence) {
-      sight.textContent = sentence;
-      // Read aloud when the reader has come to rest, not at every step of a drag.
-      clearTimeout(speech);
-      speech = window.setTimeout(() => (voice.textContent = sentence), 500);
-    }
-    // For benchmarks/widgets.py; only the last one is kept.
-    performance.clearMeasures("samlib:draw");
-    performance.measure("samlib:draw", "samlib:begin");
-    performance.clearMarks("samlib:begin");
   }
 
   // ── Controls ─────────────────────────────────────────────────────────────────────────────────────
@@ -318,32 +146,73 @@ export function renderAlignment({ model, el, linkId }) {
     play.show(state.frame, keys, `step ${count(state.frame)} of ${count(state.steps)}`);
   }
 
-  // ── Life ─────────────────────────────────────────────────────────────────────────────────────────
+  // ── Links ────────────────────────────────────────────────────────────────────────────────────────
 
-  const stopKeys = captureKeys(root, (event) => {
-    const target = handles.find(({ group }) => group === event.target);
-    return target ? target.key(event) : false;
-  });
-  const stopTheme = onThemeChange(() => {
-    view.colours = palette(el);
-    schedule(false);
-  });
-  if (linkId) {
-    addEventListener("hashchange", followLink);
-    followLink();
+  /** @param {State} state */
+  function writeLink({ landscape, eigenvalues, start, rho, lr, steps, frame: step, zoom }) {
+    /** @type {import("./permalink.js").LinkState} */
+    const entries = { landscape, start, rho, lr, steps, frame: step };
+    if (landscape === "quadratic") entries.eigenvalues = eigenvalues;
+    if (zoom) entries.zoom = 1;
+    return entries;
   }
-  schedule(true);
 
-  return () => {
-    play.dispose();
-    cancelAnimationFrame(pending);
-    clearTimeout(speech);
-    stopKeys();
-    stopTheme();
-    removeEventListener("hashchange", followLink);
-    for (const name of NAMES) model.off(`change:${name}`, onModelChange);
-    for (const plot of [bowl.plot, map.plot, ...panels.plots]) plot.dispose();
-  };
+  /** @param {Map<string, string>} entries @param {string[]} messages */
+  function readLink(entries, messages) {
+    const { limits } = config;
+    const landscape = entries.get("landscape");
+    const known = landscape === "quadratic" || landscape === "four-dimensional";
+    const next = frame.preset(known ? landscape : frame.initial.landscape);
+    if (!known && landscape !== undefined) {
+      messages.push(`landscape = “${landscape}” is unknown and was ignored`);
+    }
+    if (next.landscape === "quadratic") {
+      const text = entries.get("eigenvalues");
+      const spectrum =
+        text === undefined ? undefined : readNumbers("λ", text, limits.eigenvalues, [2, 10], messages);
+      if (spectrum) {
+        next.eigenvalues = spectrum;
+        next.start = spectrum.map((_, i) => next.start[Math.min(i, next.start.length - 1)]);
+      }
+    }
+    const dim = next.landscape === "quadratic" ? next.eigenvalues.length : 4;
+    const text = entries.get("start");
+    const start =
+      text === undefined ? undefined : readNumbers("start", text, limits.start, [dim, dim], messages);
+    if (start) next.start = start;
+    for (const [name, label] of /** @type {const} */ ([["rho", "ρ"], ["lr", "η"], ["steps", "steps"]])) {
+      const given = entries.get(name);
+      if (given === undefined) continue;
+      const value = readNumber(label, given, limits[name], messages);
+      if (value !== undefined) next[name] = name === "steps" ? Math.round(value) : value;
+    } // prettier-ignore
+    const shown = entries.get("frame");
+    next.frame = Math.min(next.frame, next.steps);
+    if (shown !== undefined) {
+      next.frame = Math.round(readNumber("step", shown, [0, next.steps], messages) ?? next.frame);
+    }
+    next.zoom = entries.get("zoom") === "1";
+    return next;
+  }
+
+  return frame.mount({
+    className: "samlib-alignment",
+    choices: landscapes.el,
+    hint: "Drag the start, move a slider, press play, or drag across a panel to go through time.",
+    legend: legend(),
+    stage: [bowl.plot.el, map.plot.el, ...panels.plots.map((p) => p.el)],
+    player: play,
+    controls,
+    handles: [bowl.handle, map.handle],
+    compute: world.compute,
+    draw,
+    describe: () => describe(world),
+    writeLink,
+    readLink,
+    dispose() {
+      for (const plot of [bowl.plot, map.plot, ...panels.plots]) plot.dispose();
+    },
+  });
 }
 
 /** What the lines and marks are. */

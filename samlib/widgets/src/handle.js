@@ -14,14 +14,30 @@ const DIRECTIONS = {
 };
 
 /**
- * @param {import("./view.js").View} view @param {import("./plot.js").Plot} plot
- * @param {() => readonly [number, number]} coordinates which two of the start it moves
+ * What the handle moves: a trait that is a list of numbers, in any figure.
+ *
+ * @typedef {object} Mover
+ * @property {Record<string, any>} state
+ * @property {any} config
+ * @property {boolean} dragging
+ * @property {() => void} redraw
+ * @property {() => void} pause
+ * @property {(changes: any) => void} update
  */
-export function createHandle(view, plot, coordinates) {
-  const text = svg("text", { "text-anchor": "middle", class: "samlib-mark" }, "start");
+
+/**
+ * @param {Mover} view @param {import("./plot.js").Plot} plot
+ * @param {() => readonly [number, number]} coordinates which two of the trait's numbers it moves
+ * @param {{trait?: string, text?: string, label?: string}} [options]
+ *   the trait, what is written beside the handle, and what a screen reader says it is
+ */
+export function createHandle(
+  view, plot, coordinates, { trait = "start", text: caption = "start", label = "Start of both runs" } = {},
+) { // prettier-ignore
+  const text = svg("text", { "text-anchor": "middle", class: "samlib-mark" }, caption);
   const group = svg(
     "g",
-    { class: "samlib-handle", tabindex: 0, role: "slider", "aria-valuenow": 0, "data-control": "start" },
+    { class: "samlib-handle", tabindex: 0, role: "slider", "aria-valuenow": 0, "data-control": trait },
     svg("circle", { r: 22, class: "samlib-touch" }),
     svg("circle", { r: 9, class: "samlib-ring" }),
     text,
@@ -36,14 +52,14 @@ export function createHandle(view, plot, coordinates) {
   /** @param {number} a @param {number} b */
   function moveTo(a, b) {
     const [i, j] = coordinates();
-    const [low, high] = view.config.limits.start;
+    const [low, high] = view.config.limits[trait];
     // As many decimals as one can see.
     const decimals = Math.max(0, 3 - Math.floor(Math.log10(reach)));
     const tidy = (/** @type {number} */ v) => Number(Math.min(Math.max(v, low), high).toFixed(decimals));
-    const start = [...view.world.state.start];
-    start[i] = tidy(a);
-    start[j] = tidy(b);
-    view.update({ start });
+    const numbers = [...view.state[trait]];
+    numbers[i] = tidy(a);
+    numbers[j] = tidy(b);
+    view.update({ [trait]: numbers });
   }
 
   group.addEventListener("pointerdown", (event) => {
@@ -75,8 +91,8 @@ export function createHandle(view, plot, coordinates) {
     show(x, y) {
       const { box } = plot;
       const [i, j] = coordinates();
-      const a = view.world.state.start[i];
-      const b = view.world.state.start[j];
+      const a = view.state[trait][i];
+      const b = view.state[trait][j];
       const px = x(a);
       const py = y(b);
       [fromX, fromY] = [x.invert, y.invert];
@@ -87,7 +103,7 @@ export function createHandle(view, plot, coordinates) {
       group.setAttribute("transform", `translate(${px.toFixed(2)},${py.toFixed(2)})`);
       text.setAttribute("y", py < box.top + 28 ? "24" : "-14");
       const names = `x${subscript(i + 1)} and x${subscript(j + 1)}`;
-      group.setAttribute("aria-label", `Start of both runs, ${names}; the arrow keys move it`);
+      group.setAttribute("aria-label", `${label}, ${names}; the arrow keys move it`);
       group.setAttribute("aria-valuenow", String(a));
       group.setAttribute("aria-valuetext", `${number(a)}, ${number(b)}`);
     },
@@ -97,8 +113,8 @@ export function createHandle(view, plot, coordinates) {
       if (!direction) return false;
       const by = reach * (event.shiftKey ? 0.1 : 0.02);
       const [i, j] = coordinates();
-      const { start } = view.world.state;
-      moveTo(start[i] + by * direction[0], start[j] + by * direction[1]);
+      const numbers = view.state[trait];
+      moveTo(numbers[i] + by * direction[0], numbers[j] + by * direction[1]);
       return true;
     },
   };

@@ -1,0 +1,229 @@
+// The frame that every figure shares: state, permalinks, drawing once per animation frame, the sentence,
+// reset, theme, keys, and taking it all down. What a figure shows is its own business.
+
+import { button } from "./controls.js";
+import { html } from "./dom.js";
+import { captureKeys } from "./keyboard.js";
+import { decode, encode } from "./permalink.js";
+import { onThemeChange, palette } from "./theme.js";
+
+/** @typedef {import("./model.js").Model} Model */
+
+/**
+ * @template S the figure's synchronized traits
+ * @typedef {object} Options
+ * @property {(keyof S & string)[]} names of the traits
+ * @property {(keyof S & string)[]} [redrawOnly] those whose change needs no new computation
+ * @property {keyof S & string} [presetBy] the trait whose value picks defaults for others
+ * @property {(state: S) => boolean} [complete] do the traits fit together? Python may send one of two that
+ *   belong together a moment before the other
+ */
+
+/**
+ * @template S
+ * @typedef {object} Content what a figure shows
+ * @property {string} className of the root
+ * @property {HTMLElement | null} choices a switch at the top, if there is one
+ * @property {string} hint one line that says what can be done
+ * @property {HTMLElement} legend
+ * @property {HTMLElement[]} stage the plots
+ * @property {{el: HTMLElement, pause: () => void, dispose: () => void}} [player]
+ * @property {HTMLElement} controls
+ * @property {{group: Element, key: (event: KeyboardEvent) => boolean}[]} handles
+ * @property {() => void} compute everything that depends on the state
+ * @property {() => void} draw pictures and controls
+ * @property {() => string} describe one sentence that says what is shown
+ * @property {(state: S) => import("./permalink.js").LinkState} writeLink
+ * @property {(entries: Map<string, string>, messages: string[]) => S} readLink
+ * @property {() => void} dispose
+ */
+
+/**
+ * @template {Record<string, any>} S
+ * @typedef {ReturnType<typeof createFrame<S>>} Frame
+ */
+
+/**
+ * @template {Record<string, any>} S
+ * @param {{model: Model, el: HTMLElement, linkId?: string}} context
+ *   `linkId` is the figure's name in permalinks; without it (in a notebook) there are none
+ * @param {Options<S>} options
+ */
+export function createFrame({ model, el, linkId }, { names, redrawOnly = [], presetBy, complete }) {
+  const read = () => /** @type {S} */ (Object.fromEntries(names.map((n) => [n, model.get(n)])));
+  const initial = read();
+  const config = model.get("_config");
+  let stale = true;
+  let pending = 0;
+  let saved = 0;
+  let speech = 0;
+  /** @type {Content<S>} */
+  let content;
+
+  const sight = html("p", { class: "samlib-readout", "aria-hidden": "true" });
+  const voice = html("p", { class: "samlib-hidden samlib-voice", role: "status", "aria-live": "polite" });
+  const note = html("p", { class: "samlib-note", role: "status" });
+  const reset = button({ label: "Reset", text: "Reset", onPress: () => frame.restore(initial) });
+  reset.dataset.control = "reset";
+  const link = button({ label: "Copy link", text: "Copy link", onPress: copyLink });
+  link.dataset.control = "link";
+  if (!linkId) link.hidden = true;
+  const root = html("div", { class: "samlib-body" });
+
+  const frame = {
+    /** @type {S} changed by update() only */
+    state: { ...initial },
+    initial,
+    config,
+    root,
+    colours: palette(el),
+    /** While something is being dragged, scales stand still. */
+    dragging: false,
+    /** Draw in the next animation frame. */
+    redraw: () => schedule(false),
+    /** Stop a film. */
+    pause: () => content?.player?.pause(),
+
+    /**
+     * Change some of the state, here and in the model.
+     *
+     * @param {Partial<S>} changes @param {boolean} [settled] false while a film runs
+     */
+    update(changes, settled = true) {
+      apply(changes);
+      for (const [name, value] of Object.entries(changes)) model.set(name, value);
+      const now = performance.now();
+      if (settled || now - saved > 250) {
+        saved = now;
+        model.save_changes();
+      }
+    },
+
+    /** @param {S} state */
+    restore(state) {
+      frame.pause();
+      note.textContent = "";
+      frame.update({ ...state });
+    },
+
+    /** The opening state, or the defaults that go with a choice. @param {string} choice @returns {S} */
+    preset(choice) {
+      if (!presetBy || choice === initial[presetBy]) return { ...initial };
+      return { ...initial, ...config.presets[choice], [presetBy]: choice };
+    },
+
+    /** Show the content. @param {Content<S>} what @returns {() => void} takes the figure down */
+    mount(what) {
+      content = what;
+      root.classList.add(what.className);
+      root.append(
+        html("div", { class: "samlib-top" }, what.choices ?? html("span"),
+          html("div", { class: "samlib-actions" }, reset, link)),
+        html("p", { class: "samlib-hint" }, what.hint),
+        what.legend,
+        html("div", { class: "samlib-stage" }, ...what.stage),
+        ...(what.player ? [what.player.el] : []),
+        sight, voice, what.controls, note,
+      ); // prettier-ignore
+      el.replaceChildren(root);
+      for (const name of names) model.on(`change:${name}`, onModelChange);
+      const stopKeys = captureKeys(root, (event) => {
+        const target = what.handles.find(({ group }) => group === event.target);
+        return target ? target.key(event) : false;
+      });
+      const stopTheme = onThemeChange(() => {
+        frame.colours = palette(el);
+        schedule(false);
+      });
+      if (linkId) {
+        addEventListener("hashchange", followLink);
+        followLink();
+      }
+      schedule(true);
+      return () => {
+        what.player?.dispose();
+        cancelAnimationFrame(pending);
+        clearTimeout(speech);
+        stopKeys();
+        stopTheme();
+        removeEventListener("hashchange", followLink);
+        for (const name of names) model.off(`change:${name}`, onModelChange);
+        what.dispose();
+      };
+    },
+  };
+
+  const onModelChange = () => apply(read());
+
+  /** @param {Partial<S>} changes */
+  function apply(changes) {
+    const { state } = frame;
+    const different = Object.keys(changes).filter(
+      (name) => JSON.stringify(state[name]) !== JSON.stringify(changes[name]),
+    );
+    if (different.length === 0) return;
+    Object.assign(state, changes);
+    if (complete && !complete(state)) return;
+    schedule(different.some((name) => !redrawOnly.includes(name)));
+  }
+
+  // ── Permalinks ───────────────────────────────────────────────────────────────────────────────────
+
+  function copyLink() {
+    if (!linkId) return;
+    const fragment = encode(linkId, content.writeLink(frame.state));
+    try {
+      history.replaceState(null, "", fragment);
+    } catch {
+      location.hash = fragment; // a page opened from a file may not replace its address
+    }
+    note.textContent = "The link to this state is in the address bar.";
+    navigator.clipboard?.writeText(location.href).then(
+      () => (note.textContent = "The link to this state is copied, and in the address bar."),
+      () => {},
+    );
+  }
+
+  function followLink() {
+    const entries = linkId ? decode(linkId, location.hash) : null;
+    if (!entries) return;
+    /** @type {string[]} */
+    const messages = [];
+    frame.restore(content.readLink(entries, messages));
+    note.textContent = messages.length ? `In the link, ${messages.join("; ")}.` : "";
+    if (root.getBoundingClientRect().top > innerHeight || root.getBoundingClientRect().bottom < 0) {
+      root.scrollIntoView();
+    }
+  }
+
+  // ── Drawing, once per animation frame ────────────────────────────────────────────────────────────
+
+  /** @param {boolean} computed must everything be computed again? */
+  function schedule(computed) {
+    stale ||= computed;
+    pending ||= requestAnimationFrame(draw);
+  }
+
+  function draw() {
+    pending = 0;
+    performance.mark("samlib:begin");
+    if (stale) content.compute();
+    stale = false;
+    // A notebook renders into an element that is not in the document yet and has no style.
+    if (!frame.colours.ink) frame.colours = palette(el);
+    content.draw();
+    const sentence = content.describe();
+    if (sight.textContent !== sentence) {
+      sight.textContent = sentence;
+      // Read aloud when the reader has come to rest, not at every step of a drag.
+      clearTimeout(speech);
+      speech = window.setTimeout(() => (voice.textContent = sentence), 500);
+    }
+    // For benchmarks/widgets.py; only the last one is kept.
+    performance.clearMeasures("samlib:draw");
+    performance.measure("samlib:draw", "samlib:begin");
+    performance.clearMarks("samlib:begin");
+  }
+
+  return frame;
+}
