@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +14,8 @@ import samlib
 from samlib.widgets.base import Figure, InvalidTraitError, OneOf, Real, Reals, Whole
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
     from samlib.landscapes import Landscape
     from samlib.trajectory import Trajectory
 
@@ -106,6 +106,9 @@ class Alignment(Figure):
     """
 
     _state_names = ("landscape", "eigenvalues", "start", "rho", "lr", "steps", "frame", "zoom")
+    _preset_by = "landscape"
+    _presets = PRESETS
+    _sliders = SLIDERS
 
     _figure = traitlets.Unicode("Alignment", read_only=True).tag(sync=True)
     landscape: Any = OneOf(LANDSCAPES).tag(sync=True)
@@ -118,23 +121,24 @@ class Alignment(Figure):
     zoom: Any = traitlets.Bool(False).tag(sync=True)
 
     def __init__(self, landscape: str = "quadratic", **traits: Any) -> None:
-        unknown = set(traits) - set(self.trait_names())
-        if unknown:
-            raise TypeError(
-                f"Alignment has no trait {', '.join(sorted(unknown))}; "
-                f"it has {', '.join(self._state_names)}"
-            )
-        preset = dict(PRESETS.get(landscape, {}))
         eigenvalues = traits.get("eigenvalues")
-        if isinstance(eigenvalues, Iterable) and landscape == "quadratic":
+        if isinstance(eigenvalues, Iterable):
             traits["eigenvalues"] = tuple(eigenvalues)
-            preset["start"] = _resized(preset["start"], len(traits["eigenvalues"]))
+        super().__init__(landscape=landscape, **traits)
+
+    def _preset(self, choice: Any, traits: Mapping[str, Any]) -> dict[str, Any]:
+        preset = super()._preset(choice, traits)
+        if choice == "quadratic":
+            preset["eigenvalues"] = traits.get(
+                "eigenvalues", self.eigenvalues if self._following else preset["eigenvalues"]
+            )
+            if isinstance(preset["eigenvalues"], tuple):  # anything else is refused by the trait
+                preset["start"] = _resized(preset["start"], len(preset["eigenvalues"]))
+        elif self._following:
+            preset.pop("eigenvalues", None)
         if "steps" in traits and "frame" not in traits:
             preset["frame"] = min(preset.get("frame", 0), traits["steps"])
-        config = {"presets": PRESETS, "sliders": SLIDERS, "limits": LIMITS}
-        self._following = False
-        super().__init__(landscape=landscape, _config=config, **{**preset, **traits})
-        self._following = True
+        return preset
 
     @property
     def trajectory(self) -> Trajectory:
@@ -196,16 +200,6 @@ class Alignment(Figure):
             raise InvalidTraitError(f"frame must be from 0 to steps = {self.steps}, got {frame}")
         return frame
 
-    @traitlets.observe("landscape")
-    def _take_preset(self, change: Any) -> None:
-        if self._following:
-            preset = {k: v for k, v in PRESETS[change["new"]].items() if k != "eigenvalues"}
-            if change["new"] == "quadratic":
-                preset["start"] = _resized(preset["start"], len(self.eigenvalues))
-            with self.hold_trait_notifications():
-                for name, value in preset.items():
-                    setattr(self, name, value)
-
     @traitlets.observe("eigenvalues")
     def _resize_start(self, change: Any) -> None:
         if self._following and self.landscape == "quadratic":
@@ -215,19 +209,6 @@ class Alignment(Figure):
     def _keep_frame_inside(self, change: Any) -> None:
         if self._following:
             self.frame = min(self.frame, change["new"])
-
-    def set_state(self, sync_data: Any) -> None:
-        """Take what the page sends; it is complete, so that nothing needs to follow."""
-        with self._unfollowed():
-            super().set_state(sync_data)
-
-    @contextmanager
-    def _unfollowed(self) -> Iterator[None]:
-        before, self._following = self._following, False
-        try:
-            yield
-        finally:
-            self._following = before
 
     # ── The page without scripts ─────────────────────────────────────────────────────────────────
 
@@ -263,21 +244,16 @@ class Alignment(Figure):
             sentence += f"; λ₁ has gone from {first:.3g} to {last:.3g}"
         return sentence + "."
 
-    def still(self) -> bytes:
-        """A PNG of both runs, drawn by matplotlib from :func:`samlib.simulate`."""
+    def _draw_still(self) -> MatplotlibFigure:
         from samlib.widgets import _still
 
-        buffer = io.BytesIO()
         rules = {
             "sam": samlib.rules.SAM(self.lr, self.rho),
             "gradient_descent": samlib.rules.GradientDescent(self.lr),
         }
-        figure = _still.draw(
+        return _still.draw(
             self, {name: self._run(rule, 1, ("x",)).x[0] for name, rule in rules.items()}
         )
-        # Without the version of matplotlib in the file.
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-        return buffer.getvalue()
 
     def _placeholder(self) -> Mapping[str, str]:
         return {"landscape": self.landscape}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import io
 import json
 import math
 import pathlib
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 
 import anywidget
 import traitlets
+from matplotlib.figure import Figure as MatplotlibFigure
 
 STATIC = pathlib.Path(__file__).parent / "static"
 
@@ -119,21 +121,83 @@ class Figure(anywidget.AnyWidget):
     scripts.
 
     A subclass lists the traits that make up its state in ``_state_names`` and draws its still.
+    Where one trait (``_preset_by``) picks the defaults of others, ``_presets`` holds them by its
+    values. ``_sliders`` holds what a slider covers, for each choice of that trait or for all.
     """
 
     _esm = STATIC / "samlib-widgets.esm.js"
     _css = STATIC / "samlib-widgets.css"
     _state_names: ClassVar[tuple[str, ...]] = ()
+    _preset_by: ClassVar[str] = ""
+    _presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    _sliders: ClassVar[Mapping[str, Any]] = {}
+    _following = False  # do traits adapt to one another? Not while they are set together
 
     _figure = traitlets.Unicode().tag(sync=True)
     _config: Any = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        unknown = set(traits) - set(self.trait_names())
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} has no trait {', '.join(sorted(unknown))}; "
+                f"it has {', '.join(self._state_names)}"
+            )
+        if self._preset_by:
+            trait = self.traits()[self._preset_by]
+            choice = traits.get(self._preset_by, trait.default())
+            traits = {**self._preset(choice, traits), self._preset_by: choice, **traits}
+        config = {"presets": self._presets, "sliders": self._sliders, "limits": self._limits()}
+        super().__init__(_config=config, **traits)
+        if self._preset_by:
+            self.observe(self._take_preset, names=[self._preset_by])
+        self._following = True
+
+    def _preset(self, choice: Any, traits: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults that go with a choice; ``traits`` are those that are given beside it."""
+        known = isinstance(choice, str) and choice in self._presets
+        return dict(self._presets[choice]) if known else {}
+
+    def _take_preset(self, change: Any) -> None:
+        if self._following:
+            with self.hold_trait_notifications():
+                for name, value in self._preset(change["new"], {}).items():
+                    setattr(self, name, value)
+
+    def set_state(self, sync_data: Any) -> None:
+        """Take what the page sends; it is complete, so that nothing needs to follow."""
+        before, self._following = self._following, False
+        try:
+            super().set_state(sync_data)
+        finally:
+            self._following = before
+
+    def _limits(self) -> dict[str, Any]:
+        """What the page may set each trait to, read off the traits themselves."""
+        traits = {name: self.traits()[name] for name in self._state_names}
+        ranges = (Real, Whole, Reals)
+        limits: dict[str, Any] = {
+            name: (trait.low, trait.high)
+            for name, trait in traits.items()
+            if isinstance(trait, ranges)
+        }
+        choices = {
+            name: trait.choices for name, trait in traits.items() if isinstance(trait, OneOf)
+        }
+        return {**limits, **choices}
 
     def state(self) -> dict[str, Any]:
         """The traits that a page needs to draw the figure, by name."""
         return {name: getattr(self, name) for name in self._state_names}
 
     def still(self) -> bytes:
-        """A PNG of the figure, drawn from samlib's own trajectory."""
+        """A PNG of the figure, drawn by matplotlib from samlib's own numbers."""
+        buffer = io.BytesIO()
+        # Without the version of matplotlib in the file.
+        self._draw_still().savefig(buffer, format="png", metadata={"Software": None})
+        return buffer.getvalue()
+
+    def _draw_still(self) -> MatplotlibFigure:
         raise NotImplementedError
 
     def sentence(self) -> str:
