@@ -4,7 +4,7 @@
 // change of ρ, η, the spectrum or the start recomputes all of it; a change of the frame only redraws.
 
 import { createBowl } from "./bowl.js";
-import { choice, numberField, player, slider } from "./controls.js";
+import { choice, labelled, numberField, player, slider } from "./controls.js";
 import { html, svg } from "./dom.js";
 import { count, subscript } from "./format.js";
 import { createFrame } from "./frame.js";
@@ -128,12 +128,6 @@ export function renderAlignment(context) {
     }
     controls.replaceChildren(...sliders, ...rows);
   }
-
-  /** @param {string} text @param {{el: HTMLElement, show: (value: number) => void}} input */
-  const labelled = (text, input) => ({
-    el: html("label", { class: "samlib-field" }, html("span", { "aria-hidden": "true" }, text), input.el),
-    show: input.show,
-  });
 
   function showControls() {
     const { state, keys } = world;

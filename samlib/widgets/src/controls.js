@@ -86,6 +86,58 @@ export function numberField({ label, name, limits, integer = false, onInput }) {
 }
 
 /**
+ * A small label before an input.
+ *
+ * @template V
+ * @param {string} text @param {{el: HTMLElement, show: (value: V) => void}} input
+ */
+export function labelled(text, input) {
+  return {
+    el: html("label", { class: "samlib-field" }, html("span", { "aria-hidden": "true" }, text), input.el),
+    show: input.show,
+  };
+}
+
+/**
+ * Sliders for traits that are single numbers, and number fields for one that is a list.
+ *
+ * @param {{config: any, state: Record<string, any>, update: (changes: any) => void}} frame
+ * @param {Record<string, {label: string, integer?: boolean}>} sliders by trait
+ * @param {{trait: string, title: string, labels: string[]}} [list]
+ */
+export function traitControls(frame, sliders, list) {
+  const { config, update } = frame;
+  const rows = Object.entries(sliders).map(([name, { label, integer }]) => {
+    const input = slider({
+      label, name, integer, range: config.sliders[name], limits: config.limits[name],
+      onInput: (value) => update({ [name]: value }),
+    }); // prettier-ignore
+    return { el: input.el, show: () => input.show(frame.state[name]) };
+  });
+  const fields = (list?.labels ?? []).map((label, i) => {
+    const trait = /** @type {{trait: string, title: string}} */ (list).trait;
+    const name = `${trait}-${i + 1}`;
+    const input = labelled(label, numberField({
+      name, label: `${list?.title}, ${label}`, limits: config.limits[trait],
+      onInput: (/** @type {number} */ value) =>
+        update({ [trait]: frame.state[trait].map((/** @type {number} */ v, /** @type {number} */ k) => (k === i ? value : v)) }),
+    })); // prettier-ignore
+    return { el: input.el, show: () => input.show(frame.state[trait][i]) };
+  });
+  const el = html("div", { class: "samlib-controls" }, ...rows.map((row) => row.el));
+  if (list) {
+    el.append(html("div", { class: "samlib-fields" }, html("span", {}, list.title), ...fields.map((f) => f.el)));
+  }
+  return {
+    el,
+    /** Show the state as it is now. */
+    show() {
+      for (const input of [...rows, ...fields]) input.show();
+    },
+  };
+}
+
+/**
  * A row of radio buttons, of which one is on.
  *
  * @param {{legend: string, options: readonly (readonly [string, string])[],

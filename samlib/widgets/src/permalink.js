@@ -62,3 +62,45 @@ export function readNumbers(label, text, range, length, messages) {
   const values = parts.map((part) => readNumber(label, part, range, messages));
   return values.some((v) => v === undefined) ? undefined : /** @type {number[]} */ (values);
 }
+
+/**
+ * Links for a figure whose traits are all numbers, lists of a fixed length, words or switches: every trait
+ * by its name, put right by the limits that Python sends in the configuration.
+ *
+ * @template {Record<string, any>} S
+ * @param {{initial: S, config: any, preset: (choice: string) => S}} frame
+ * @param {{labels?: Record<string, string>, whole?: string[], presetBy?: string}} [options]
+ *   what messages call a trait, which are whole numbers, and which picks the defaults of others
+ */
+export function linksOf({ initial, config, preset }, { labels = {}, whole = [], presetBy } = {}) {
+  const names = Object.keys(initial);
+  return {
+    /** @param {S} state @returns {LinkState} */
+    writeLink: (state) => ({ ...state }),
+    /** @param {Map<string, string>} entries @param {string[]} messages @returns {S} */
+    readLink(entries, messages) {
+      const choice = presetBy ? entries.get(presetBy) : undefined;
+      const known = presetBy && choice !== undefined && config.limits[presetBy].includes(choice);
+      /** @type {Record<string, any>} */
+      const next = known ? preset(choice) : { ...initial };
+      for (const name of names) {
+        const text = entries.get(name);
+        if (text === undefined) continue;
+        const limits = config.limits[name];
+        const label = labels[name] ?? name;
+        if (typeof next[name] === "boolean") next[name] = text === "true";
+        else if (typeof next[name] === "string") {
+          if (limits.includes(text)) next[name] = text;
+          else messages.push(`${label} = “${text}” is unknown and was ignored`);
+        } else if (Array.isArray(next[name])) {
+          const { length } = next[name];
+          next[name] = readNumbers(label, text, limits, [length, length], messages) ?? next[name];
+        } else {
+          const value = readNumber(label, text, limits, messages) ?? next[name];
+          next[name] = whole.includes(name) ? Math.round(value) : value;
+        }
+      }
+      return /** @type {S} */ (next);
+    },
+  };
+}

@@ -1,9 +1,10 @@
 // Colours come from the style sheet, which knows light and dark; canvases ask for them here.
 
-/** @typedef {Record<"ink" | "soft" | "faint" | "line" | "ground" | "plot" | "sam" | "gradient-descent" | "ascent" | "eigenvector" | "worst", string>} Palette */
+/** @typedef {Record<"ink" | "soft" | "faint" | "line" | "ground" | "plot" | "sam" | "gradient-descent" | "ascent" | "eigenvector" | "worst" | "average" | "one-sam", string>} Palette */
 
 const NAMES = /** @type {const} */ ([
-  "ink", "soft", "faint", "line", "ground", "plot", "sam", "gradient-descent", "ascent", "eigenvector", "worst",
+  "ink", "soft", "faint", "line", "ground", "plot",
+  "sam", "gradient-descent", "one-sam", "ascent", "worst", "average", "eigenvector",
 ]); // prettier-ignore
 
 /**
