@@ -1,7 +1,7 @@
 """The toy losses of the book, with exact derivatives and known minimizer manifolds.
 
-Each has the form L(x) = ½ Σ_k λ_k y_k², a valley whose curvatures λ_k may depend on where along
-the valley we stand. Its formulas are written once, in plain arithmetic on the components of x:
+Most have the form L(x) = ½ Σ_k λ_k y_k², a valley whose curvatures λ_k may depend on where along
+the valley we stand. Their formulas are written once, in plain arithmetic on the components of x:
 the same lines run on torch tensors (any device, any batch) and, compiled, on plain numbers.
 
 A formula takes a weight w_k for each of the M terms. All weights 1 give L; weight M on one term
@@ -357,6 +357,78 @@ def _four_dimensional_curvatures(x: Tensor) -> Tensor:
     f1 = x[..., 0] ** 2 + 6 * x[..., 1] ** 2 + 8
     f2 = 4 * (1 - x[..., 0]) ** 2 + (1 - x[..., 1]) ** 2 + 1
     return torch.stack([2 * f1, 2 * f2], dim=-1)
+
+
+def _curved_valley_value(x: Any, w: Any, p: Any) -> Any:
+    h = x[1] - x[0] * x[0] / 2
+    return w[0] * h * h / 2
+
+
+def _curved_valley_gradient(x: Any, w: Any, p: Any, g: Any) -> None:
+    h = x[1] - x[0] * x[0] / 2
+    g[0] = -w[0] * h * x[0]
+    g[1] = w[0] * h
+
+
+def _curved_valley_product(x: Any, v: Any, w: Any, p: Any, h: Any) -> None:
+    height = x[1] - x[0] * x[0] / 2
+    h[0] = w[0] * ((x[0] * x[0] - height) * v[0] - x[0] * v[1])
+    h[1] = w[0] * (v[1] - x[0] * v[0])
+
+
+class CurvedValley(Landscape):
+    """L(x) = ½ (x₂ − ½x₁²)²: a valley whose floor is a parabola.
+
+    The minimizers Γ = {x₂ = ½x₁²} are a curve. Along it ∇²L has one non-zero eigenvalue,
+    λ₁ = 1 + x₁², so the valley is widest where it bends most, at the origin. L has no local
+    maximum: the largest value in a ball lies on its boundary.
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> valley = samlib.landscapes.CurvedValley()
+    >>> torch.linalg.eigvalsh(valley.hessian(torch.tensor([1.0, 0.5])))
+    tensor([0., 2.])
+    """
+
+    formulas = Formulas(_curved_valley_value, _curved_valley_gradient, _curved_valley_product)
+
+    def __init__(self) -> None:
+        super().__init__(dim=2, terms=1)
+
+
+def _double_well_value(x: Any, w: Any, p: Any) -> Any:
+    h = x[0] * x[0] - 1
+    return w[0] * (h * h / 4 + x[1] * x[1] / 2)
+
+
+def _double_well_gradient(x: Any, w: Any, p: Any, g: Any) -> None:
+    g[0] = w[0] * (x[0] * x[0] - 1) * x[0]
+    g[1] = w[0] * x[1]
+
+
+def _double_well_product(x: Any, v: Any, w: Any, p: Any, h: Any) -> None:
+    h[0] = w[0] * (3 * x[0] * x[0] - 1) * v[0]
+    h[1] = w[0] * v[1]
+
+
+class DoubleWell(Landscape):
+    """L(x) = ¼(x₁² − 1)² + ½x₂²: two minimizers, (±1, 0), and a saddle between them.
+
+    At the saddle, the origin, the gradient vanishes and ∇²L = diag(−1, 1). ΔL = 3x₁² ≥ 0, so L
+    is subharmonic: the largest value in a ball lies on its boundary.
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> samlib.landscapes.DoubleWell().hessian(torch.zeros(2)).diag()
+    tensor([-1.,  1.])
+    """
+
+    formulas = Formulas(_double_well_value, _double_well_gradient, _double_well_product)
+
+    def __init__(self) -> None:
+        super().__init__(dim=2, terms=1)
 
 
 # A network with one hidden layer. x holds the weights of the hidden layer unit by unit, then

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from samlib import Objective
-from samlib.landscapes import FourDimensional, Landscape, Quadratic, TwoValleys
+from samlib.landscapes import (
+    CurvedValley,
+    DoubleWell,
+    FourDimensional,
+    Landscape,
+    Quadratic,
+    TwoValleys,
+)
 
 SPECTRUM = [0.5, 3.0, 1.0, 2.0, 0.1]
 
@@ -40,10 +47,23 @@ def four_dimensional(x: Tensor) -> Tensor:
     return first(x) * x[2] ** 2 + second(x) * x[3] ** 2
 
 
+def curved_valley(x: Tensor) -> Tensor:
+    return (x[1] - x[0] ** 2 / 2) ** 2 / 2
+
+
+def double_well(x: Tensor) -> Tensor:
+    return (x[0] ** 2 - 1) ** 2 / 4 + x[1] ** 2 / 2
+
+
 CASES = [
     pytest.param(Quadratic(SPECTRUM), Objective(quadratic, 5), id="Quadratic"),
     pytest.param(TwoValleys(), Objective(two_valleys, 3), id="TwoValleys"),
     pytest.param(FourDimensional(), Objective(four_dimensional, 4), id="FourDimensional"),
+]
+# Those of a single term, whose minimizers are no plane of coordinates.
+PICTURES = [
+    pytest.param(CurvedValley(), Objective(curved_valley, 2), id="CurvedValley"),
+    pytest.param(DoubleWell(), Objective(double_well, 2), id="DoubleWell"),
 ]
 
 
@@ -53,7 +73,7 @@ def points(dim: int, device: torch.device, dtype: torch.dtype = torch.float64) -
     return x.to(device, dtype)
 
 
-@pytest.mark.parametrize(("landscape", "reference"), CASES)
+@pytest.mark.parametrize(("landscape", "reference"), [*CASES, *PICTURES])
 def test_derivatives_are_those_of_the_loss_written_independently(
     landscape: Landscape, reference: Objective, device: torch.device, dtype: torch.dtype
 ) -> None:
@@ -220,3 +240,12 @@ def test_a_quadratic_does_not_change_with_the_tensor_it_was_made_from() -> None:
 def test_eigenvalues_that_are_not_positive_numbers_are_refused(eigenvalues: object) -> None:
     with pytest.raises(ValueError, match="eigenvalues"):
         Quadratic(eigenvalues)  # type: ignore[arg-type]
+
+
+def test_the_floor_of_the_curved_valley_is_a_parabola_with_known_curvature() -> None:
+    a = torch.linspace(-2, 2, 9, dtype=torch.float64)
+    floor = torch.stack([a, a**2 / 2], dim=-1)
+    valley = CurvedValley()
+    assert bool((valley.value(floor) == 0).all())
+    expected = torch.stack([torch.zeros_like(a), 1 + a**2], dim=-1)
+    torch.testing.assert_close(torch.linalg.eigvalsh(valley.hessian(floor)), expected)
