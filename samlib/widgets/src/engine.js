@@ -106,6 +106,57 @@ export function twoValleys() {
 }
 
 /**
+ * L(x) = ½ (x₂ − ½x₁²)²: a valley whose floor is a parabola.
+ *
+ * @returns {Landscape}
+ */
+export function curvedValley() {
+  return {
+    name: "curved-valley",
+    dim: 2,
+    value(x) {
+      const h = x[1] - (x[0] * x[0]) / 2;
+      return (h * h) / 2;
+    },
+    gradient(x, at, out) {
+      const h = x[at + 1] - (x[at] * x[at]) / 2;
+      out[0] = -h * x[at];
+      out[1] = h;
+    },
+    hessian(x, out) {
+      out[0] = x[0] * x[0] - (x[1] - (x[0] * x[0]) / 2);
+      out[1] = out[2] = -x[0];
+      out[3] = 1;
+    },
+  };
+}
+
+/**
+ * L(x) = ¼(x₁² − 1)² + ½x₂²: two minimizers and a saddle between them.
+ *
+ * @returns {Landscape}
+ */
+export function doubleWell() {
+  return {
+    name: "double-well",
+    dim: 2,
+    value(x) {
+      const h = x[0] * x[0] - 1;
+      return (h * h) / 4 + (x[1] * x[1]) / 2;
+    },
+    gradient(x, at, out) {
+      out[0] = (x[at] * x[at] - 1) * x[at];
+      out[1] = x[at + 1];
+    },
+    hessian(x, out) {
+      out[0] = 3 * x[0] * x[0] - 1;
+      out[1] = out[2] = 0;
+      out[3] = 1;
+    },
+  };
+}
+
+/**
  * The loss of Figure 1: F₁ x₃² + F₂ x₄² with F₁ = x₁² + 6x₂² + 8, F₂ = 4(1−x₁)² + (1−x₂)² + 1.
  *
  * @returns {Landscape}

@@ -1,13 +1,19 @@
 // The module that a notebook loads (anywidget calls `render`).
 
 import { renderAlignment } from "./alignment.js";
+import { renderThreeNotions } from "./three-notions.js";
 
-export * as engine from "./engine.js"; // for the tests of its numbers
+// For the tests of their numbers.
+export * as engine from "./engine.js";
+export { notions } from "./notions.js";
 
 /** @typedef {import("./model.js").Model} Model */
 
 /** Every figure by the name that its Python class has. */
-const FIGURES = { Alignment: renderAlignment };
+const FIGURES = {
+  Alignment: renderAlignment,
+  ThreeNotions: renderThreeNotions,
+};
 
 /**
  * @param {{model: Model, el: HTMLElement, linkId?: string}} context
