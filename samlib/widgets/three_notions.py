@@ -37,6 +37,9 @@ SLIDERS: Mapping[str, tuple[float, float]] = {"rho": (0.01, 1.5)}
 # Points of the circle for its mean: exact for polynomials of this degree less one.
 _AROUND = 360
 
+# The page finds its maximum to rounding, and so do we.
+_RTOL = 1e-12
+
 
 class ThreeNotions(Figure):
     """The worst direction, the gradient's and the average over a circle of radius ρ around x.
@@ -104,7 +107,7 @@ class ThreeNotions(Figure):
         x, objective = self._x(), self.objective
         if self.rho == 0:
             return dict.fromkeys(("worst", "ascent", "average"), 0.0)
-        worst = samlib.worst_direction_sharpness(objective, x, self.rho)
+        worst = samlib.worst_direction_sharpness(objective, x, self.rho, rtol=_RTOL)
         ascent = samlib.ascent_direction_sharpness(objective, x, self.rho)
         return {
             "worst": float(worst.value),
@@ -118,9 +121,11 @@ class ThreeNotions(Figure):
         gradient, hessian = objective.gradient(x), objective.hessian(x)
         model = samlib.Objective(lambda v: v @ gradient + (v * (v @ hessian)).sum(-1) / 2, 2)
         at, zero = unit_direction(gradient) * self.rho, torch.zeros_like(x)
-        worst = samlib.worst_direction_sharpness(model, zero, self.rho).value if self.rho else 0.0
+        if self.rho == 0:
+            return dict.fromkeys(("worst", "ascent", "average"), 0.0)
+        worst = samlib.worst_direction_sharpness(model, zero, self.rho, rtol=_RTOL)
         return {
-            "worst": float(worst),
+            "worst": float(worst.value),
             "ascent": float(model.value(at)),
             "average": float(self.rho**2 * hessian.trace() / 4),
         }

@@ -78,3 +78,18 @@ def quadratic() -> str:
 def four_dimensional() -> str:
     """The figure's placeholder for the four-dimensional loss, with an id."""
     return Alignment(landscape="four-dimensional").to_html(id="figure")
+
+
+@pytest.fixture(scope="module")
+def engine(browser: Browser) -> Iterator[Page]:
+    """A page that can import the committed bundle."""
+    page = browser.new_page()
+    page.route("**/*", lambda route: route.fulfill(body="<title>engine</title>"))
+    bundle = STATIC / "samlib-widgets.esm.js"
+    page.route(
+        "**/samlib-widgets.esm.js",
+        lambda route: route.fulfill(path=bundle, content_type="text/javascript"),
+    )
+    page.goto("http://figures.test/")
+    yield page
+    page.close()

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from torch import Tensor
 
 import samlib
 from samlib.landscapes import FourDimensional, Landscape, Quadratic, TwoValleys
 from samlib.rules import SAM, GradientDescent, StochasticSAM
-from samlib.widgets.base import STATIC
 
 STEPS = 5000
 SPECTRUM = (9.0, 0.1, 4.0, 4.0, 0.7, 2.0, 1.0, 0.3, 5.5, 3.1)
@@ -49,21 +47,6 @@ RUN = """async ([landscape, spectrum, rule, options]) => {
   for (let i = 0; i < run.records; i++) alignment.push(probe.look(run.x, i * run.dim).alignment);
   return { x: Array.from(run.x, String), alignment: alignment.map(String) };
 }"""
-
-
-@pytest.fixture(scope="module")
-def engine(browser: Browser) -> Iterator[Page]:
-    """A page that can import the committed bundle."""
-    page = browser.new_page()
-    page.route("**/*", lambda route: route.fulfill(body="<title>engine</title>"))
-    bundle = STATIC / "samlib-widgets.esm.js"
-    page.route(
-        "**/samlib-widgets.esm.js",
-        lambda route: route.fulfill(path=bundle, content_type="text/javascript"),
-    )
-    page.goto("http://figures.test/")
-    yield page
-    page.close()
 
 
 def run_engine(page: Page, name: str, rule: str, **options: Any) -> dict[str, np.ndarray[Any, Any]]:

@@ -87,8 +87,9 @@ export function createHandle(
     /**
      * @param {import("d3-scale").ScaleLinear<number, number>} x
      * @param {import("d3-scale").ScaleLinear<number, number>} y
+     * @param {boolean} [below] is the caption better below the ring?
      */
-    show(x, y) {
+    show(x, y, below = false) {
       const { box } = plot;
       const [i, j] = coordinates();
       const a = view.state[trait][i];
@@ -101,7 +102,7 @@ export function createHandle(
         px >= box.left - 1 && px <= box.right + 1 && py >= box.top - 1 && py <= box.bottom + 1;
       group.toggleAttribute("hidden", !inside);
       group.setAttribute("transform", `translate(${px.toFixed(2)},${py.toFixed(2)})`);
-      text.setAttribute("y", py < box.top + 28 ? "24" : "-14");
+      text.setAttribute("y", below || py < box.top + 28 ? "26" : "-14");
       const names = `x${subscript(i + 1)} and x${subscript(j + 1)}`;
       group.setAttribute("aria-label", `${label}, ${names}; the arrow keys move it`);
       group.setAttribute("aria-valuenow", String(a));

@@ -150,7 +150,7 @@ function createPlane(view) {
           paper.moveTo(ring[0][0], ring[0][1]);
           for (const [c, r] of ring) paper.lineTo(c, r);
         }
-        paper.globalAlpha = 0.025;
+        paper.globalAlpha = 0.04;
         paper.fill("evenodd");
         paper.globalAlpha = 0.4;
         paper.stroke();
@@ -213,7 +213,7 @@ function createPlane(view) {
       xTicks: ticks.map((part) => cx + part * half), yTicks: ticks.map((part) => cy + part * half),
       xFormat: number, yFormat: number,
     }); // prettier-ignore
-    handle.show(x, y);
+    handle.show(x, y, Math.sin(at.worst.angle) + Math.sin(at.ascent.angle) > 0);
   }
 
   /** Where L is least: dots, or the line Γ. @param {(v: number) => number} x @param {(v: number) => number} y */
