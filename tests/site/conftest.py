@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -40,11 +41,24 @@ def pages_with_figures() -> list[str]:
     ]
 
 
+def places_of_figures() -> list[tuple[str, str]]:
+    """Return where each kind of figure stands first in the book: its page and its id."""
+    found: dict[str, tuple[str, str]] = {}
+    for page in pages_with_figures():
+        text = (BOOK / page).read_text("utf8")
+        for kind, name in re.findall(r'data-samlib-widget="(\w+)" id="([\w-]+)"', text):
+            found.setdefault(kind, (page, name))
+    return list(found.values())
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for `page_path` once for every page, `figure_page` once a figure page.
 
-    If the book is not built, one case remains, which fails and says so.
+    One that asks for `place` is run once for every kind of figure. If the book is not built, one
+    case remains, which fails and says so.
     """
+    if "place" in metafunc.fixturenames:
+        metafunc.parametrize("place", places_of_figures() or [(LANDING, "")], ids="-".join)
     for name, pages in (("page_path", built_pages), ("figure_page", pages_with_figures)):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, pages() or [LANDING])

@@ -139,6 +139,57 @@ def test_a_permalink_brings_back_the_state(visit: Visit, site: str, figure_page:
     assert values(first_figure(visit(figure_page))) != values(figure)
 
 
+def the_figure(visit: Visit, place: tuple[str, str], fragment: str = "") -> Locator:
+    """Return one kind of figure, alive and in view."""
+    page, name = place
+    figure = visit(page + fragment).locator(f"[id='{name}'].samlib-live")
+    figure.scroll_into_view_if_needed()
+    expect(figure.locator(".samlib-readout")).not_to_be_empty()
+    return figure
+
+
+def test_every_control_of_every_figure_does_something(visit: Visit, place: tuple[str, str]) -> None:
+    figure = the_figure(visit, place)
+    sliders = figure.locator("input[type=range]:visible")
+    fields = figure.locator("[data-field]:visible")
+    assert sliders.count() + fields.count() >= 3
+
+    def look() -> tuple[list[str], str]:
+        return picture(figure), figure.locator(".samlib-readout").inner_text()
+
+    for index in range(sliders.count()):
+        before = look()
+        sliders.nth(index).focus()
+        figure.page.keyboard.press("PageDown")
+        figure.page.keyboard.press("PageDown")
+        assert look() != before, sliders.nth(index).get_attribute("data-control")
+    for index in range(fields.count()):
+        before, field = look(), fields.nth(index)
+        value = float(field.input_value())
+        whole = field.get_attribute("data-field") in ("steps", "batch_size", "seed")
+        field.fill(str(int(value * 0.7) + 1) if whole else f"{0.8 * value + 0.01:.4f}")
+        field.press("Enter")
+        assert field.get_attribute("aria-invalid") != "true"
+        assert look() != before, field.get_attribute("data-field")
+
+
+def test_a_link_to_every_figure_brings_back_its_state(visit: Visit, place: tuple[str, str]) -> None:
+    figure = the_figure(visit, place)
+    before = values(figure)
+    for slider in figure.locator("input[type=range]:visible").all():
+        slider.focus()
+        for _ in range(7):
+            figure.page.keyboard.press("ArrowLeft")
+    assert values(figure) != before
+    figure.locator("[data-control='link']").click()
+    fragment = "#" + figure.page.url.split("#")[1]
+    again = the_figure(visit, place, fragment)
+    assert values(again) == values(figure)
+    assert picture(again) == picture(figure)
+    readout = figure.locator(".samlib-readout").inner_text()
+    assert again.locator(".samlib-readout").inner_text() == readout
+
+
 def test_without_scripts_a_still_and_its_sentence_remain(visit: Visit, figure_page: str) -> None:
     page = visit(figure_page, java_script_enabled=False)
     still = page.locator("[data-samlib-widget] figure img").first
@@ -185,7 +236,7 @@ def test_the_figure_is_dark_on_a_dark_page(visit: Visit, figure_page: str) -> No
         figure = first_figure(visit(figure_page, color_scheme=theme))
         grounds.append(
             figure.evaluate(
-                """(element) => getComputedStyle(element.querySelector(".samlib-alignment"))
+                """(element) => getComputedStyle(element.querySelector(".samlib-body"))
                   .backgroundColor"""
             )
         )
