@@ -1,5 +1,6 @@
 """Interactive figures: widgets in a notebook, live on a page without a kernel, a still in print."""
 
 from samlib.widgets.alignment import Alignment
+from samlib.widgets.explicit_bias import ExplicitBias
 
-__all__ = ["Alignment"]
+__all__ = ["Alignment", "ExplicitBias"]
