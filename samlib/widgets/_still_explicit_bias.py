@@ -49,12 +49,12 @@ def _map(axes: Axes, widget: ExplicitBias) -> None:
     objective = samlib.landscapes.FourDimensional()
     values = getattr(objective.minimizer_manifold, widget.quantity)(points)
     low, high = float(values.min()), float(values.max())
-    levels = np.asarray(MaxNLocator(12).tick_values(low, high))
-    levels = levels[(levels > low) & (levels < high)]
+    # Closer together near the minimum, and round.
+    levels = np.unique(np.round(2 * (low + (high - low) * np.linspace(0.15, 0.95, 11) ** 2)) / 2)
     for level in levels:
         axes.contourf(grid, grid, values, [level, high], colors=COLOURS[chosen], alpha=0.08)
     lines = axes.contour(grid, grid, values, levels, colors=COLOURS[chosen], linewidths=0.6)
-    axes.clabel(lines, list(levels[1::2]), fontsize=9, fmt="%.3g")
+    axes.clabel(lines, list(levels[2::2]), fontsize=9, fmt="%.3g")
     hessian = objective.hessian(points)  # where λ₁ and λ_M change places:
     gap = hessian[..., 2, 2] - hessian[..., 3, 3]
     axes.contour(grid, grid, gap, [0.0], colors=_GREY, linestyles="--", linewidths=1)
@@ -78,7 +78,7 @@ def _map(axes: Axes, widget: ExplicitBias) -> None:
     axes.annotate("x", widget.point, (0, 8), textcoords="offset points", ha="center", **_TEXT)
     axes.set(xlim=REGION, ylim=REGION, aspect="equal")
     axes.set(xticks=(-0.5, 0, 0.5, 1), yticks=(-0.5, 0, 0.5, 1))
-    axes.set_title(f"Γ coloured by {symbol}", loc="left", **_TEXT)
+    axes.set_title(f"Γ, coloured by {symbol}", loc="left", **_TEXT)
     axes.set_xlabel("x₁", **_TEXT, labelpad=1)
     axes.set_ylabel("x₂", **_TEXT, labelpad=1)
 
@@ -119,7 +119,7 @@ def _bars(axes: Axes, widget: ExplicitBias) -> None:
         "ascent": f"S^Asc: λ_M/2 = {low:.3g} to λ₁/2 = {high:.3g}",
         "average": f"S^Avg = Tr/8 = {float(here.average.value):.3g}",
     }
-    for row, (notion, text) in enumerate(texts.items()):
+    for (notion, text), row in zip(texts.items(), (0, 1, 2.2), strict=True):
         colour, least = COLOURS[notion], widget._least(notion)
         value = float(getattr(here, notion).value)
         axes.barh(row, least, 0.4, color=colour, alpha=0.3)
@@ -142,7 +142,7 @@ def _bars(axes: Axes, widget: ExplicitBias) -> None:
                   ha="right")  # fmt: skip
     corner = torch.tensor([*(REGION[1:] * 2), 0.0, 0.0], dtype=torch.float64)
     top = samlib.landscapes.FourDimensional().minimizer_manifold.top_eigenvalue(corner)
-    axes.set(xlim=(0, math.ceil(float(top) / 2)), ylim=(2.35, -0.65), yticks=())
+    axes.set(xlim=(0, math.ceil(float(top) / 2)), ylim=(2.55, -0.6), yticks=())
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[5, 10]))
     axes.set_xlabel("S = lim R_ρ/ρ²", **_TEXT, labelpad=1)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -134,7 +134,8 @@ class ExplicitBias(Figure):
         """What the still shows, in one sentence."""
         here = self.regularizers()
         low, high = (_number(float(value)) for value in here.ascent_band)
-        band = f"S^Asc between {low} and {high} ({_number(self.approached())} from the side of x′)"
+        side = f"{_number(self.approached())} with x′ at {_number(self.approach)}°"
+        band = f"S^Asc between {low} and {high} ({side})"
         if low == high:
             band = f"S^Asc = {low} from every side"
         x1, x2 = map(_number, self.point)
@@ -149,11 +150,11 @@ class ExplicitBias(Figure):
         value = times * float(getattr(here, notion).value)
         least = times * self._least(notion)
         if value - least < 1e-3:
-            return f"{symbol} is within 0.001 of {_number(least)}, its least value on Γ"
+            return f"{symbol} is within 0.001 of {_number(least, 4)}, its least value on Γ"
         a, b = map(_number, PREFERRED[notion])
         return (
-            f"{symbol} = {_number(value)} could still fall by {_number(value - least)}, "
-            f"to {_number(least)} at ({a}, {b})"
+            f"{symbol} = {_number(value, 4)} could still fall by {_number(value - least)}, "
+            f"to {_number(least, 4)} at ({a}, {b})"
         )
 
     def _draw_still(self) -> MatplotlibFigure:
@@ -162,6 +163,6 @@ class ExplicitBias(Figure):
         return _still_explicit_bias.draw(self)
 
 
-def _number(value: float) -> str:
-    """Three significant digits, as the page writes them."""
-    return f"{value:.3g}".replace("-", "−")
+def _number(value: float, digits: int = 3) -> str:
+    """So many significant digits, as the page writes them."""
+    return f"{value:.{digits}g}".replace("-", "−")

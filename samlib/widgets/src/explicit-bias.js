@@ -44,7 +44,7 @@ const QUANTITIES = {
     notion: "worst",
     times: 2,
     symbol: "λ₁",
-    title: "Γ coloured by λ₁ = 2 S^Max",
+    title: "Γ, coloured by λ₁",
     levels: [16.5, 17, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36],
     labelled: [18, 20, 24, 28, 32],
     towards: [-0.15, 1.25],
@@ -53,16 +53,16 @@ const QUANTITIES = {
     notion: "ascent",
     times: 2,
     symbol: "λ_M",
-    title: "Γ coloured by λ_M = 2 S^Asc (its liminf)",
+    title: "Γ, coloured by λ_M",
     levels: [2.25, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20],
-    labelled: [4, 6, 10, 14],
+    labelled: [4, 8, 14],
     towards: [-0.5, 0.85],
   },
   trace: {
     notion: "average",
     times: 8,
     symbol: "Tr",
-    title: "Γ coloured by Tr ∇²L = 8 S^Avg",
+    title: "Γ, coloured by the trace of ∇²L",
     levels: [21.5, 22, 23, 24, 26, 28, 30, 32, 34, 36, 38, 40, 42],
     labelled: [22, 24, 28, 32, 36],
     towards: [0.4, 1.25],
@@ -408,8 +408,9 @@ function createBowl(view) {
       },
       redraw: view.redraw,
       pause: view.pause,
-      update: ({ nearby: [, , c, s] }) =>
-        view.update({ approach: Number(((Math.atan2(s, c) * 180) / Math.PI).toFixed(1)) }),
+      update({ nearby: [, , c, s] }) {
+        if (c || s) view.update({ approach: Number(((Math.atan2(s, c) * 180) / Math.PI).toFixed(1)) });
+      },
     },
     plot,
     () => [2, 3],
@@ -493,17 +494,18 @@ function createBowl(view) {
 function describe({ state, here, least, from }) {
   const { notion, times, symbol } = QUANTITIES[state.quantity];
   const excess = times * (here[notion] - least[notion]);
-  const bottom = number(times * least[notion]);
+  const value = number(times * here[notion], 4);
+  const bottom = number(times * least[notion], 4);
   const [a, b] = PREFERRED[notion].map((v) => number(v));
   const verdict =
     excess < 1e-3
       ? `${symbol} is within 0.001 of ${bottom}, its least value on Γ`
-      : `${symbol} = ${number(times * here[notion])} could still fall by ${number(excess)}, to ${bottom} at (${a}, ${b})`;
+      : `${symbol} = ${value} could still fall by ${number(excess)}, to ${bottom} at (${a}, ${b})`;
   const [low, high] = [number(here.ascent), number(here.worst)];
   const band =
     low === high
       ? `S^Asc = ${low} from every side`
-      : `S^Asc between ${low} and ${high} (${number(from.value)} from the side of x′)`;
+      : `S^Asc between ${low} and ${high} (${number(from.value)} with x′ at ${number(state.approach)}°)`;
   return (
     `At x₁ = ${number(state.point[0])}, x₂ = ${number(state.point[1])}: S^Max = λ₁/2 = ${high}, ` +
     `${band}, S^Avg = Tr/8 = ${number(here.average)}; ${verdict}.`
