@@ -104,7 +104,7 @@ export function renderExplicitBias(context) {
   return view.mount({
     className: "samlib-explicit-bias",
     choices: colouring.el,
-    hint: "Drag x along the valley Γ of minimizers, or x′ around it; choose what colours the map.",
+    hint: "Drag x along the valley Γ, or x′ around it; choose what colours the map.",
     legend: legend(),
     stage: [map.plot.el, bars.plot.el, bowl.plot.el],
     controls: controls.el,
