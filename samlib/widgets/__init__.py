@@ -1,6 +1,7 @@
 """Interactive figures: widgets in a notebook, live on a page without a kernel, a still in print."""
 
 from samlib.widgets.alignment import Alignment
+from samlib.widgets.explicit_bias import ExplicitBias
 from samlib.widgets.three_notions import ThreeNotions
 
-__all__ = ["Alignment", "ThreeNotions"]
+__all__ = ["Alignment", "ExplicitBias", "ThreeNotions"]

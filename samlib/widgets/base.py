@@ -83,10 +83,10 @@ class Reals(traitlets.TraitType[tuple[float, ...], Iterable[float]]):
 
     def validate(self, obj: Any, value: Any) -> tuple[float, ...]:
         """Return the numbers as a tuple of floats."""
-        allowed = (
-            f"{self.shortest} to {self.longest} finite numbers, "
-            f"each from {self.low:g} to {self.high:g}"
-        )
+        count = str(self.shortest)
+        if self.longest != self.shortest:
+            count += f" to {self.longest}"
+        allowed = f"{count} finite numbers, each from {self.low:g} to {self.high:g}"
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise InvalidTraitError(f"{self.name} must be {allowed}; got {value!r}")
         given = list(value)

@@ -123,7 +123,7 @@ def test_on_the_floor_of_the_valley_the_limits_of_definition_4_1_appear() -> Non
     ("traits", "message"),
     [
         ({"loss": "cubic"}, r"loss must be one of 'bowl', 'ravine', .*got 'cubic'"),
-        ({"point": (1.0,)}, r"point must be 2 to 2 finite numbers.*got 1 of them"),
+        ({"point": (1.0,)}, r"point must be 2 finite numbers.*got 1 of them"),
         ({"point": (1.0, math.nan)}, r"point must be .*got nan in it"),
         ({"point": (1.0, 11)}, r"point must be .*from -10 to 10; got 11 in it"),
         ({"rho": -1}, r"rho must be a finite number from 0 to 10, got -1"),

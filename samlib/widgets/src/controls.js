@@ -10,16 +10,23 @@ const POSITIONS = 1000;
  * A slider with a number field beside it, both labelled.
  *
  * @param {{label: string, name: string, range: readonly [number, number],
- *   limits: readonly [number, number], integer?: boolean, onInput: (value: number) => void}} options
- *   `range` is what the slider covers, on a logarithmic scale; `limits` what the field accepts
+ *   limits: readonly [number, number], integer?: boolean, scale?: "log" | "linear",
+ *   onInput: (value: number) => void}} options
+ *   `range` is what the slider covers, on a logarithmic scale unless told otherwise; `limits` what the
+ *   field accepts
  */
-export function slider({ label, name, range, limits, integer = false, onInput }) {
+export function slider({ label, name, range, limits, integer = false, scale = "log", onInput }) {
   const id = freshId("samlib");
   const [low, high] = range;
+  const linear = scale === "linear";
   const round = (/** @type {number} */ v) => (integer ? Math.round(v) : Number(v.toPrecision(3)));
-  const toValue = (/** @type {number} */ p) => round(low * (high / low) ** (p / POSITIONS));
-  const toPosition = (/** @type {number} */ v) =>
-    Math.round((POSITIONS * Math.log(Math.max(v, low) / low)) / Math.log(high / low));
+  const toValue = (/** @type {number} */ p) =>
+    round(linear ? low + ((high - low) * p) / POSITIONS : low * (high / low) ** (p / POSITIONS));
+  const toPosition = (/** @type {number} */ v) => {
+    const value = Math.max(v, low);
+    const part = linear ? (value - low) / (high - low) : Math.log(value / low) / Math.log(high / low);
+    return Math.round(POSITIONS * part);
+  };
   const slide = html("input", {
     type: "range", id: `${id}-range`, min: 0, max: POSITIONS, step: 1, "data-control": name,
     oninput: () => onInput(toValue(Number(slide.value))),
@@ -102,14 +109,14 @@ export function labelled(text, input) {
  * Sliders for traits that are single numbers, and number fields for one that is a list.
  *
  * @param {{config: any, state: Record<string, any>, update: (changes: any) => void}} frame
- * @param {Record<string, {label: string, integer?: boolean}>} sliders by trait
+ * @param {Record<string, {label: string, integer?: boolean, scale?: "log" | "linear"}>} sliders by trait
  * @param {{trait: string, title: string, labels: string[]}} [list]
  */
 export function traitControls(frame, sliders, list) {
   const { config, update } = frame;
-  const rows = Object.entries(sliders).map(([name, { label, integer }]) => {
+  const rows = Object.entries(sliders).map(([name, { label, integer, scale }]) => {
     const input = slider({
-      label, name, integer, range: config.sliders[name], limits: config.limits[name],
+      label, name, integer, scale, range: config.sliders[name], limits: config.limits[name],
       onInput: (value) => update({ [name]: value }),
     }); // prettier-ignore
     return { el: input.el, show: () => input.show(frame.state[name]) };

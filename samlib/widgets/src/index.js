@@ -1,6 +1,7 @@
 // The module that a notebook loads (anywidget calls `render`).
 
 import { renderAlignment } from "./alignment.js";
+import { renderExplicitBias } from "./explicit-bias.js";
 import { renderThreeNotions } from "./three-notions.js";
 
 // For the tests of their numbers.
@@ -12,6 +13,7 @@ export { notions } from "./notions.js";
 /** Every figure by the name that its Python class has. */
 const FIGURES = {
   Alignment: renderAlignment,
+  ExplicitBias: renderExplicitBias,
   ThreeNotions: renderThreeNotions,
 };
 

@@ -1,11 +1,11 @@
 // The map of Γ for the four-dimensional loss: where along the minimizers the runs are, over λ₁.
 
-import { contours } from "d3-contour";
 import { scaleLinear } from "d3-scale";
 import { factor1, factor2 } from "./engine.js";
 import { number } from "./format.js";
 import { createHandle } from "./handle.js";
 import { createLabels, createPlot, diamond, niceCeil } from "./plot.js";
+import { createRelief } from "./relief.js";
 import { drawPoints, drawRuns } from "./runs.js";
 import { sharpnessOnManifold } from "./world.js";
 
@@ -16,9 +16,6 @@ const LABELLED = [18, 20, 24, 28];
 /** The part of Γ with the minimizers of all three notions of sharpness, (0, 0) to (1, 1). */
 const LOW = -0.35;
 const HIGH = 1.15;
-
-/** Points of the grid along each side. */
-const GRID = 120;
 
 /** @param {import("./view.js").View} view */
 export function createMap(view) {
@@ -32,41 +29,9 @@ export function createMap(view) {
   plot.name("Along Γ: contours of λ₁", "x₁", "x₂");
   const labels = createLabels(plot, [...LABELLED.map(String), "least λ₁"]);
   const handle = createHandle(view, plot, () => [0, 1]);
-  const relief = { key: "", canvas: document.createElement("canvas") };
+  const relief = createRelief(plot);
   const { context } = plot;
   let more = 0;
-
-  /** Filled contours, drawn once for a size and a theme. @param {number} low @param {number} high */
-  function drawRelief(low, high) {
-    const { colours } = view;
-    const side = plot.box.right - plot.box.left;
-    const size = Math.round(side * plot.ratio());
-    const key = [size, low, high, colours.worst, colours.plot].join();
-    if (key !== relief.key) {
-      relief.key = key;
-      relief.canvas.width = relief.canvas.height = size;
-      const at = (/** @type {number} */ k) => low + ((k + 0.5) / GRID) * (high - low);
-      const values = Array.from({ length: GRID * GRID }, (_, k) =>
-        sharpnessOnManifold(at(k % GRID), at(GRID - 1 - Math.floor(k / GRID))),
-      );
-      const paper = /** @type {CanvasRenderingContext2D} */ (relief.canvas.getContext("2d"));
-      paper.scale(size / GRID, size / GRID);
-      paper.fillStyle = paper.strokeStyle = colours.worst;
-      paper.lineWidth = GRID / side;
-      for (const { coordinates } of contours().size([GRID, GRID]).thresholds(LEVELS)(values)) {
-        paper.beginPath();
-        for (const ring of coordinates.flat()) {
-          paper.moveTo(ring[0][0], ring[0][1]);
-          for (const [c, r] of ring) paper.lineTo(c, r);
-        }
-        paper.globalAlpha = 0.07;
-        paper.fill("evenodd");
-        paper.globalAlpha = 0.35;
-        paper.stroke();
-      }
-    }
-    context.drawImage(relief.canvas, plot.box.left, plot.box.top, side, side);
-  }
 
   function draw() {
     const { box } = plot;
@@ -81,7 +46,9 @@ export function createMap(view) {
     const high = HIGH + more;
     const x = scaleLinear([low, high], [box.left, box.right]);
     const y = scaleLinear([low, high], [box.bottom, box.top]);
-    drawRelief(low, high);
+    relief.draw({
+      name: "λ₁", height: sharpnessOnManifold, levels: LEVELS, low, high, colour: colours.worst,
+    }); // prettier-ignore
 
     // The limiting flow of Theorem 4.5 from where gradient descent arrives: dX/dτ = −∇F₁ while F₁ > F₂,
     // along x₂ ∝ x₁⁶.

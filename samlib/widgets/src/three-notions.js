@@ -1,6 +1,5 @@
 // The figure "ThreeNotions": the largest, the uphill and the average rise of L on a circle around a point.
 
-import { contours } from "d3-contour";
 import { scaleLinear } from "d3-scale";
 import { choice, traitControls } from "./controls.js";
 import { html, svg } from "./dom.js";
@@ -11,6 +10,7 @@ import { createHandle } from "./handle.js";
 import { AROUND, angleAt, notions } from "./notions.js";
 import { linksOf } from "./permalink.js";
 import { arrow, createLabels, createPlot, niceCeil } from "./plot.js";
+import { createRelief } from "./relief.js";
 
 /** @typedef {"bowl" | "ravine" | "curved valley" | "saddle"} Loss */
 
@@ -40,9 +40,6 @@ const CENTRES = { "curved valley": [0, 1] };
 
 /** Half of what the plane shows, unless the circle needs more. */
 const HALF = 2;
-
-/** Points of the grid along each side, for the contours. */
-const GRID = 100;
 
 const KINDS = /** @type {const} */ (["worst", "ascent", "average"]);
 const SHORT = { worst: "Rᴹᵃˣ", ascent: "Rᴬˢᶜ", average: "Rᴬᵛᵍ" };
@@ -118,45 +115,24 @@ function createPlane(view) {
   const labels = createLabels(plot, ["worst", "∇L", "Γ"]);
   const handle = createHandle(view, plot, () => [0, 1], { trait: "point", text: "x", label: "The point x" });
   const { context } = plot;
-  const relief = { key: "", canvas: document.createElement("canvas") };
+  const relief = createRelief(plot);
   let half = HALF;
 
-  /** Filled contours, drawn once for a loss, a window, a size and a theme. @param {number[]} centre */
+  /** Filled contours of L. @param {number[]} centre of the window */
   function drawRelief([cx, cy]) {
-    const { colours } = view;
-    const side = plot.box.right - plot.box.left;
-    const size = Math.round(side * plot.ratio());
-    const key = [state.loss, size, half, colours.ink, colours.plot].join();
-    if (key !== relief.key) {
-      relief.key = key;
-      relief.canvas.width = relief.canvas.height = size;
-      const along = (/** @type {number} */ k) => half * (((k + 0.5) / GRID) * 2 - 1);
-      const x = new Float64Array(2);
-      const values = Array.from({ length: GRID * GRID }, (_, k) => {
-        x[0] = cx + along(k % GRID);
-        x[1] = cy + along(GRID - 1 - Math.floor(k / GRID));
-        return world.landscape.value(x);
-      });
-      const paper = /** @type {CanvasRenderingContext2D} */ (relief.canvas.getContext("2d"));
-      paper.scale(size / GRID, size / GRID);
-      paper.fillStyle = paper.strokeStyle = colours.faint;
-      paper.lineWidth = GRID / side;
-      const highest = Math.max(...values);
-      // L = c; c grows fourfold from one to the next, as for a quadratic where the distance doubles.
-      const levels = Array.from({ length: 14 }, (_, n) => highest * 2 ** (n - 14));
-      for (const { coordinates } of contours().size([GRID, GRID]).thresholds(levels)(values)) {
-        paper.beginPath();
-        for (const ring of coordinates.flat()) {
-          paper.moveTo(ring[0][0], ring[0][1]);
-          for (const [c, r] of ring) paper.lineTo(c, r);
-        }
-        paper.globalAlpha = 0.04;
-        paper.fill("evenodd");
-        paper.globalAlpha = 0.4;
-        paper.stroke();
-      }
-    }
-    context.drawImage(relief.canvas, plot.box.left, plot.box.top, side, side);
+    const { value } = world.landscape;
+    const x = new Float64Array(2);
+    const height = (/** @type {number} */ a, /** @type {number} */ b) => {
+      x[0] = cx + a;
+      x[1] = cy + b;
+      return value(x);
+    };
+    // L = c; c doubles from one to the next, as for a quadratic where the distance grows by √2.
+    const highest = Math.max(height(-half, -half), height(-half, half), height(half, -half), height(half, half));
+    const levels = Array.from({ length: 14 }, (_, n) => highest * 2 ** (n - 14));
+    relief.draw({
+      name: state.loss, height, levels, low: -half, high: half, colour: view.colours.faint, opacity: 0.04,
+    }); // prettier-ignore
   }
 
   function draw() {
