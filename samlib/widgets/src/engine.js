@@ -57,7 +57,7 @@ export function quadratic(eigenvalues) {
 }
 
 /** tanh as samlib writes it, in plain arithmetic. @param {number} z */
-const tanh = (z) => 2 / (1 + Math.E ** (-2 * z)) - 1;
+const tanh = (z) => 2 / (1 + Math.exp(-2 * z)) - 1;
 
 /**
  * L(x, y₁, y₂) = ½(λ₁(x) y₁² + λ₂(x) y₂²), λ₁ = 3 + ½ tanh x, λ₂ = 1 − 0.8 tanh x.
