@@ -279,6 +279,8 @@ def _drawn(
 
 def _require_draws(draws: Tensor, shape: tuple[int, int, int], components: int) -> Tensor:
     """The given draws as [steps, batch · batch_size]."""
+    if not isinstance(draws, Tensor):
+        raise TypeError(f"draws must be a torch.Tensor, got {type(draws).__name__}")
     if draws.is_floating_point() or draws.dtype == torch.bool or draws.is_complex():
         raise TypeError(f"draws must have an integer dtype, got {draws.dtype}")
     if tuple(draws.shape) != (shape[:2] if draws.dim() == 2 and shape[2] == 1 else shape):
