@@ -74,12 +74,20 @@ def compile_formulas(formulas: Formulas) -> tuple[Any, Any]:
 
 
 @_njit(error_model="numpy", cache=True)
-def _draw_component(w: Any, draws: Any, t: int) -> None:
-    """Put weight M on the component drawn for each trajectory; no draws, no change."""
+def _draw_components(w: Any, draws: Any, t: int) -> None:
+    """Weigh the terms by the components drawn for each trajectory; no draws, no change.
+
+    A term that was drawn c times out of m has weight cM/m: all of them are the mean of the m.
+    """
     if draws.shape[0] > 0:
         w[:, :] = 0.0
+        size = draws.shape[1] // w.shape[1]
         for b in range(w.shape[1]):
-            w[draws[t, b], b] = w.shape[0]
+            for j in range(b * size, (b + 1) * size):
+                w[draws[t, j], b] += 1.0
+        for k in range(w.shape[0]):
+            for b in range(w.shape[1]):
+                w[k, b] = w[k, b] * w.shape[0] / size
 
 
 @_njit(error_model="numpy", cache=True)
@@ -132,7 +140,7 @@ def gradient_descent(
 
 @_njit(_STEP, error_model="numpy", cache=True)
 def sam(gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, work: Any) -> None:
-    """Move x [dim, batch] by one step of SAM; of 1-SAM if w singles out a component."""
+    """Move x [dim, batch] by one step of SAM; of stochastic SAM if w was drawn."""
     g, y = work[0], work[1]
     gradient(x, w, p, g)
     _normalize(g, g, work[2, 0])
@@ -179,7 +187,7 @@ def _loop(
 ) -> None:
     work = np.empty((_WORK, *x.shape))
     for t in range(steps):
-        _draw_component(w, draws, t)
+        _draw_components(w, draws, t)
         step(gradient, product, x, w, p, lr, rho, work)
         done = first + t + 1
         if done % every == 0:
@@ -217,7 +225,8 @@ def advance(
     first, steps
         How many steps were taken before, and how many to take.
     draws
-        Component indices [steps, batch], or shape [0, batch] for full-batch steps.
+        Component indices [steps, batch · m], the m of a trajectory side by side, or shape
+        [0, batch] for full-batch steps.
     every, records
         x after step i·every, counted with those before, is written to records[i − 1]; records
         has shape [records, dim, batch].

@@ -14,7 +14,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from samlib._validation import broadcast_batch, require_non_negative, require_positive
+from samlib._validation import (
+    broadcast_batch,
+    require_count,
+    require_non_negative,
+    require_positive,
+)
 from samlib.objective import Objective
 
 
@@ -33,8 +38,9 @@ def unit_direction(gradient: Tensor) -> Tensor:
 class Rule:
     """An update rule x ↦ x⁺.
 
-    ``stochastic`` says that :meth:`step` needs a component index per point; ``kernel`` names the
-    compiled form of the rule in :mod:`samlib.compiled`, if it has one.
+    ``stochastic`` says that :meth:`step` needs component indices for each point, as many as the
+    rule's ``batch_size``; ``kernel`` names the compiled form of the rule in
+    :mod:`samlib.compiled`, if it has one.
     """
 
     lr: float | Tensor
@@ -46,7 +52,7 @@ class Rule:
         object.__setattr__(self, "lr", require_positive("lr", self.lr))
 
     def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
-        """One step from x [batch, dim]; k [batch] holds component indices if ``stochastic``."""
+        """One step from x [batch, dim]; k [batch, m] holds component indices if ``stochastic``."""
         raise NotImplementedError
 
     def _lr(self, x: Tensor) -> Tensor:
@@ -163,10 +169,11 @@ class AscentLossDescent(_PerturbedRule):
 
 @dataclass(frozen=True, eq=False)
 class StochasticSAM(_PerturbedRule):
-    """x⁺ = x − η ∇L_k(x + ρ ∇L_k/‖∇L_k‖) with k uniform, SAM with batch size one (eq. 17).
+    """x⁺ = x − η ∇L_B(x + ρ ∇L_B/‖∇L_B‖), SAM on a mini-batch B of the components of L.
 
-    The objective must be a finite sum, L = (1/M) Σ_k L_k. At ∇L_k(x) = 0 the direction is
-    (1, …, 1)/√D.
+    The objective must be a finite sum, L = (1/M) Σ_k L_k. Each step takes m components, drawn
+    uniformly and with replacement, and L_B is their mean; the full batch is :class:`SAM`. m = 1
+    is the paper's 1-SAM (eq. 17). At ∇L_B(x) = 0 the direction is (1, …, 1)/√D.
 
     Parameters
     ----------
@@ -174,6 +181,15 @@ class StochasticSAM(_PerturbedRule):
         η > 0, a number or a tensor [batch].
     rho
         ρ ≥ 0, a number or a tensor [batch].
+    batch_size
+        m ≥ 1, how many components a step draws.
+
+    Raises
+    ------
+    ValueError
+        If η or ρ is not finite, η ≤ 0, ρ < 0 or m < 1.
+    TypeError
+        If m is not an integer.
 
     Examples
     --------
@@ -184,13 +200,35 @@ class StochasticSAM(_PerturbedRule):
     tensor([[0.0000, 0.0000, 0.3280, 0.0000]])
     """
 
+    batch_size: int = 1
+
     stochastic: ClassVar[bool] = True
     kernel: ClassVar[str | None] = "sam"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(
+            self, "batch_size", require_count("batch_size", self.batch_size, minimum=1)
+        )
+
     def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
-        """One step from x [batch, dim] with component k [batch] for each point."""
+        """One step from x [batch, dim] with m components for each point, k [batch, m].
+
+        For m = 1, k may have shape [batch].
+        """
         if k is None:
-            raise ValueError("StochasticSAM.step needs k, a component index for each point")
-        gradient = objective.component_gradient(x, k)
+            raise ValueError("StochasticSAM.step needs k, component indices for each point")
+        if k.numel() != len(x) * self.batch_size:
+            raise ValueError(
+                f"k must have shape [{len(x)}, {self.batch_size}], batch_size component indices "
+                f"for each point, got {tuple(k.shape)}"
+            )
+        gradient = self._mean_gradient(objective, x, k)
         perturbed = x + self._rho(x) * unit_direction(gradient)
-        return x - self._lr(x) * objective.component_gradient(perturbed, k)
+        return x - self._lr(x) * self._mean_gradient(objective, perturbed, k)
+
+    def _mean_gradient(self, objective: Objective, x: Tensor, k: Tensor) -> Tensor:
+        """∇L_B(x), one row per point, from the m component gradients of each."""
+        repeated = x.repeat_interleave(self.batch_size, dim=0)
+        gradients = objective.component_gradient(repeated, k.reshape(-1))
+        return gradients.reshape(len(x), self.batch_size, -1).mean(dim=1)

@@ -111,6 +111,7 @@ def simulate(
     record: Iterable[str] = ("x", "loss", "alignment"),
     seed: int | None = None,
     progress: bool = True,
+    draws: Tensor | None = None,
 ) -> Trajectory:
     """Repeat an update rule and record what is asked for.
 
@@ -134,6 +135,9 @@ def simulate(
         are the same on every device. Each run of the batch has draws of its own.
     progress
         Whether to show a bar if it takes more than two seconds (compiled runs show none).
+    draws
+        The components that a stochastic rule is to use, instead of drawing them: an integer
+        tensor [steps, batch, batch_size] (without its last dimension for batch size one).
 
     Returns
     -------
@@ -172,16 +176,16 @@ def simulate(
     require_count("every", every, minimum=1)
     x, lr, rho = _batch(objective, rule, start)
     _require_finite_loss(objective, x)
-    generator = None if not rule.stochastic else _generator(objective, seed)
+    components = _components(objective, rule, len(x), steps, seed, draws)
 
     recorded = [*range(0, steps, every), steps]
     points = x.new_empty((len(x), len(recorded), objective.dim))
     points[:, 0] = x
     if _can_compile(objective, rule, x):
-        _run_compiled(objective, rule, steps, every, generator, points)
+        _run_compiled(objective, rule, steps, every, components, points)
     else:
         with ProgressBar(steps, type(rule).__name__, progress) as bar:
-            _run_torch(objective, rule, steps, every, generator, points, bar)
+            _run_torch(objective, rule, steps, every, components, points, bar)
 
     _warn_if_diverged(points[:, -1])
     data = {name: RECORDABLE[name](objective, points, progress) for name in names}
@@ -234,26 +238,62 @@ def _warn_if_diverged(x: Tensor) -> None:
         )
 
 
-def _blocks(
-    objective: Objective, batch: int, steps: int, generator: torch.Generator | None
+def _components(
+    objective: Objective,
+    rule: Rule,
+    batch: int,
+    steps: int,
+    seed: int | None,
+    draws: Tensor | None,
 ) -> Iterator[tuple[int, Tensor | None]]:
-    """Cut steps into blocks, each with its component indices [steps, batch] if they are drawn."""
-    if generator is None:
-        yield steps, None
-        return
-    components = objective.components
-    assert components is not None
-    for first in range(0, steps, _DRAWN_STEPS):
-        size = min(_DRAWN_STEPS, steps - first)
-        yield size, torch.randint(len(components), (size, batch), generator=generator)
+    """Cut steps into blocks, each with its component indices if the rule needs them.
 
-
-def _generator(objective: Objective, seed: int | None) -> torch.Generator:
+    The indices of a block have shape [its steps, batch · batch_size], those of a run side by
+    side.
+    """
+    if not rule.stochastic:
+        if draws is not None:
+            raise ValueError(f"{type(rule).__name__} draws no components, but draws were given")
+        return iter([(steps, None)])
     if objective.components is None:
         raise ValueError(
             "this rule draws components, and the objective has none: use a landscape or "
             "Objective.from_module(model, loss_fn, data)"
         )
+    number, size = len(objective.components), getattr(rule, "batch_size", 1)
+    if draws is None:
+        return _drawn(number, steps, batch, size, _generator(seed))
+    if seed is not None:
+        raise ValueError("give a seed or draws, not both")
+    return iter([(steps, _require_draws(draws, (steps, batch, size), number))])
+
+
+def _drawn(
+    components: int, steps: int, batch: int, size: int, generator: torch.Generator
+) -> Iterator[tuple[int, Tensor]]:
+    at_once = max(1, _DRAWN_STEPS // size)
+    for first in range(0, steps, at_once):
+        count = min(at_once, steps - first)
+        yield count, torch.randint(components, (count, batch * size), generator=generator)
+
+
+def _require_draws(draws: Tensor, shape: tuple[int, int, int], components: int) -> Tensor:
+    """The given draws as [steps, batch · batch_size]."""
+    if not isinstance(draws, Tensor):
+        raise TypeError(f"draws must be a torch.Tensor, got {type(draws).__name__}")
+    if draws.is_floating_point() or draws.dtype == torch.bool or draws.is_complex():
+        raise TypeError(f"draws must have an integer dtype, got {draws.dtype}")
+    if tuple(draws.shape) != (shape[:2] if draws.dim() == 2 and shape[2] == 1 else shape):
+        raise ValueError(
+            f"draws must have shape [steps, batch, batch_size] = {list(shape)}, "
+            f"got {list(draws.shape)}"
+        )
+    if draws.numel() and not 0 <= int(draws.min()) <= int(draws.max()) < components:
+        raise ValueError(f"draws must be component indices from 0 to {components - 1}")
+    return draws.detach().to("cpu", torch.int64).reshape(shape[0], -1).contiguous()
+
+
+def _generator(seed: int | None) -> torch.Generator:
     generator = torch.Generator()
     if seed is None:
         generator.seed()
@@ -268,7 +308,7 @@ def _run_torch(
     rule: Rule,
     steps: int,
     every: int,
-    generator: torch.Generator | None,
+    components: Iterator[tuple[int, Tensor | None]],
     points: Tensor,
     bar: ProgressBar,
 ) -> None:
@@ -278,7 +318,7 @@ def _run_torch(
     for name in ("lr", "rho"):
         if isinstance(value := getattr(rule, name, None), Tensor):
             object.__setattr__(rule, name, value.to(x))  # once, not at every step
-    for size, draws in _blocks(objective, len(x), steps, generator):
+    for size, draws in components:
         indices = None if draws is None else draws.to(x.device)
         for t in range(size):
             x = rule.step(objective, x, None if indices is None else indices[t])
@@ -304,7 +344,7 @@ def _run_compiled(
     rule: Rule,
     steps: int,
     every: int,
-    generator: torch.Generator | None,
+    components: Iterator[tuple[int, Tensor | None]],
     points: Tensor,
 ) -> None:
     """Fill points [batch, records, dim] from points[:, 0] by the compiled kernel of the rule."""
@@ -322,7 +362,7 @@ def _run_compiled(
     )
     records = np.empty((steps // every, objective.dim, batch))
     first = 0
-    for size, draws in _blocks(objective, batch, steps, generator):
+    for size, draws in components:
         compiled.advance(
             getattr(compiled, rule.kernel),
             objective.formulas,

@@ -2,6 +2,12 @@
 
 from samlib.widgets.alignment import Alignment
 from samlib.widgets.explicit_bias import ExplicitBias
+from samlib.widgets.opposite_drifts import OppositeDrifts
 from samlib.widgets.three_notions import ThreeNotions
 
-__all__ = ["Alignment", "ExplicitBias", "ThreeNotions"]
+__all__ = [
+    "Alignment",
+    "ExplicitBias",
+    "OppositeDrifts",
+    "ThreeNotions",
+]

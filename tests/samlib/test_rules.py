@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +97,83 @@ def test_stochastic_sam_is_sam_on_the_component_drawn_for_each_point(
 def test_stochastic_sam_needs_a_component_index() -> None:
     with pytest.raises(ValueError, match="needs k"):
         StochasticSAM(0.1, 0.1).step(FourDimensional(), torch.ones(1, 4))
+
+
+def test_a_mini_batch_step_is_sam_on_the_mean_of_the_drawn_components(
+    device: torch.device,
+) -> None:
+    # By hand, on ½(λ₁y₁² + λ₂y₂²) at x = 0, where λ₁ = 3, λ₁′ = ½ and λ₂ = 1, λ₂′ = −0.8. Of three
+    # draws two fell on the first component: weights 4/3 and 2/3.
+    y1, y2, eta, rho = 0.3, -0.4, 0.05, 0.1
+    g = [(4 / 3 * 0.5 * y1**2 - 2 / 3 * 0.8 * y2**2) / 2, 4 / 3 * 3 * y1, 2 / 3 * y2]
+    norm = math.sqrt(g[0] ** 2 + g[1] ** 2 + g[2] ** 2)
+    z0, z1, z2 = (a + rho * b / norm for a, b in zip((0.0, y1, y2), g, strict=True))
+    t = math.tanh(z0)
+    slope = 1 - t * t
+    descent = [
+        slope * (4 / 3 * 0.5 * z1**2 - 2 / 3 * 0.8 * z2**2) / 2,
+        4 / 3 * (3 + 0.5 * t) * z1,
+        2 / 3 * (1 - 0.8 * t) * z2,
+    ]
+    expected = [a - eta * b for a, b in zip((0.0, y1, y2), descent, strict=True)]
+    x = torch.tensor([[0.0, y1, y2]], dtype=torch.float64, device=device)
+    k = torch.tensor([[0, 1, 0]], device=device)
+    step = StochasticSAM(eta, rho, batch_size=3).step(TwoValleys(), x, k)
+    assert step[0].tolist() == pytest.approx(expected, rel=1e-13)
+
+
+def test_every_point_has_its_own_mini_batch(device: torch.device) -> None:
+    for objective in (FourDimensional(), Quadratic([3.0, 1.0, 2.0])):
+        x = points(objective.dim, device)
+        k = torch.arange(24, device=device).reshape(6, 4).remainder(5) % objective.terms
+        lr, rho = (torch.linspace(a, 0.3, 6, dtype=x.dtype, device=device) for a in (0.1, 0))
+        step = StochasticSAM(lr, rho, 4).step(objective, x, k)
+        for i in range(6):
+            single = StochasticSAM(float(lr[i]), float(rho[i]), 4)
+            torch.testing.assert_close(
+                step[i : i + 1], single.step(objective, x[i : i + 1], k[i : i + 1])
+            )
+
+
+def test_a_batch_with_every_component_once_is_the_full_batch(device: torch.device) -> None:
+    objective = Quadratic([3.0, 1.0, 2.0])
+    x = points(3, device)
+    k = torch.tensor([2, 0, 1], device=device).expand(6, 3)
+    torch.testing.assert_close(
+        StochasticSAM(0.1, 0.2, 3).step(objective, x, k), SAM(0.1, 0.2).step(objective, x)
+    )
+
+
+def test_batches_of_one_take_indices_of_either_shape(device: torch.device) -> None:
+    x = points(4, device)
+    k = torch.arange(6, device=device) % 2
+    rule = StochasticSAM(0.1, 0.2)
+    assert torch.equal(
+        rule.step(FourDimensional(), x, k), rule.step(FourDimensional(), x, k[:, None])
+    )
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "error", "message"),
+    [
+        (0, ValueError, "batch_size must be ≥ 1, got 0"),
+        (-3, ValueError, "batch_size must be ≥ 1, got -3"),
+        (2.0, TypeError, "batch_size must be an integer, got 2.0"),
+        (True, TypeError, "batch_size must be an integer, got True"),
+        ("2", TypeError, "batch_size must be an integer, got '2'"),
+    ],
+)
+def test_a_batch_size_must_be_a_positive_integer(
+    batch_size: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        StochasticSAM(0.1, 0.1, batch_size)
+
+
+def test_a_wrong_number_of_component_indices_is_refused() -> None:
+    rule = StochasticSAM(0.1, 0.1, batch_size=3)
+    with pytest.raises(ValueError, match=r"k must have shape \[2, 3\].*got \(2, 2\)"):
+        rule.step(FourDimensional(), torch.ones(2, 4), torch.zeros(2, 2, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("dim", [1, 2, 5])

@@ -7,6 +7,7 @@ import importlib.util
 import math
 import pickle
 import warnings
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -160,6 +161,7 @@ RULES = [
     rules.SAM(0.02, 0.05),
     rules.AscentLossDescent(0.0002, 0.05),  # larger rates are chaotic: rounding is amplified
     rules.StochasticSAM(0.02, 0.05),
+    rules.StochasticSAM(0.02, 0.05, batch_size=2),
 ]
 
 
@@ -457,6 +459,96 @@ def test_the_draws_are_uniform_over_the_components() -> None:
     torch.testing.assert_close(draws, draws.round(), rtol=0, atol=1e-9)
     assert draws.sum(dim=1).round().tolist() == [400] * 50
     assert float(((draws.mean(dim=0) - 100).abs() / math.sqrt(75 / 50)).max()) < 4  # 4 σ
+
+
+@pytest.mark.parametrize("torch_path", [False, True])
+def test_batches_of_one_use_the_seeds_numbers_one_after_the_other(
+    torch_path: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if torch_path:
+        without_numba(monkeypatch)
+    # What the seed gives must not change from version to version.
+    k = torch.randint(2, (50, 3), generator=torch.Generator().manual_seed(7))
+    rule, start = rules.StochasticSAM(0.02, 0.05), START.expand(3, 4)
+    run = simulate(FourDimensional(), rule, start, 50, record=("x",), seed=7).x
+    given = simulate(FourDimensional(), rule, start, 50, record=("x",), draws=k).x
+    assert torch.equal(run, given)
+    x = START.expand(3, 4)
+    for t in range(50):
+        x = rule.step(FourDimensional(), x, k[t])
+    torch.testing.assert_close(run[:, -1], x, rtol=0, atol=1e-14)
+
+
+def test_a_mini_batch_weighs_the_terms_one_in_the_mean() -> None:
+    # With ρ = 0, coordinate i of a step is multiplied by 1 − ηλᵢw with the weight w of its term.
+    eigenvalues = [1.0, 2.0, 3.0]
+    start = torch.ones(20_000, 3, dtype=torch.float64)
+    for size in (1, 2, 5):
+        rule = rules.StochasticSAM(0.1, 0.0, size)
+        run = simulate(Quadratic(eigenvalues), rule, start, 1, record=("x",), seed=3)
+        weights = (1 - run.x[:, -1]) / 0.1 / torch.tensor(eigenvalues).double()
+        torch.testing.assert_close(weights.sum(dim=1), torch.full((20_000,), 3.0).double())
+        # Each is 3/size times a binomial number, with variance 9 · ⅓ · ⅔/size.
+        sigma = math.sqrt(2 / size)
+        assert float((weights.mean(dim=0) - 1).abs().max()) < 4.5 * sigma / math.sqrt(20_000)
+        assert float(weights.std(dim=0).sub(sigma).abs().max()) < 0.03 * sigma
+        assert float(weights.remainder(3 / size).sub(1.5 / size).abs().min()) > 1.49 / size
+
+
+def test_large_mini_batches_drift_as_the_full_batch_does() -> None:
+    start = torch.tensor([0.0, 0.1, 0.1], dtype=torch.float64)
+
+    def end(rule: rules.Rule) -> float:
+        run = simulate(TwoValleys(), rule, start, 20_000, every=20_000, record=("x",), **seed)
+        return float(run.x[0, -1, 0])
+
+    seed: dict[str, int] = {}
+    full = end(rules.SAM(0.05, 0.1))
+    seed = {"seed": 0}
+    ends = [end(rules.StochasticSAM(0.05, 0.1, size)) for size in (1, 2, 4, 64)]
+    assert full < -1.4
+    assert ends[0] > 0.4
+    assert ends == sorted(ends, reverse=True)
+    assert ends[-1] == pytest.approx(full, abs=0.01)
+
+
+def test_given_draws_are_used() -> None:
+    rule, start = rules.StochasticSAM(0.02, 0.05, 3), START.expand(2, 4)
+    draws = torch.randint(2, (30, 2, 3), generator=torch.Generator().manual_seed(0))
+    for form in (draws, draws.int(), draws.flip(0).flip(0), draws[:, :1].expand(30, 2, 3)):
+        run = simulate(FourDimensional(), rule, start, 30, record=("x",), draws=form)
+        x = start
+        for t in range(30):
+            x = rule.step(FourDimensional(), x, form[t].long())
+        torch.testing.assert_close(run.x[:, -1], x, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"draws": [0, 1]}, TypeError, "draws must be a torch.Tensor, got list"),
+        ({"draws": torch.zeros(5, 1, 2)}, TypeError, "draws must have an integer dtype"),
+        (
+            {"draws": torch.zeros(5, 1, dtype=torch.int64)},
+            ValueError,
+            r"draws must have shape .* = \[5, 1, 2\], got \[5, 1\]",
+        ),
+        ({"draws": torch.full((5, 1, 2), 2)}, ValueError, "component indices from 0 to 1"),
+        ({"draws": torch.full((5, 1, 2), -1)}, ValueError, "component indices from 0 to 1"),
+        ({"draws": torch.zeros(5, 1, 2).long(), "seed": 1}, ValueError, "not both"),
+        (
+            {"draws": torch.zeros(5, 1, 2).long(), "rule": rules.SAM(0.02, 0.05)},
+            ValueError,
+            "SAM draws no components",
+        ),
+    ],
+)
+def test_wrong_draws_are_refused(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    arguments = {"rule": rules.StochasticSAM(0.02, 0.05, 2), "start": START, "steps": 5}
+    with pytest.raises(error, match=message):
+        simulate(FourDimensional(), **{**arguments, **options})
 
 
 def test_the_global_random_state_is_not_touched() -> None:

@@ -196,10 +196,11 @@ const DURATION = 12;
  * Play, pause, step and scrub through the steps of a run. Time runs logarithmically, like the axes: the
  * first steps, where the gradient turns, are as slow to watch as the long drift is quick.
  *
- * @param {{onFrame: (frame: number, settled: boolean) => void}} options
- *   `settled` is false for the frames that fly by while playing
+ * @param {{onFrame: (frame: number, settled: boolean) => void, linear?: boolean}} options
+ *   `settled` is false for the frames that fly by while playing; with `linear`, all steps are as quick
  */
-export function player({ onFrame }) {
+export function player({ onFrame, linear = false }) {
+  const [toClock, fromClock] = linear ? [Number, Number] : [Math.log1p, Math.expm1];
   let keys = [0];
   let frame = 0;
   let steps = 0;
@@ -229,8 +230,8 @@ export function player({ onFrame }) {
     onFrame(frame, true);
   }
   function play() {
-    const began = frame >= steps ? 0 : Math.log1p(frame);
-    const whole = Math.log1p(steps);
+    const began = frame >= steps ? 0 : toClock(frame);
+    const whole = toClock(steps);
     let first = 0;
     /** @param {number} now in ms */
     const tick = (now) => {
@@ -238,7 +239,7 @@ export function player({ onFrame }) {
       // With reduced motion: two dozen still pictures instead of a film.
       let elapsed = (now - first) / 1000 / DURATION;
       if (reducedMotion()) elapsed = Math.floor(elapsed * 24) / 24;
-      const t = Math.expm1(Math.min(began + elapsed * whole, whole));
+      const t = fromClock(Math.min(began + elapsed * whole, whole));
       const next = t >= steps ? steps : keys[position(Math.floor(t + 1e-9))];
       timer = requestAnimationFrame(tick);
       if (next === steps) {

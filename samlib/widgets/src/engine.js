@@ -15,6 +15,8 @@
  * @property {(x: Float64Array, out: Float64Array) => void} hessian row-major dim × dim
  * @property {((x: Float64Array, at: number, out: Float64Array, k: number) => void)=} componentGradient
  *   the gradient of component k; the loss is the mean of its components
+ * @property {((x: Float64Array, at: number, out: Float64Array, w: ArrayLike<number>, k: number) => void)=} weightedGradient
+ *   the gradient with its terms weighted by w[k], w[k + 1], …; all weights 1 give the loss
  */
 
 /**
@@ -27,7 +29,7 @@
  * @property {Float64Array} x
  */
 
-/** @typedef {"gradient-descent" | "sam" | "one-sam"} Rule */
+/** @typedef {"gradient-descent" | "sam" | "one-sam" | "mini-batch"} Rule */
 
 /**
  * L(x) = ½ Σ λ_i x_i²: the coordinates are the eigenbasis.
@@ -56,8 +58,8 @@ export function quadratic(eigenvalues) {
   };
 }
 
-/** tanh as samlib writes it, in plain arithmetic. @param {number} z */
-const tanh = (z) => 2 / (1 + Math.E ** (-2 * z)) - 1;
+/** tanh as samlib writes it; Math.exp is the quickest way to e to the power of … @param {number} z */
+const tanh = (z) => 2 / (1 + Math.exp(-2 * z)) - 1;
 
 /**
  * L(x, y₁, y₂) = ½(λ₁(x) y₁² + λ₂(x) y₂²), λ₁ = 3 + ½ tanh x, λ₂ = 1 − 0.8 tanh x.
@@ -101,6 +103,15 @@ export function twoValleys() {
       out[0] = slope * (k === 0 ? 0.5 * y1 * y1 : -0.8 * y2 * y2);
       out[1] = k === 0 ? 2 * (3 + 0.5 * t) * y1 : 0;
       out[2] = k === 0 ? 0 : 2 * (1 - 0.8 * t) * y2;
+    },
+    weightedGradient(x, at, out, w, k) {
+      const t = tanh(x[at]);
+      const slope = 1 - t * t;
+      const y1 = x[at + 1];
+      const y2 = x[at + 2];
+      out[0] = slope * (0.25 * w[k] * y1 * y1 - 0.4 * w[k + 1] * y2 * y2);
+      out[1] = w[k] * (3 + 0.5 * t) * y1;
+      out[2] = w[k + 1] * (1 - 0.8 * t) * y2;
     },
   };
 }
@@ -231,14 +242,18 @@ export const factor2 = (x1, x2) => 4 * (1 - x1) * (1 - x1) + (1 - x2) * (1 - x2)
  * @param {Landscape} landscape
  * @param {Rule} rule
  * @param {{start: ArrayLike<number>, steps: number, lr: number, rho?: number, every?: number,
- *   draws?: ArrayLike<number>, into?: Float64Array}} options
- *   `draws[t]` is the component that 1-SAM uses at step t; `into` is reused when it is long enough
+ *   draws?: ArrayLike<number>, weights?: ArrayLike<number>, into?: Float64Array}} options
+ *   `draws[t]` is the component that 1-SAM uses at step t; `weights` holds those of the two terms at every
+ *   step of mini-batch SAM, one step after the other; `into` is reused when it is long enough
  * @returns {Run}
  */
-export function simulate(landscape, rule, { start, steps, lr, rho = 0, every = 1, draws, into }) {
+export function simulate(
+  landscape, rule, { start, steps, lr, rho = 0, every = 1, draws, weights, into },
+) { // prettier-ignore
   const { dim } = landscape;
   if (start.length !== dim) throw new RangeError(`start has ${start.length} numbers, not ${dim}`);
-  const advance = makeRule(landscape, rule, lr, rho, draws);
+  const advance = makeRule(landscape, rule, lr, rho, draws, weights);
+  const stochastic = rule === "one-sam" || rule === "mini-batch";
   const records = Math.ceil(steps / every) + 1;
   const x = into && into.length >= records * dim ? into : new Float64Array(records * dim);
   x.set(start);
@@ -257,7 +272,7 @@ export function simulate(landscape, rule, { start, steps, lr, rho = 0, every = 1
     const count = Math.min(PERIOD, steps - t);
     const at = t * dim;
     advance(x, at, count, t);
-    if (rule !== "one-sam" && count === PERIOD && same(x, at, at + PERIOD * dim, dim)) {
+    if (!stochastic && count === PERIOD && same(x, at, at + PERIOD * dim, dim)) {
       for (let to = at + (PERIOD + 1) * dim; to < records * dim; to += PERIOD * dim) {
         x.copyWithin(to, at + dim, at + dim + Math.min(PERIOD * dim, records * dim - to));
       }
@@ -275,11 +290,11 @@ const PERIOD = 64;
  * `count` iterates written one after the other behind it.
  *
  * @param {Landscape} landscape @param {Rule} rule @param {number} lr @param {number} rho
- * @param {ArrayLike<number>} [draws]
+ * @param {ArrayLike<number>} [draws] @param {ArrayLike<number>} [weights]
  * @returns {(x: Float64Array, at: number, count: number, t: number) => void}
  */
-function makeRule(landscape, rule, lr, rho, draws) {
-  const { dim, componentGradient } = landscape;
+function makeRule(landscape, rule, lr, rho, draws, weights) {
+  const { dim, componentGradient, weightedGradient } = landscape;
   const grad = new Float64Array(dim);
   const ahead = new Float64Array(dim);
   if (rule === "gradient-descent") {
@@ -296,6 +311,17 @@ function makeRule(landscape, rule, lr, rho, draws) {
         landscape.gradient(x, at, grad);
         perturb(x, at, grad, rho, ahead);
         landscape.gradient(ahead, 0, grad);
+        descend(x, at, grad, lr);
+      }
+    };
+  }
+  if (rule === "mini-batch") {
+    if (!weightedGradient || !weights) throw new RangeError("mini-batch SAM needs a sum, and weights");
+    return (x, at, count, t) => {
+      for (const end = at + count * dim; at < end; at += dim, t++) {
+        weightedGradient(x, at, grad, weights, 2 * t);
+        perturb(x, at, grad, rho, ahead);
+        weightedGradient(ahead, 0, grad, weights, 2 * t);
         descend(x, at, grad, lr);
       }
     };
@@ -493,4 +519,73 @@ export function approachFrom(x1, x2, angle) {
   const u3 = g3 / size;
   const u4 = g4 / size;
   return { u: [u3, u4], value: f1 * u3 * u3 + f2 * u4 * u4 };
+}
+
+// ── Mini-batch SAM, and the floor of the two valleys ────────────────────────────────────────────────
+
+/**
+ * The weights of both terms of a two-term loss at every step of mini-batch SAM.
+ *
+ * Step t has a word of 32 random bits, the output t of the generator mulberry32 (Tommy Ettinger), and
+ * draw j of the step is its bit j: 0 for the first component, 1 for the second. A component drawn c times
+ * out of m has the weight 2c/m. Batches of several sizes with one seed share their first draws.
+ *
+ * @param {number} seed a whole number below 2³² @param {number} size m, from 1 to 32
+ * @param {number} steps
+ * @returns {Float64Array} two weights per step, one step after the other
+ */
+export function batchWeights(seed, size, steps) {
+  const weights = new Float64Array(2 * steps);
+  const mask = size === 32 ? -1 : (1 << size) - 1;
+  for (let t = 0, state = seed | 0; t < steps; t++) {
+    state = (state + 0x6d2b79f5) | 0;
+    const second = countBits(mulberry(state) & mask);
+    weights[2 * t] = ((size - second) * 2) / size;
+    weights[2 * t + 1] = (second * 2) / size;
+  }
+  return weights;
+}
+
+/** What mulberry32 makes of its counter: 32 bits, as a signed number. @param {number} state */
+function mulberry(state) {
+  let z = Math.imul(state ^ (state >>> 15), state | 1);
+  z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
+  return z ^ (z >>> 14);
+}
+
+/** How many bits of a 32-bit number are 1: in pairs, fours, bytes, all. @param {number} n */
+function countBits(n) {
+  n -= (n >>> 1) & 0x55555555;
+  n = (n & 0x33333333) + ((n >>> 2) & 0x33333333);
+  return Math.imul((n + (n >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}
+
+/** λ₁ on the floor of the two valleys, and its slope for valleyFlow. @param {number} x */
+export const valleyTop = (x) => 3 + 0.5 * tanh(x);
+
+/** Tr ∇²L on the floor of the two valleys. @param {number} x */
+export const valleyTrace = (x) => 3 + 0.5 * tanh(x) + (1 - 0.8 * tanh(x));
+
+/** λ₁ and the trace are a constant plus so many tanh x. */
+export const VALLEY_SLOPES = { top: 0.5, trace: -0.3 };
+
+/**
+ * Where a limiting flow on the floor of the two valleys is at time τ: dX/dτ = −½ S′(X), S′ = slope/cosh² X.
+ *
+ * Multiplied by cosh² X it integrates to X/2 + sinh(2X)/4 = that at the start − slope τ/2. Newton's method
+ * solves for X; from beyond the solution it comes down to it, because the left side is convex there.
+ *
+ * @param {number} start @param {number} slope @param {number} tau
+ */
+export function valleyFlow(start, slope, tau) {
+  const goal = start / 2 + Math.sinh(2 * start) / 4 - (slope * tau) / 2;
+  let x = Math.asinh(4 * goal) / 2;
+  if (!Number.isFinite(x)) return x;
+  for (let i = 0; i < 50; i++) {
+    const c = Math.cosh(x);
+    const next = x - (x / 2 + Math.sinh(2 * x) / 4 - goal) / (c * c);
+    if (!(Math.abs(next - x) > 1e-15 * Math.abs(x))) return next;
+    x = next;
+  }
+  return x;
 }

@@ -28,11 +28,13 @@ const DIRECTIONS = {
 /**
  * @param {Mover} view @param {import("./plot.js").Plot} plot
  * @param {() => readonly [number, number]} coordinates which two of the trait's numbers it moves
- * @param {{trait?: string, text?: string, label?: string}} [options]
- *   the trait, what is written beside the handle, and what a screen reader says it is
+ * @param {{trait?: string, text?: string, label?: string, along?: string}} [options]
+ *   the trait, what is written beside the handle, and what a screen reader says it is; with the name
+ *   `along` of the first of the two numbers, the handle moves that one only, from left to right
  */
 export function createHandle(
-  view, plot, coordinates, { trait = "start", text: caption = "start", label = "Start of both runs" } = {},
+  view, plot, coordinates,
+  { trait = "start", text: caption = "start", label = "Start of both runs", along } = {},
 ) { // prettier-ignore
   const text = svg("text", { "text-anchor": "middle", class: "samlib-mark" }, caption);
   const group = svg(
@@ -58,7 +60,7 @@ export function createHandle(
     const tidy = (/** @type {number} */ v) => Number(Math.min(Math.max(v, low), high).toFixed(decimals));
     const numbers = [...view.state[trait]];
     numbers[i] = tidy(a);
-    numbers[j] = tidy(b);
+    if (!along) numbers[j] = tidy(b);
     view.update({ [trait]: numbers });
   }
 
@@ -87,13 +89,14 @@ export function createHandle(
     /**
      * @param {import("d3-scale").ScaleLinear<number, number>} x
      * @param {import("d3-scale").ScaleLinear<number, number>} y
-     * @param {boolean} [below] is the caption better below the ring?
+     * @param {{below?: boolean, level?: number}} [options] is the caption better below the ring? And where does
+     *   the handle stand on the vertical axis, if it moves along the other only?
      */
-    show(x, y, below = false) {
+    show(x, y, { below = false, level } = {}) {
       const { box } = plot;
       const [i, j] = coordinates();
       const a = view.state[trait][i];
-      const b = view.state[trait][j];
+      const b = level ?? view.state[trait][j];
       const px = x(a);
       const py = y(b);
       [fromX, fromY] = [x.invert, y.invert];
@@ -103,10 +106,10 @@ export function createHandle(
       group.toggleAttribute("hidden", !inside);
       group.setAttribute("transform", `translate(${px.toFixed(2)},${py.toFixed(2)})`);
       text.setAttribute("y", below || py < box.top + 28 ? "26" : "-14");
-      const names = `x${subscript(i + 1)} and x${subscript(j + 1)}`;
+      const names = along ?? `x${subscript(i + 1)} and x${subscript(j + 1)}`;
       group.setAttribute("aria-label", `${label}, ${names}; the arrow keys move it`);
       group.setAttribute("aria-valuenow", String(a));
-      group.setAttribute("aria-valuetext", `${number(a)}, ${number(b)}`);
+      group.setAttribute("aria-valuetext", along ? number(a) : `${number(a)}, ${number(b)}`);
     },
     /** @param {KeyboardEvent} event @returns {boolean} was it for the handle? */
     key(event) {

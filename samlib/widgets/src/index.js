@@ -2,6 +2,7 @@
 
 import { renderAlignment } from "./alignment.js";
 import { renderExplicitBias } from "./explicit-bias.js";
+import { renderOppositeDrifts } from "./opposite-drifts.js";
 import { renderThreeNotions } from "./three-notions.js";
 
 // For the tests of their numbers.
@@ -14,6 +15,7 @@ export { notions } from "./notions.js";
 const FIGURES = {
   Alignment: renderAlignment,
   ExplicitBias: renderExplicitBias,
+  OppositeDrifts: renderOppositeDrifts,
   ThreeNotions: renderThreeNotions,
 };
 

@@ -189,7 +189,7 @@ function createPlane(view) {
       xTicks: ticks.map((part) => cx + part * half), yTicks: ticks.map((part) => cy + part * half),
       xFormat: number, yFormat: number,
     }); // prettier-ignore
-    handle.show(x, y, Math.sin(at.worst.angle) + Math.sin(at.ascent.angle) > 0);
+    handle.show(x, y, { below: Math.sin(at.worst.angle) + Math.sin(at.ascent.angle) > 0 });
   }
 
   /** Where L is least: dots, or the line Γ. @param {(v: number) => number} x @param {(v: number) => number} y */

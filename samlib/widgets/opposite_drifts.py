@@ -1,0 +1,257 @@
+"""Opposite drifts: full-batch SAM goes one way along the minimizers, 1-SAM the other."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import traitlets
+from torch import Tensor
+
+import samlib
+from samlib.widgets.base import Figure, InvalidTraitError, Real, Reals, Whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.figure import Figure as MatplotlibFigure
+    from numpy.typing import NDArray
+
+    from samlib.flow import LimitingFlow
+    from samlib.rules import Rule
+    from samlib.trajectory import Trajectory
+
+DEFAULTS: Mapping[str, Any] = {
+    "start": (0.0, 0.1, 0.1),
+    "rho": 0.1,
+    "lr": 0.05,
+    "batch_size": 2,
+    "seed": 1,
+    "steps": 40_000,
+    "frame": 40_000,
+}
+
+# What a slider covers; the number field beside it takes anything within LIMITS.
+SLIDERS: Mapping[str, tuple[float, float]] = {
+    "rho": (0.01, 0.5),
+    "lr": (0.005, 0.5),
+    "batch_size": (1, 32),
+    "steps": (100, 100_000),
+}
+
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "start": (-10.0, 10.0),
+    "rho": (0.0, 10.0),
+    "lr": (1e-6, 10.0),
+}
+
+# A trajectory has this many records at most.
+_RECORDS = 10_000
+
+
+class OppositeDrifts(Figure):
+    """Four methods from one start in the two valleys, and where they drift along the minimizers.
+
+    On :class:`samlib.landscapes.TwoValleys` gradient descent stays where it arrives. Full-batch
+    SAM drifts towards smaller λ₁ (Theorem 4.5), 1-SAM towards a smaller trace (Theorem 5.4), and
+    these lie in opposite directions. What mini-batches of m > 1 do is an open question (Example
+    5.8); here they go with the full batch, the more so the larger m is.
+
+    Parameters
+    ----------
+    start
+        Where all runs begin: (x, y₁, y₂), each from −10 to 10.
+    rho, lr
+        SAM's radius ρ ≥ 0 and the learning rate η > 0.
+    batch_size
+        How many of the two components a mini-batch draws, with replacement: 1 to 32.
+    seed
+        Fixes the draws, 0 to 2³¹ − 1. Batches of several sizes share their first draws.
+    steps
+        How many steps are run, 1 to 200,000.
+    frame
+        The step shown, 0 to ``steps``; without it the last. The last one stays the last when
+        ``steps`` changes.
+
+    Raises
+    ------
+    InvalidTraitError
+        A ``traitlets.TraitError`` and a ``ValueError``: if a value is not finite, out of range or
+        of the wrong length. The message names the trait, the value and what is allowed.
+
+    Notes
+    -----
+    The theorems are about small η and ρ. 1-SAM stays off the floor by a part of about η·2λ_k of
+    ρ, which strengthens the pull of the sharper valley; it drifts more slowly than its limiting
+    flow, and at η = 0.1, ρ = 0.2 even the other way.
+
+    Between about 3 and 10 components a step, runs are sensitive to rounding: the last bit grows
+    to some hundredths of x on the way. There a page and Python agree in the drift but not, after
+    the first hundreds of steps, in every digit.
+
+    Examples
+    --------
+    >>> figure = OppositeDrifts(steps=30_000, seed=4)
+    >>> ends = {name: float(run.x[0, -1, 0]) for name, run in figure.trajectories.items()}
+    >>> ends["sam"] < -1 < ends["mini_batch"] < -0.3
+    True
+    >>> abs(ends["gradient_descent"]) < 0.01 and ends["one_sam"] > 0.5
+    True
+    """
+
+    _state_names = ("start", "rho", "lr", "batch_size", "seed", "steps", "frame")
+    _sliders = SLIDERS
+
+    _figure = traitlets.Unicode("OppositeDrifts", read_only=True).tag(sync=True)
+    start: Any = Reals(*LIMITS["start"], 3, 3).tag(sync=True)
+    rho: Any = Real(*LIMITS["rho"]).tag(sync=True)
+    lr: Any = Real(*LIMITS["lr"]).tag(sync=True)
+    batch_size: Any = Whole(1, 32).tag(sync=True)
+    seed: Any = Whole(0, 2**31 - 1).tag(sync=True)
+    steps: Any = Whole(1, 200_000).tag(sync=True)
+    frame: Any = Whole(0, 200_000).tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        if "steps" in traits:  # a bad number is refused by the trait itself
+            traits = {"frame": traits["steps"], **traits}
+        super().__init__(**{**DEFAULTS, **traits})
+
+    @property
+    def trajectories(self) -> dict[str, Trajectory]:
+        """The runs by :func:`samlib.simulate`: gradient_descent, sam, mini_batch and one_sam.
+
+        x in float64, at every step up to 10,000 steps; beyond, every ⌈steps/10,000⌉ steps and at
+        the last.
+        """
+        every = math.ceil(self.steps / _RECORDS)
+        return {name: self._run(rule, every) for name, rule in self._rules().items()}
+
+    @property
+    def draws(self) -> Tensor:
+        """The component, 0 or 1, of each draw of the mini-batches, [steps, 1, batch_size].
+
+        Draw j of a step is bit j of a 32-bit word, one word per step, by the generator
+        mulberry32. 1-SAM uses the first draw of each step.
+        """
+        return self._draws(self.batch_size)
+
+    def limiting_flows(self, times: Tensor) -> dict[str, LimitingFlow] | None:
+        """The flows that SAM and 1-SAM follow for small η and ρ, at times τ = ηρ²t.
+
+        By :func:`samlib.flow.limiting_flow`, "top_eigenvalue" and "trace", from where gradient
+        descent arrives; None where it does not arrive.
+        """
+        end = self._run(self._rules()["gradient_descent"], self.steps).x[0, -1]
+        if self._diverged(end):
+            return None
+        objective = samlib.landscapes.TwoValleys()
+        floor = objective.minimizer_manifold.nearest(end)
+        return {
+            name: samlib.flow.limiting_flow(objective, floor, name, times, progress=False)
+            for name in ("top_eigenvalue", "trace")
+        }
+
+    def _rules(self) -> dict[str, Rule]:
+        return {
+            "gradient_descent": samlib.rules.GradientDescent(self.lr),
+            "sam": samlib.rules.SAM(self.lr, self.rho),
+            "mini_batch": samlib.rules.StochasticSAM(self.lr, self.rho, self.batch_size),
+            "one_sam": samlib.rules.StochasticSAM(self.lr, self.rho),
+        }
+
+    def _run(self, rule: Rule, every: int) -> Trajectory:
+        draws = self._draws(rule.batch_size) if isinstance(rule, _STOCHASTIC) else None
+        with warnings.catch_warnings():
+            # A diverging run is shown as one; the figure itself says so.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return samlib.simulate(
+                samlib.landscapes.TwoValleys(),
+                rule,
+                torch.tensor(self.start, dtype=torch.float64),
+                self.steps,
+                every,
+                ("x",),
+                draws=draws,
+            )
+
+    def _draws(self, size: int) -> Tensor:
+        bits = mulberry32(self.seed, self.steps)[:, None] >> np.arange(size, dtype=np.uint32)
+        return torch.from_numpy((bits & 1).astype(np.int64))[:, None]
+
+    def _diverged(self, x: Tensor) -> bool:
+        """Whether a run at x has left the valleys."""
+        height = float(x[1:].norm())
+        return not height <= 100 * (math.hypot(*self.start[1:]) + self.rho)
+
+    @traitlets.validate("frame")
+    def _frame_fits(self, proposal: Any) -> int:
+        frame: int = proposal["value"]
+        if frame > self.steps:
+            raise InvalidTraitError(f"frame must be from 0 to steps = {self.steps}, got {frame}")
+        return frame
+
+    @traitlets.observe("steps")
+    def _keep_frame_inside(self, change: Any) -> None:
+        if self._following:
+            last = self.frame == change["old"]
+            self.frame = change["new"] if last else min(self.frame, change["new"])
+
+    # ── The page without scripts ─────────────────────────────────────────────────────────────────
+
+    def sentence(self) -> str:
+        """What the still shows, in one sentence."""
+        floor = samlib.landscapes.TwoValleys().minimizer_manifold
+        names = {
+            "sam": "full-batch SAM",
+            "mini_batch": f"SAM on batches of {self.batch_size}",
+            "one_sam": "1-SAM",
+            "gradient_descent": "gradient descent",
+        }
+        if self.batch_size == 1:
+            del names["mini_batch"]
+
+        def sharpness(x: Tensor) -> str:
+            return f"λ₁ = {float(floor.top_eigenvalue(x)):.3g}, trace {float(floor.trace(x)):.3g}"
+
+        rules, parts = self._rules(), []
+        for name, said in names.items():
+            end = self._run(rules[name], self.steps).x[0, -1]
+            parts.append(
+                f"{said} leaves the valleys, because η is too large for it"
+                if self._diverged(end)
+                else f"{said} ends at x = {float(end[0]):.3g} ({sharpness(end)})"
+            )
+        start = torch.tensor(self.start, dtype=torch.float64)
+        return (
+            f"After {self.steps:,} steps with η = {self.lr:g} and ρ = {self.rho:g} from "
+            f"x = {self.start[0]:g} ({sharpness(start)}): {'; '.join(parts)}."
+        ).replace("= -", "= −")
+
+    def _draw_still(self) -> MatplotlibFigure:
+        from samlib.widgets import _still_opposite_drifts
+
+        return _still_opposite_drifts.draw(self)
+
+
+_STOCHASTIC = samlib.rules.StochasticSAM
+
+
+def mulberry32(seed: int, count: int) -> NDArray[np.uint32]:
+    """The first ``count`` outputs of the generator mulberry32, as the figure's page has them.
+
+    Each is a hash of a counter, which starts at the seed and grows by 0x6D2B79F5; all arithmetic
+    is modulo 2³².
+
+    Examples
+    --------
+    >>> mulberry32(1, 2).tolist()
+    [2693262067, 11749833]
+    """
+    state = np.uint32(seed) + np.arange(1, count + 1, dtype=np.uint32) * np.uint32(0x6D2B79F5)
+    z = (state ^ (state >> np.uint32(15))) * (state | np.uint32(1))
+    z ^= z + (z ^ (z >> np.uint32(7))) * (z | np.uint32(61))
+    result: NDArray[np.uint32] = z ^ (z >> np.uint32(14))
+    return result
