@@ -386,7 +386,7 @@ def test_it_is_accessible_in_both_themes(page: Page, theme: str) -> None:
 @pytest.mark.parametrize(
     ("traits", "message"),
     [
-        ({"start": (0.0, 0.1)}, r"start must be 3 to 3 finite numbers.*got 2 of them"),
+        ({"start": (0.0, 0.1)}, r"start must be 3 finite numbers.*got 2 of them"),
         ({"start": (0.0, 0.1, float("nan"))}, r"start must be .*got nan in it"),
         ({"rho": -0.1}, r"rho must be a finite number from 0 to 10, got -0.1"),
         ({"lr": 0}, r"lr must be a finite number from 1e-06 to 10, got 0"),
