@@ -2,12 +2,14 @@
 
 from samlib.widgets.alignment import Alignment
 from samlib.widgets.explicit_bias import ExplicitBias
+from samlib.widgets.one_loss import OneLossThreeDestinations
 from samlib.widgets.opposite_drifts import OppositeDrifts
 from samlib.widgets.three_notions import ThreeNotions
 
 __all__ = [
     "Alignment",
     "ExplicitBias",
+    "OneLossThreeDestinations",
     "OppositeDrifts",
     "ThreeNotions",
 ]

@@ -12,13 +12,13 @@ import traitlets
 from torch import Tensor
 
 import samlib
+from samlib.widgets._draws import mulberry32
 from samlib.widgets.base import Figure, InvalidTraitError, Real, Reals, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.figure import Figure as MatplotlibFigure
-    from numpy.typing import NDArray
 
     from samlib.flow import LimitingFlow
     from samlib.rules import Rule
@@ -237,21 +237,3 @@ class OppositeDrifts(Figure):
 
 
 _STOCHASTIC = samlib.rules.StochasticSAM
-
-
-def mulberry32(seed: int, count: int) -> NDArray[np.uint32]:
-    """The first ``count`` outputs of the generator mulberry32, as the figure's page has them.
-
-    Each is a hash of a counter, which starts at the seed and grows by 0x6D2B79F5; all arithmetic
-    is modulo 2³².
-
-    Examples
-    --------
-    >>> mulberry32(1, 2).tolist()
-    [2693262067, 11749833]
-    """
-    state = np.uint32(seed) + np.arange(1, count + 1, dtype=np.uint32) * np.uint32(0x6D2B79F5)
-    z = (state ^ (state >> np.uint32(15))) * (state | np.uint32(1))
-    z ^= z + (z ^ (z >> np.uint32(7))) * (z | np.uint32(61))
-    result: NDArray[np.uint32] = z ^ (z >> np.uint32(14))
-    return result

@@ -17,6 +17,7 @@
  *   the gradient of component k; the loss is the mean of its components
  * @property {((x: Float64Array, at: number, out: Float64Array, w: ArrayLike<number>, k: number) => void)=} weightedGradient
  *   the gradient with its terms weighted by w[k], w[k + 1], …; all weights 1 give the loss
+ * @property {((x: Float64Array, at: number, v: Float64Array, out: Float64Array) => void)=} hessianVectorProduct
  */
 
 /**
@@ -29,7 +30,7 @@
  * @property {Float64Array} x
  */
 
-/** @typedef {"gradient-descent" | "sam" | "one-sam" | "mini-batch"} Rule */
+/** @typedef {"gradient-descent" | "sam" | "ascent-loss-descent" | "one-sam" | "mini-batch"} Rule */
 
 /**
  * L(x) = ½ Σ λ_i x_i²: the coordinates are the eigenbasis.
@@ -224,6 +225,20 @@ export function fourDimensional() {
         out[3] = 4 * factor2(x1, x2) * x4;
       }
     },
+    hessianVectorProduct(x, at, v, out) {
+      const x1 = x[at];
+      const x2 = x[at + 1];
+      const x3 = x[at + 2];
+      const x4 = x[at + 3];
+      const h02 = 4 * x1 * x3;
+      const h12 = 24 * x2 * x3;
+      const h03 = -16 * (1 - x1) * x4;
+      const h13 = -4 * (1 - x2) * x4;
+      out[0] = (2 * x3 * x3 + 8 * x4 * x4) * v[0] + h02 * v[2] + h03 * v[3];
+      out[1] = (12 * x3 * x3 + 2 * x4 * x4) * v[1] + h12 * v[2] + h13 * v[3];
+      out[2] = h02 * v[0] + h12 * v[1] + 2 * factor1(x1, x2) * v[2];
+      out[3] = h03 * v[0] + h13 * v[1] + 2 * factor2(x1, x2) * v[3];
+    },
   };
 }
 
@@ -326,6 +341,26 @@ function makeRule(landscape, rule, lr, rho, draws, weights) {
       }
     };
   }
+  if (rule === "ascent-loss-descent") {
+    const { hessianVectorProduct } = landscape;
+    if (!hessianVectorProduct) throw new RangeError("descent on L^Asc needs Hessian-vector products");
+    const u = new Float64Array(dim);
+    const turning = new Float64Array(dim);
+    return (x, at, count) => {
+      for (const end = at + count * dim; at < end; at += dim) {
+        landscape.gradient(x, at, u);
+        const norm = unit(u);
+        for (let i = 0; i < dim; i++) ahead[i] = x[at + i] + rho * u[i];
+        landscape.gradient(ahead, 0, grad);
+        let along = 0;
+        for (let i = 0; i < dim; i++) along += u[i] * grad[i];
+        for (let i = 0; i < dim; i++) u[i] = grad[i] - along * u[i];
+        hessianVectorProduct(x, at, u, turning);
+        if (norm > 0) for (let i = 0; i < dim; i++) grad[i] += (turning[i] * rho) / norm;
+        descend(x, at, grad, lr);
+      }
+    };
+  }
   if (!componentGradient || !draws) throw new RangeError("1-SAM needs a loss with components, and draws");
   return (x, at, count, t) => {
     for (const end = at + count * dim; at < end; at += dim, t++) {
@@ -358,6 +393,16 @@ function perturb(x, at, g, rho, out) {
   const length = Math.sqrt(sum);
   if (length === 0) for (let i = 0; i < dim; i++) out[i] = x[at + i] + rho * (1 / Math.sqrt(dim));
   else for (let i = 0; i < dim; i++) out[i] = x[at + i] + rho * (g[i] / length);
+}
+
+/** Make g/‖g‖ of g, and (1, …, 1)/√D of zero; return ‖g‖. @param {Float64Array} g */
+function unit(g) {
+  const dim = g.length;
+  let sum = 0;
+  for (let i = 0; i < dim; i++) sum += g[i] * g[i];
+  const length = Math.sqrt(sum);
+  for (let i = 0; i < dim; i++) g[i] = length === 0 ? 1 / Math.sqrt(dim) : g[i] / length;
+  return length;
 }
 
 /** @param {Float64Array} x @param {number} a @param {number} b @param {number} dim */
@@ -544,6 +589,21 @@ export function batchWeights(seed, size, steps) {
     weights[2 * t + 1] = (second * 2) / size;
   }
   return weights;
+}
+
+/**
+ * The component, 0 or 1, that 1-SAM draws at every step: bit 0 of the step's random word.
+ *
+ * @param {number} seed a whole number below 2³² @param {number} steps
+ * @returns {Uint8Array}
+ */
+export function componentDraws(seed, steps) {
+  const draws = new Uint8Array(steps);
+  for (let t = 0, state = seed | 0; t < steps; t++) {
+    state = (state + 0x6d2b79f5) | 0;
+    draws[t] = mulberry(state) & 1;
+  }
+  return draws;
 }
 
 /** What mulberry32 makes of its counter: 32 bits, as a signed number. @param {number} state */

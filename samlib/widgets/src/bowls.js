@@ -1,0 +1,124 @@
+// The bowl (x₃, x₄) ↦ L across Γ where each of the three runs is, as surfaces that the reader can turn.
+
+import { METHODS } from "./destinations.js";
+import { drawMark } from "./destination-map.js";
+import { factor1, factor2 } from "./engine.js";
+import { createLabels, createPlot } from "./plot.js";
+
+/** @typedef {import("./one-loss.js").View} View */
+
+const TITLES = { sam: "SAM", "one-sam": "1-SAM", ascent: "descent on Lᴬˢᶜ" };
+
+/** Rings and spokes of a surface. */
+const RINGS = 7;
+const SPOKES = 36;
+
+/** How far above the horizon the reader's eye is, as a sine and a cosine. */
+const TILT = { sin: 0.42, cos: 0.91 };
+
+/** The value of F at which a wall is as high as the bowl is wide. */
+const STEEP = 10;
+
+/** @param {View} view */
+export function createBowls(view) {
+  const { world } = view;
+  const { state } = world;
+  const plot = createPlot({
+    className: "samlib-plane samlib-bowls",
+    margin: { left: 4, right: 4, top: 4, bottom: 4 },
+    onResize: view.redraw,
+  });
+  plot.name("Across Γ: the bowl (x₃, x₄) ↦ L where each run is", "", "");
+  const labels = createLabels(plot, METHODS);
+  const { context } = plot;
+
+  let from = 0;
+  let began = 0;
+  plot.svg.addEventListener("pointerdown", (event) => {
+    plot.svg.setPointerCapture(event.pointerId);
+    from = event.clientX;
+    began = state.turn;
+  });
+  plot.svg.addEventListener("pointermove", (event) => {
+    if (!plot.svg.hasPointerCapture(event.pointerId)) return;
+    view.update({ turn: Math.round((((began + (event.clientX - from) / 2) % 360) + 360) % 360) });
+  });
+
+  /**
+   * One bowl: L = F₁x₃² + F₂x₄² over a disc, drawn from back to front.
+   *
+   * @param {import("./destinations.js").Method} method
+   * @param {number} cx @param {number} cy the bottom of the bowl @param {number} size half its width
+   */
+  function drawBowl(method, cx, cy, size) {
+    const { colours } = view;
+    const at = 4 * state.frame;
+    const run = world.runs[method].x;
+    const f1 = factor1(run[at], run[at + 1]) / STEEP;
+    const f2 = factor2(run[at], run[at + 1]) / STEEP;
+    const angle = (state.turn * Math.PI) / 180;
+    const [c, s] = [Math.cos(angle), Math.sin(angle)];
+    const reach = Math.max(Math.hypot(state.start[2], state.start[3]), 1e-9);
+    /** x₃ and x₄ in units of the reach → pixels and depth. @param {number} a @param {number} b */
+    const see = (a, b) => {
+      const height = f1 * a * a + f2 * b * b;
+      const depth = s * a + c * b;
+      return { x: cx + size * (c * a - s * b), y: cy + size * (TILT.sin * depth - TILT.cos * height), depth };
+    };
+    const point = (/** @type {number} */ ring, /** @type {number} */ spoke) => {
+      const r = ring / RINGS;
+      const phi = (2 * Math.PI * spoke) / SPOKES;
+      return see(r * Math.cos(phi), r * Math.sin(phi));
+    };
+    const patches = [];
+    for (let ring = 0; ring < RINGS; ring++) {
+      for (let spoke = 0; spoke < SPOKES; spoke++) {
+        const corners = [point(ring, spoke), point(ring + 1, spoke), point(ring + 1, spoke + 1), point(ring, spoke + 1)];
+        patches.push({ corners, ring, depth: corners.reduce((sum, p) => sum + p.depth, 0) });
+      }
+    }
+    patches.sort((p, q) => p.depth - q.depth);
+    context.lineWidth = 0.75;
+    for (const { corners, ring } of patches) {
+      context.beginPath();
+      for (const p of corners) context.lineTo(p.x, p.y);
+      context.closePath();
+      // Translucent, so that the front wall does not hide the inside.
+      context.globalAlpha = 0.04 + (0.16 * (ring + 1)) / RINGS;
+      context.fillStyle = colours[method];
+      context.fill();
+      context.globalAlpha = 0.45;
+      context.strokeStyle = colours[method];
+      context.stroke();
+    }
+    context.globalAlpha = 1;
+    const rim = patches.flatMap(({ corners }) => corners.map((p) => p.y));
+    labels.put(method, cx, Math.max(Math.min(...rim) - 8, plot.box.top + 12), TITLES[method], "middle");
+    // The run itself, as long as it has not shrunk into the bottom.
+    const a = run[at + 2] / reach;
+    const b = run[at + 3] / reach;
+    const here = see(a, b);
+    if (Math.hypot(a, b) <= 1.05) drawMark(context, method, here.x, here.y, colours);
+  }
+
+  function draw() {
+    const { box } = plot;
+    if (box.right <= box.left) return;
+    plot.clear();
+    const width = box.right - box.left;
+    const height = box.bottom - box.top;
+    const size = Math.min(width / 4.3, height / 4);
+    /** @type {[number, number][]} where the bottoms are: two beside each other, one below */
+    const places = [
+      [box.left + width * 0.25, box.top + height * 0.44],
+      [box.left + width * 0.75, box.top + height * 0.44],
+      [box.left + width * 0.5, box.top + height * 0.94],
+    ];
+    METHODS.forEach((method, i) => {
+      const [cx, cy] = places[i];
+      drawBowl(method, cx, cy - 0.1 * size, size);
+    });
+  }
+
+  return { plot, draw };
+}
