@@ -71,6 +71,8 @@ export function createHandle(
     view.pause();
     view.dragging = true;
   });
+  // A finger moves the handle, not the page: touch-action does not hold for parts of an SVG.
+  group.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   group.addEventListener("pointermove", (event) => {
     if (!group.hasPointerCapture(event.pointerId)) return;
     const { left, top } = plot.svg.getBoundingClientRect();

@@ -118,8 +118,8 @@ function legend() {
   const line = () => svg("path", { d: "M1 7h30", class: "samlib-key-line" });
   /** @type {[string, SVGElement[], string][]} */
   const entries = [
-    ["sam", [line(), svg("circle", { cx: 16, cy: 7, r: 4.5 })], "SAM, full batch"],
-    ["one-sam", [line(), svg("path", { d: "M16 1l6 11h-12z" })], "1-SAM, one term at a time"],
+    ["sam", [line(), svg("circle", { cx: 16, cy: 7, r: 4.5, class: "samlib-key-mark" })], "SAM, full batch"],
+    ["one-sam", [line(), svg("path", { d: "M16 1l6 11h-12z", class: "samlib-key-mark" })], "1-SAM, one term at a time"],
     ["ascent-descent", [line(), svg("rect", { x: 12, y: 3, width: 8, height: 8 })], "gradient descent on Lᴬˢᶜ"],
     ["flow", [line()], "limiting flow of each"],
     ["destination", [svg("path", { d: "M16 1l6 6l-6 6l-6-6z" })], "its destination"],
