@@ -84,9 +84,9 @@ class OppositeDrifts(Figure):
 
     Notes
     -----
-    The theorems are about small η and ρ. 1-SAM stays off the floor by a part of about η·2λ_k of
-    ρ, which strengthens the pull of the sharper valley; it drifts more slowly than its limiting
-    flow, and at η = 0.1, ρ = 0.2 even the other way.
+    The theorems are about small η and ρ. 1-SAM bounces at heights |y_k| of about ηλ_k ρ, so that
+    the perturbed point is farther up in the sharper valley, which then pulls more. It drifts more
+    slowly than its limiting flow, by a gap in proportion to η, and at η = 0.1 even the other way.
 
     Between about 3 and 10 components a step, runs are sensitive to rounding: the last bit grows
     to some hundredths of x on the way. There a page and Python agree in the drift but not, after
