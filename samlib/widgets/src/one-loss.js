@@ -101,7 +101,7 @@ function describe({ state, world }) {
     }
     const kind = DESCENDS[method];
     const least = CURVATURES[kind](...DESTINATIONS[kind].x);
-    const place = `(${number(x[at])}, ${number(x[at + 1])})`;
+    const place = `(${fixed(x[at])}, ${fixed(x[at + 1])})`;
     const value = number(CURVATURES[kind](x[at], x[at + 1]), 4);
     return `${names[method]} at ${place}, ${symbols[kind]} = ${value} (least ${number(least, 4)})`;
   });
@@ -110,6 +110,9 @@ function describe({ state, world }) {
   const tau = number(world.time(state.frame), 3);
   return `Step ${count(state.frame)}, τ = ηρ²t = ${tau}: ${parts.join("; ")}.${warning}`;
 }
+
+/** A coordinate with three decimals. @param {number} value */
+const fixed = (value) => number(Number(value.toFixed(3)));
 
 /** What the lines and marks are. */
 function legend() {
