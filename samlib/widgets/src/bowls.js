@@ -56,6 +56,9 @@ export function createBowls(view) {
     const run = world.runs[method].x;
     const f1 = factor1(run[at], run[at + 1]) / STEEP;
     const f2 = factor2(run[at], run[at + 1]) / STEEP;
+    const gone = !(f1 + f2 < 1e6);
+    labels.hide(method, gone);
+    if (gone) return; // a run that diverges has left the loss that can be drawn
     const angle = (state.turn * Math.PI) / 180;
     const [c, s] = [Math.cos(angle), Math.sin(angle)];
     const reach = Math.max(Math.hypot(state.start[2], state.start[3]), 1e-9);

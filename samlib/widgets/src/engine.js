@@ -356,7 +356,8 @@ function makeRule(landscape, rule, lr, rho, draws, weights) {
         for (let i = 0; i < dim; i++) along += u[i] * grad[i];
         for (let i = 0; i < dim; i++) u[i] = grad[i] - along * u[i];
         hessianVectorProduct(x, at, u, turning);
-        if (norm > 0) for (let i = 0; i < dim; i++) grad[i] += (turning[i] * rho) / norm;
+        const scale = norm === 0 ? 0 : rho / norm;
+        for (let i = 0; i < dim; i++) grad[i] += scale * turning[i];
         descend(x, at, grad, lr);
       }
     };

@@ -7,6 +7,7 @@ import { renderOppositeDrifts } from "./opposite-drifts.js";
 import { renderThreeNotions } from "./three-notions.js";
 
 // For the tests of their numbers.
+export * as destinations from "./destinations.js";
 export * as engine from "./engine.js";
 export { notions } from "./notions.js";
 
