@@ -179,7 +179,11 @@ class Alignment(Figure):
         ValueError
             For the four-dimensional loss, whose eigenvectors turn along the run.
         """
-        gradient = self._quadratic("gradient_shares").gradient(self.trajectory.x[0])
+        self._quadratic("gradient_shares")
+        return self._shares(self.trajectory.x[0])
+
+    def _shares(self, x: Tensor) -> Tensor:
+        gradient = self._objective().gradient(x)
         # Scaled first, so that squares of a tiny gradient do not underflow.
         size = gradient.abs().amax(dim=-1, keepdim=True)
         squares = (gradient / size).masked_fill(size <= _ARRIVED, math.nan).square()
@@ -312,7 +316,8 @@ class Alignment(Figure):
         )
 
     def _placeholder(self) -> Mapping[str, str]:
-        return {"landscape": self.landscape}
+        invariant = {"invariant": "true"} if self.invariant else {}
+        return {"landscape": self.landscape, **invariant}
 
 
 def _resized(start: tuple[float, ...], dim: int) -> tuple[float, ...]:
