@@ -118,7 +118,7 @@ def _plane(axes: Axes, widget: Alignment, runs: dict[str, Tensor]) -> None:
     for level in 4.0 ** np.arange(3, -9, -1) * curvatures.max() * reach**2 / 4:
         width, height = 2 * np.sqrt(2 * level / curvatures)
         axes.add_patch(Ellipse((0, 0), width, height, fill=False, ec=_GREY, lw=0.7, alpha=0.6))
-    if flat and widget.invariant and 0 < widget.lr * curvatures.max() < 1:
+    if flat and widget.invariant and widget.rho > 0 and widget.lr * curvatures.max() < 1:
         _invariant_set(axes, widget, curvatures)
     _paths(axes, runs, i, j)
     if math.isfinite(limit) and limit > 0:

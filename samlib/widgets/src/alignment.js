@@ -68,7 +68,7 @@ export function renderAlignment(context) {
 
   /** @type {Record<string, {el: HTMLElement, show: (value: any) => void}>} */
   let inputs = {};
-  let built = "";
+  let built = { landscape: "", dim: 0 };
 
   function draw() {
     const { state, sam, descent, dim } = world;
@@ -85,44 +85,53 @@ export function renderAlignment(context) {
 
   // ── Controls ─────────────────────────────────────────────────────────────────────────────────────
 
-  /** The controls depend on the loss and the number of its eigenvalues. */
+  /** The sliders depend on the loss, the table of numbers on its dimension, too. */
   function buildControls() {
     const { state, dim } = world;
-    const key = `${state.landscape} ${dim}`;
-    if (key === built) return;
-    built = key;
+    if (state.landscape !== built.landscape) buildSliders();
+    else if (dim !== built.dim) controls.lastElementChild?.replaceWith(buildTable());
+    built = { landscape: state.landscape, dim };
+  }
+
+  function buildSliders() {
     inputs = {};
-    const ranges = config.sliders[state.landscape];
-    const { limits } = config;
+    const ranges = config.sliders[world.state.landscape];
     const make = (/** @type {string} */ name, /** @type {string} */ label, integer = false) =>
       (inputs[name] = slider({
-        label, name, integer, range: ranges[name], limits: limits[name],
+        label, name, integer, range: ranges[name], limits: config.limits[name],
         onInput: (value) => update({ [name]: value }),
       })); // prettier-ignore
     make("rho", "Radius ρ");
     make("lr", "Learning rate η");
     if (world.flat) {
-      inputs.dimension = dimensionControl(ranges.dimension, (size) => update(resized(world.state, size)));
+      inputs.dimension = dimensionControl(ranges.dimension, (dim) => update(resized(world.state, dim)));
     }
     make("steps", "Steps", true);
-    const sliders = Object.values(inputs).map(({ el }) => el);
-    const fields = (/** @type {"eigenvalues" | "start"} */ trait, /** @type {string} */ stem, /** @type {string} */ label) =>
-      Array.from({ length: dim }, (_, i) => {
+    controls.replaceChildren(...Object.values(inputs).map(({ el }) => el), buildTable());
+  }
+
+  /** A column for each coordinate. */
+  function buildTable() {
+    const { dim, flat } = world;
+    const columns = Array.from({ length: dim }, (_, i) => `x${subscript(i + 1)}`);
+    const title = (/** @type {string} */ text) => html("span", { "aria-hidden": "true" }, text);
+    /** @param {string} stem @param {"eigenvalues" | "start"} trait @param {string} label */
+    const row = (stem, trait, label) =>
+      columns.map((column, i) => {
         const name = `${stem}-${i + 1}`;
         inputs[name] = numberField({
-          name, label: `${label} x${subscript(i + 1)}`, limits: limits[trait],
+          name, label: `${label} ${column}`, limits: config.limits[trait],
           onInput: (value) => update({ [trait]: world.state[trait].map((v, k) => (k === i ? value : v)) }),
-        });
+        }); // prettier-ignore
         return inputs[name].el;
-      }); // prettier-ignore
-    const title = (/** @type {string} */ text) => html("span", { "aria-hidden": "true" }, text);
+      });
     const table = html(
-      "div", { class: "samlib-table", style: `--samlib-columns: ${dim}` }, title(""),
-      ...Array.from({ length: dim }, (_, i) => title(`x${subscript(i + 1)}`)),
-      ...(world.flat ? [title("λ"), ...fields("eigenvalues", "eigenvalue", "λ along")] : []),
-      title("Start"), ...fields("start", "start", "Start,"),
+      "div", { class: "samlib-table" }, title(""), ...columns.map(title),
+      ...(flat ? [title("λ"), ...row("eigenvalue", "eigenvalues", "λ along")] : []),
+      title("Start"), ...row("start", "start", "Start,"),
     ); // prettier-ignore
-    controls.replaceChildren(...sliders, table);
+    table.style.setProperty("--samlib-columns", String(dim));
+    return table;
   }
 
   function showControls() {

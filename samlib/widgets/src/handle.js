@@ -69,6 +69,8 @@ export function createHandle(
     view.pause();
     view.dragging = true;
   });
+  // Chromium does not heed touch-action on a part of an SVG, and would scroll.
+  group.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   group.addEventListener("pointermove", (event) => {
     if (!group.hasPointerCapture(event.pointerId)) return;
     const { left, top } = plot.svg.getBoundingClientRect();

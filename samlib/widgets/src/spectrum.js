@@ -95,11 +95,13 @@ export function createSpectrum(view) {
         "aria-valuenow": 1, "data-control": `eigenvalue-${i + 1}`,
         onpointerdown: (/** @type {PointerEvent} */ event) => {
           event.preventDefault();
-          group.focus();
+          group.focus({ preventScroll: true });
           group.setPointerCapture(event.pointerId);
           view.pause();
           view.dragging = true;
         },
+        // Chromium does not heed touch-action on a part of an SVG, and would scroll.
+        ontouchstart: (/** @type {TouchEvent} */ event) => event.preventDefault(),
         onpointermove: (/** @type {PointerEvent} */ event) => {
           if (!group.hasPointerCapture(event.pointerId)) return;
           const [bottom, top] = y.range();
