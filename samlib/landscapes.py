@@ -19,7 +19,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from samlib._validation import require_count, require_pair, require_point, require_positive
+from samlib._validation import (
+    require_count,
+    require_non_negative,
+    require_pair,
+    require_point,
+    require_positive,
+)
 from samlib.objective import Objective
 
 Formula = Callable[..., Any]
@@ -231,6 +237,32 @@ class Quadratic(Landscape):
             range(self.dim),
             lambda x: x.new_tensor(self.eigenvalues).expand(x.shape),
         )
+
+    def in_invariant_set(self, x: Tensor, lr: float, rho: float) -> Tensor:
+        """Is x in the set that SAM enters and never leaves? [..., dim] → bool [...].
+
+        The set is where ‖P^(j:D) ∇L(x)‖ ≤ ηρλ_j² for every j, P^(j:D) being the projection on the
+        eigenvectors with eigenvalues at most λ_j. With ηλ₁ < 1 and ρ > 0 SAM enters it from
+        every start, which is the first half of the proof of Theorem 4.8: a step multiplies
+        component i of ∇L by 1 − ηλ_i − ηρλ_i²/‖∇L‖. Outside, where ‖∇L‖ > ηρλ_j², that is at most
+        max(ηλ_j, 1 − ηλ_D) < 1 in size for i ≥ j; inside, it cannot lead out.
+
+        Examples
+        --------
+        >>> import torch, samlib
+        >>> quadratic = samlib.landscapes.Quadratic([3.0, 1.0])
+        >>> x = torch.tensor([[0.3, 0.85], [0.3, 0.1]])
+        >>> quadratic.in_invariant_set(x, lr=0.3, rho=0.4)
+        tensor([False,  True])
+        """
+        require_positive("lr", lr)
+        require_non_negative("rho", rho)
+        values, order = x.new_tensor(self.eigenvalues).sort()
+        gradient = self.gradient(x)[..., order]
+        # The smallest come first, so the projections grow with the sum.
+        projected = gradient.square().cumsum(dim=-1).sqrt()
+        inside: Tensor = (projected <= lr * rho * values.square()).all(dim=-1)
+        return inside
 
     def __repr__(self) -> str:
         return f"Quadratic(eigenvalues={list(self.eigenvalues)})"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Ellipse
+from matplotlib.patches import Ellipse, Polygon
 from torch import Tensor
 
 import samlib
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from samlib.widgets.alignment import Alignment
 
 _GREY = "#8b949e"
+_DASHES = ("-", "--", ":", "-.")
 _TEXT: dict[str, Any] = {"size": 10}
 
 
@@ -28,11 +29,13 @@ def draw(widget: Alignment, runs: dict[str, Tensor]) -> Figure:
     ``runs`` maps the name of a rule to its iterates [steps + 1, dim].
     """
     flat = widget.landscape == "quadratic"
-    figure = Figure(figsize=(7.4, 3.6) if flat else (7.4, 5.6), dpi=100, layout="constrained")
-    mosaic: Any = [["plane", "angle"], ["plane", "distance"]]
+    figure = Figure(figsize=(7.4, 5.6), dpi=100, layout="constrained")
+    mosaic: Any = [
+        ["plane", "angle"], ["plane", "distance"], ["spectrum", "over time"], ["now", "over time"],
+    ]  # fmt: skip
     if not flat:
         mosaic = [["plane"] * 3 + ["map"] * 3, ["angle"] * 2 + ["distance"] * 2 + ["sharpness"] * 2]
-    heights = (1, 1) if flat else (1.9, 1)
+    heights = (1, 1, 0.7, 0.5) if flat else (1.9, 1)
     axes: dict[str, Axes] = figure.subplot_mosaic(mosaic, height_ratios=heights)
     steps = _drawn_steps(widget.steps)
     drawn = {name: x[steps] for name, x in runs.items()}
@@ -55,6 +58,9 @@ def draw(widget: Alignment, runs: dict[str, Tensor]) -> Figure:
         axes["distance"].plot(steps, manifold.distance(x).numpy(), **style)
         if not flat:
             axes["sharpness"].plot(steps, manifold.top_eigenvalue(x).numpy(), **style)
+    if flat:
+        _spectrum(axes["spectrum"], axes["now"], widget, runs)
+        _shares_over_time(axes["over time"], widget, steps, drawn["sam"])
     axes["angle"].set(yscale="log", ylim=(1e-3, 120), yticks=[1e-3, 0.1, 10])
     axes["angle"].set_yticklabels(["0.001°", "0.1°", "10°"])
     axes["angle"].minorticks_off()
@@ -112,6 +118,8 @@ def _plane(axes: Axes, widget: Alignment, runs: dict[str, Tensor]) -> None:
     for level in 4.0 ** np.arange(3, -9, -1) * curvatures.max() * reach**2 / 4:
         width, height = 2 * np.sqrt(2 * level / curvatures)
         axes.add_patch(Ellipse((0, 0), width, height, fill=False, ec=_GREY, lw=0.7, alpha=0.6))
+    if flat and widget.invariant and widget.rho > 0 and widget.lr * curvatures.max() < 1:
+        _invariant_set(axes, widget, curvatures)
     _paths(axes, runs, i, j)
     if math.isfinite(limit) and limit > 0:
         ends = np.outer([-limit, limit], curvatures == curvatures.max())
@@ -122,6 +130,63 @@ def _plane(axes: Axes, widget: Alignment, runs: dict[str, Tensor]) -> None:
     axes.set_ylabel(f"x{_subscript(j + 1)}", **_TEXT, labelpad=1)
     axes.tick_params(labelsize=9)
     axes.legend(frameon=False, fontsize=9, loc="lower left")
+
+
+def _invariant_set(axes: Axes, widget: Alignment, curvatures: np.ndarray[Any, Any]) -> None:
+    """‖(λ₁x₁, λ₂x₂)‖ ≤ ηρλ₁² and |x₂| ≤ ηρλ₂."""
+    low, high = curvatures.min(), curvatures.max()
+    along, across = widget.lr * widget.rho * high, widget.lr * widget.rho * low
+    v = across * np.linspace(-1, 1, 41)
+    u = np.sqrt(np.maximum(along**2 - (low / high * v) ** 2, 0))
+    corners = np.stack([np.append(u, -u[::-1]), np.append(v, v[::-1])], axis=-1)
+    if curvatures[0] < curvatures[1]:
+        corners = corners[:, ::-1]
+    axes.add_patch(Polygon(corners, fc="#1f232812", ec="#1f2328", ls="--", label="invariant set"))
+
+
+def _spectrum(above: Axes, below: Axes, widget: Alignment, runs: dict[str, Tensor]) -> None:
+    """The eigenvalues as stems; under them both gradients' shares along each eigenvector, now."""
+    numbers = np.arange(1, len(widget.eigenvalues) + 1)
+    values = np.array(widget.eigenvalues)
+    above.vlines(numbers, min(0.1, values.min()), values, color="#1f2328", lw=1.6)
+    above.plot(numbers, values, "o", mfc="white", mec="#1f2328", ms=7)
+    top = int(values.argmax())
+    above.plot(numbers[top], values[top], "o", color=COLOURS["eigenvector"], ms=7)
+    above.annotate(
+        "v₁", (numbers[top], values[top]), (0, 6), textcoords="offset points", ha="center"
+    )
+    above.set_title("eigenvalues λ", loc="left", **_TEXT)
+    above.set(yscale="log", ylim=(min(0.1, values.min()), 3 * max(10, values.max()) ** 0.99))
+    above.minorticks_off()
+    shares = {name: widget._shares(x[widget.frame]).numpy() for name, x in runs.items()}
+    below.bar(numbers, np.nan_to_num(shares["sam"]), 0.5, color=COLOURS["sam"])
+    style: Any = {"mfc": "white", "mec": COLOURS["gradient_descent"], "ms": 6, "mew": 1.6}
+    below.plot(numbers, shares["gradient_descent"], "s", **style)
+    below.set_title(
+        f"share of ‖∇L‖² along each eigenvector, step {widget.frame}", loc="left", **_TEXT
+    )
+    below.set(ylim=(-0.08, 1.12), yticks=[0, 1])
+    for axes in (above, below):
+        axes.set_xlim(0.5, len(numbers) + 0.5)
+        axes.set_xticks(numbers, [f"x{_subscript(i)}" for i in numbers.tolist()])
+        axes.tick_params(labelsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+    above.tick_params(labelbottom=False)
+
+
+def _shares_over_time(axes: Axes, widget: Alignment, steps: list[int], x: Tensor) -> None:
+    """SAM's shares: only that of v₁ stays."""
+    _over_time(axes, widget.steps, "SAM’s share along each eigenvector")
+    shares = widget._shares(x).numpy()
+    order = sorted(range(len(widget.eigenvalues)), key=lambda i: -widget.eigenvalues[i])
+    for rank, i in reversed(list(enumerate(order))):
+        style: dict[str, Any] = {"color": COLOURS["sam"], "ls": _DASHES[rank % 4], "lw": 1.3}
+        if rank == 0:
+            style = {"color": COLOURS["eigenvector"], "lw": 2}
+        axes.plot(steps, np.maximum(shares[:, i], 1e-12), **style)
+    axes.axvline(widget.frame, color=_GREY, lw=0.8)
+    axes.set(yscale="log", ylim=(1e-8, 3), yticks=[1e-8, 1e-6, 1e-4, 1e-2, 1])
+    axes.minorticks_off()
 
 
 def _map(axes: Axes, runs: dict[str, Tensor]) -> None:

@@ -15,6 +15,7 @@ from samlib.widgets.base import Figure, InvalidTraitError, OneOf, Real, Reals, W
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
+    from torch import Tensor
 
     from samlib.landscapes import Landscape
     from samlib.trajectory import Trajectory
@@ -46,6 +47,7 @@ SLIDERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
         "rho": (0.001, 2.0),
         "lr": (0.005, 1.0),
         "eigenvalues": (0.1, 10.0),
+        "dimension": (2, 10),
         "steps": (10, 100_000),
     },
     "four-dimensional": {"rho": (0.001, 0.5), "lr": (0.001, 0.15), "steps": (100, 100_000)},
@@ -61,6 +63,9 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 
 # A trajectory has this many records at most.
 _RECORDS = 10_000
+
+# A gradient below this has arrived: among subnormal numbers its direction is noise.
+_ARRIVED = 1e-150
 
 
 class Alignment(Figure):
@@ -88,6 +93,9 @@ class Alignment(Figure):
         The step shown, 0 to ``steps``.
     zoom
         Is the plane magnified to the two-cycle?
+    invariant
+        Is the invariant set of the proof of Theorem 4.8 drawn, and the step named at which SAM
+        enters it?
 
     Raises
     ------
@@ -105,7 +113,9 @@ class Alignment(Figure):
     0.13333333333333333
     """
 
-    _state_names = ("landscape", "eigenvalues", "start", "rho", "lr", "steps", "frame", "zoom")
+    _state_names = (
+        "landscape", "eigenvalues", "start", "rho", "lr", "steps", "frame", "zoom", "invariant",
+    )  # fmt: skip
     _preset_by = "landscape"
     _presets = PRESETS
     _sliders = SLIDERS
@@ -119,6 +129,7 @@ class Alignment(Figure):
     steps: Any = Whole(1, 200_000).tag(sync=True)
     frame: Any = Whole(0, 200_000).tag(sync=True)
     zoom: Any = traitlets.Bool(False).tag(sync=True)
+    invariant: Any = traitlets.Bool(False).tag(sync=True)
 
     def __init__(self, landscape: str = "quadratic", **traits: Any) -> None:
         eigenvalues = traits.get("eigenvalues")
@@ -156,6 +167,51 @@ class Alignment(Figure):
         For the four-dimensional loss λ₁ is that at the minimizer nearest to the start.
         """
         return self._limit(self._sharpness(self.start))
+
+    def gradient_shares(self) -> Tensor:
+        """(∇L·v_i)²/‖∇L‖² along :attr:`trajectory`, [records, dim], on the quadratic.
+
+        Column i belongs to the eigenvector along x_i, with the i-th of ``eigenvalues``; a row sums
+        to 1, and is NaN where the gradient is zero. Under SAM all but the top one die out.
+
+        Raises
+        ------
+        ValueError
+            For the four-dimensional loss, whose eigenvectors turn along the run.
+        """
+        self._quadratic("gradient_shares")
+        return self._shares(self.trajectory.x[0])
+
+    def _shares(self, x: Tensor) -> Tensor:
+        gradient = self._objective().gradient(x)
+        # Scaled first, so that squares of a tiny gradient do not underflow.
+        size = gradient.abs().amax(dim=-1, keepdim=True)
+        squares = (gradient / size).masked_fill(size <= _ARRIVED, math.nan).square()
+        return squares / squares.sum(dim=-1, keepdim=True)
+
+    def invariant_since(self) -> int | None:
+        """The first step at which SAM is in the invariant set of the proof of Theorem 4.8.
+
+        The set is described at :meth:`samlib.landscapes.Quadratic.in_invariant_set`. None if SAM
+        does not reach it in ``steps`` steps, or if ηλ₁ ≥ 1 or ρ = 0, where there is no such set.
+
+        Raises
+        ------
+        ValueError
+            For the four-dimensional loss, which Theorem 4.8 is not about.
+        """
+        quadratic = self._quadratic("invariant_since")
+        if self.lr * max(self.eigenvalues) >= 1 or self.rho == 0:
+            return None
+        x = self._run(samlib.rules.SAM(self.lr, self.rho), 1, ("x",)).x[0]
+        inside = quadratic.in_invariant_set(x, self.lr, self.rho)
+        return int(inside.int().argmax()) if bool(inside.any()) else None
+
+    def _quadratic(self, method: str) -> samlib.landscapes.Quadratic:
+        objective = self._objective()
+        if not isinstance(objective, samlib.landscapes.Quadratic):
+            raise ValueError(f"{method}() is for landscape='quadratic', not {self.landscape!r}")
+        return objective
 
     def _limit(self, lambda1: float) -> float:
         product = self.lr * lambda1
@@ -239,6 +295,10 @@ class Alignment(Figure):
             f"{opening}: at the end {angle} and "
             f"{where} is {distance:.3g}, where ηρλ₁/(2 − ηλ₁) = {limit:.3g} is predicted"
         )
+        if self.landscape == "quadratic" and self.invariant:
+            since = self.invariant_since()
+            if since is not None:
+                sentence += f"; it is inside the invariant set since step {since:,}"
         if self.landscape == "four-dimensional":
             first, last = self._sharpness(self.start), self._sharpness(end)
             sentence += f"; λ₁ has gone from {first:.3g} to {last:.3g}"
@@ -256,7 +316,8 @@ class Alignment(Figure):
         )
 
     def _placeholder(self) -> Mapping[str, str]:
-        return {"landscape": self.landscape}
+        invariant = {"invariant": "true"} if self.invariant else {}
+        return {"landscape": self.landscape, **invariant}
 
 
 def _resized(start: tuple[float, ...], dim: int) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import html
 import io
@@ -9,7 +10,7 @@ import json
 import math
 import pathlib
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import anywidget
@@ -131,6 +132,7 @@ class Figure(anywidget.AnyWidget):
     _preset_by: ClassVar[str] = ""
     _presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     _sliders: ClassVar[Mapping[str, Any]] = {}
+    _preset_taken = False  # are the defaults that go with a new choice set already?
     _following = False  # do traits adapt to one another? Not while they are set together
 
     _figure = traitlets.Unicode().tag(sync=True)
@@ -158,8 +160,29 @@ class Figure(anywidget.AnyWidget):
         known = isinstance(choice, str) and choice in self._presets
         return dict(self._presets[choice]) if known else {}
 
+    @contextlib.contextmanager
+    def hold_trait_notifications(self) -> Iterator[None]:
+        """Bundle changes. What changes together with the choice of defaults stays as it was set."""
+        if not self._following or self._cross_validation_lock:
+            with super().hold_trait_notifications():
+                yield
+            return
+        before = self.state()
+        try:
+            with super().hold_trait_notifications():
+                yield
+                after = self.state()
+                given = {name: after[name] for name in after if after[name] != before[name]}
+                if self._preset_by in given:
+                    for name, value in self._preset(given[self._preset_by], given).items():
+                        if name not in given:
+                            setattr(self, name, value)
+                    self._preset_taken = True
+        finally:
+            self._preset_taken = False
+
     def _take_preset(self, change: Any) -> None:
-        if self._following:
+        if self._following and not self._preset_taken:
             with self.hold_trait_notifications():
                 for name, value in self._preset(change["new"], {}).items():
                     setattr(self, name, value)

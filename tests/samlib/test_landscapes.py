@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+import samlib
 from samlib import Objective
 from samlib.landscapes import (
     CurvedValley,
@@ -249,3 +250,71 @@ def test_the_floor_of_the_curved_valley_is_a_parabola_with_known_curvature() -> 
     assert bool((valley.value(floor) == 0).all())
     expected = torch.stack([torch.zeros_like(a), 1 + a**2], dim=-1)
     torch.testing.assert_close(torch.linalg.eigvalsh(valley.hessian(floor)), expected)
+
+
+# ── The invariant set of the proof of Theorem 4.8 ────────────────────────────────────────────────
+
+
+@st.composite
+def settings_of_the_theorem(draw: st.DrawFn) -> tuple[Quadratic, Tensor, float, float]:
+    """Return a quadratic, a start, η and ρ with ηλ₁ < 1."""
+    size = st.floats(0.05, 20)
+    spectrum = draw(st.lists(size, min_size=2, max_size=10))
+    start = draw(st.lists(st.floats(-10, 10), min_size=len(spectrum), max_size=len(spectrum)))
+    lr = draw(st.floats(0.01, 0.99)) / max(spectrum)
+    return Quadratic(spectrum), torch.tensor(start, dtype=torch.float64), lr, draw(size)
+
+
+@given(settings_of_the_theorem())
+def test_sam_enters_the_invariant_set_in_time_and_stays(
+    setting: tuple[Quadratic, Tensor, float, float],
+) -> None:
+    quadratic, x, lr, rho = setting
+    lowest, highest = min(quadratic.eigenvalues), max(quadratic.eigenvalues)
+    # ‖P^(j:D) ∇L‖ shrinks by this factor at least until it is at most ηρλ_j².
+    factor = max(lr * highest, 1 - lr * lowest)
+    first = float(quadratic.gradient(x).norm())
+    last = lr * rho * lowest**2
+    time = math.ceil(math.log(max(first / last, 1)) / -math.log(factor)) + 1
+    steps = min(time, 20_000)
+    run = samlib.simulate(quadratic, samlib.rules.SAM(lr, rho), x, steps + 50, record=("x",))
+    # On the border rounding decides.
+    inside = quadratic.in_invariant_set(run.x[0], lr, rho * (1 + 1e-12))
+    if steps == time:
+        assert bool(inside[time])
+    entered = int(inside.int().argmax())
+    if bool(inside[entered]):
+        assert bool(inside[entered:].all())
+
+
+@given(settings_of_the_theorem(), st.integers(0, 2**31))
+def test_one_step_from_the_border_of_the_invariant_set_stays_inside(
+    setting: tuple[Quadratic, Tensor, float, float], seed: int
+) -> None:
+    quadratic, _, lr, rho = setting
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.tensor(quadratic.eigenvalues, dtype=torch.float64)
+    x = torch.randn(64, quadratic.dim, generator=generator, dtype=torch.float64) / values
+    # The largest multiple of each that is inside, found from each condition.
+    order = values.argsort()
+    projected = (values * x)[:, order].square().cumsum(dim=-1).sqrt()
+    x = x * (lr * rho * values[order].square() / projected).amin(dim=-1, keepdim=True)
+    assert bool(quadratic.in_invariant_set(x, lr, rho * (1 + 1e-12)).all())
+    assert not bool(quadratic.in_invariant_set(x, lr, rho * (1 - 1e-9)).any())
+    moved = samlib.rules.SAM(lr, rho).step(quadratic, x)
+    assert bool(quadratic.in_invariant_set(moved, lr, rho * (1 + 1e-12)).all())
+
+
+def test_beyond_the_theorem_the_set_is_left() -> None:
+    """With ηλ₁ > 1 the two-cycle itself lies outside."""
+    quadratic, lr, rho = Quadratic([3.0, 1.0]), 0.5, 0.4
+    limit = torch.tensor([lr * rho * 3 / (2 - lr * 3), 0.0], dtype=torch.float64)
+    assert not bool(quadratic.in_invariant_set(limit, lr, rho))
+
+
+@pytest.mark.parametrize(("name", "value"), [("lr", 0.0), ("rho", -0.1)])
+def test_the_invariant_set_refuses_wrong_numbers(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        Quadratic([2.0, 1.0]).in_invariant_set(
+            torch.zeros(2), **{"lr": 0.1, "rho": 0.1, name: value}
+        )

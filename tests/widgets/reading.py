@@ -9,10 +9,12 @@ DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimatio
 
 
 def pictures(page: Page) -> list[str]:
-    """The content of every canvas."""
+    """The content of every canvas that is shown."""
     page.evaluate(DRAWN)
     found: list[str] = page.evaluate(
-        "[...document.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL())"
+        """[...document.querySelectorAll("canvas")]
+          .filter((canvas) => canvas.getClientRects().length)
+          .map((canvas) => canvas.toDataURL())"""
     )
     return found
 

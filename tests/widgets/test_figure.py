@@ -19,6 +19,15 @@ SLIDERS = {
 }
 
 
+SPECTRUM = (3.0, 1.0, 0.75, 0.563, 0.422, 0.316, 0.237, 0.178, 0.133, 0.1)
+
+
+@pytest.fixture(scope="module")
+def ten() -> str:
+    """The figure's placeholder in ten dimensions, with the invariant set, with an id."""
+    return Alignment(eigenvalues=SPECTRUM, invariant=True, frame=12).to_html(id="figure")
+
+
 @pytest.fixture(params=["quadratic", "four-dimensional"])
 def landscape(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -52,7 +61,7 @@ def test_every_slider_moves_picture_sentence_and_field(page: Page, landscape: st
 
 def test_every_field_moves_picture_and_sentence(page: Page, landscape: str) -> None:
     press(page, "[data-control='frame']", *["ArrowRight"] * 3)
-    names = [name for name in fields(page) if name != "steps"]
+    names = [name for name in fields(page) if name not in ("steps", "dimension")]
     assert len(names) == {"quadratic": 6, "four-dimensional": 6}[landscape]
     for name in names:
         before = pictures(page), readout(page)
@@ -122,6 +131,20 @@ def test_a_finger_drags_the_start(open_page: Open, quadratic: str) -> None:
     ):
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     assert float(fields(page)["start-1"]) < float(before) - 0.1
+    # Upwards, where the page could scroll.
+    before = fields(page)["start-2"]
+    box = page.locator("[data-control='start']").first.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for kind, points in (
+        ("touchStart", [{"x": x, "y": y}]),
+        ("touchMove", [{"x": x, "y": y - 20}]),
+        ("touchMove", [{"x": x, "y": y - 40}]),
+        ("touchMove", [{"x": x, "y": y - 60}]),
+        ("touchEnd", []),
+    ):
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert float(fields(page)["start-2"]) > float(before) + 0.1
     assert page.evaluate("scrollY") == 0
 
 
@@ -132,6 +155,157 @@ def test_arrow_keys_move_the_start(page: Page) -> None:
     assert handle.get_attribute("aria-valuetext") != before[0]
     assert pictures(page) != before[1]
     assert page.evaluate("scrollY") == before[2]
+
+
+# ── The spectrum ─────────────────────────────────────────────────────────────────────────────────
+
+
+def spectrum(page: Page) -> list[float]:
+    shown = fields(page)
+    return [float(shown[name]) for name in shown if name.startswith("eigenvalue-")]
+
+
+def test_the_dimension_grows_and_shrinks(open_page: Open, quadratic: str) -> None:
+    page = open_page(quadratic)
+    stems = page.locator(".samlib-spectrum [role='slider']:visible")
+    before = pictures(page), readout(page), fields(page)
+    height = page.locator(".samlib-alignment").evaluate("(e) => e.offsetHeight")
+    press(page, "input[data-control='dimension']", *["ArrowRight"] * 8)
+    assert spectrum(page) == [3, 1, *(pytest.approx(0.75**k, rel=0.01) for k in range(1, 9))]
+    grown = spectrum(page)
+    assert [fields(page)[f"start-{i}"] for i in (1, 2, 3, 10)] == ["0.3", "0.85", "0.85", "0.85"]
+    assert stems.count() == 10
+    assert pictures(page) != before[0]
+    assert readout(page) != before[1]
+    assert page.locator(".samlib-alignment").evaluate("(e) => e.offsetHeight") == height
+    press(page, "input[data-control='dimension']", "ArrowLeft")
+    assert spectrum(page) == grown[:9]
+    fill(page, "dimension", "11")
+    assert page.locator("[data-field='dimension']").get_attribute("aria-invalid") == "true"
+    fill(page, "dimension", "2")
+    assert stems.count() == 2
+    assert (pictures(page), readout(page), fields(page)) == before
+
+
+@pytest.mark.parametrize("index", [1, 7])
+def test_an_eigenvalue_is_dragged(open_page: Open, ten: str, index: int) -> None:
+    page = open_page(ten)
+    before = pictures(page), readout(page), spectrum(page)
+    knob = page.locator(f"[data-control='eigenvalue-{index}'] .samlib-ring")
+    knob.scroll_into_view_if_needed()
+    box = knob.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 3, y - 11, steps=3)
+    page.mouse.up()
+    after = spectrum(page)
+    assert after[index - 1] > 1.2 * before[2][index - 1]
+    after[index - 1] = before[2][index - 1]
+    assert after == before[2]
+    assert pictures(page) != before[0]
+    assert readout(page) != before[1]
+
+
+def test_a_finger_drags_an_eigenvalue(open_page: Open, quadratic: str) -> None:
+    page = open_page(quadratic, has_touch=True)
+    knob = page.locator("[data-control='eigenvalue-2'] .samlib-ring")
+    knob.scroll_into_view_if_needed()
+    box = knob.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    scrolled = page.evaluate("scrollY")
+    session = page.context.new_cdp_session(page)
+    for kind, points in (
+        ("touchStart", [{"x": x, "y": y}]),
+        ("touchMove", [{"x": x, "y": y - 12}]),
+        ("touchMove", [{"x": x, "y": y - 90}]),
+        ("touchEnd", []),
+    ):
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert spectrum(page) == [3, 10]
+    assert page.evaluate("scrollY") == scrolled
+
+
+@pytest.mark.parametrize(
+    ("key", "factor"),
+    [("ArrowUp", 1.05), ("ArrowLeft", 1 / 1.05), ("Shift+ArrowUp", 1.05**4), ("PageDown", 0.5)],
+)
+def test_keys_change_an_eigenvalue(
+    open_page: Open, quadratic: str, key: str, factor: float
+) -> None:
+    page = open_page(quadratic)
+    stem = page.locator("[data-control='eigenvalue-2']")
+    press(page, "[data-control='eigenvalue-2']", key)
+    assert spectrum(page) == [3, pytest.approx(factor, rel=0.01)]
+    assert float(stem.get_attribute("aria-valuenow") or 0) == spectrum(page)[1]
+
+
+def test_an_eigenvalue_beyond_the_axis_has_room(open_page: Open, quadratic: str) -> None:
+    page = open_page(quadratic)
+    fill(page, "eigenvalue-1", "250")
+    fill(page, "eigenvalue-2", "0.002")
+    plot = page.locator(".samlib-spectrum .samlib-area").bounding_box()
+    assert plot is not None
+    for i in (1, 2):
+        knob = page.locator(f"[data-control='eigenvalue-{i}'] .samlib-ring").bounding_box()
+        assert knob is not None
+        assert plot["y"] <= knob["y"] <= plot["y"] + plot["height"]
+
+
+def test_pointing_at_an_eigenvalue_shows_its_line(open_page: Open, ten: str) -> None:
+    page = open_page(ten)
+    before = pictures(page)
+    page.locator("[data-control='eigenvalue-4']").focus()
+    after = pictures(page)
+    assert [a == b for a, b in zip(before, after, strict=True)].count(False) == 1
+    page.locator("[data-control='rho']").focus()
+    assert pictures(page) == before
+
+
+def test_the_shares_follow_the_step_and_their_panel_scrubs(open_page: Open, ten: str) -> None:
+    page = open_page(ten)
+    bars = page.locator(".samlib-spectrum canvas")
+    before = bars.evaluate("(canvas) => canvas.toDataURL()")
+    panel = page.locator(".samlib-shares svg")
+    panel.scroll_into_view_if_needed()
+    box = panel.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 8, box["y"] + 70, steps=4)
+    page.mouse.up()
+    page.evaluate(DRAWN)
+    assert page.locator(".samlib-time").inner_text() == "step 100 of 100"
+    assert bars.evaluate("(canvas) => canvas.toDataURL()") != before
+
+
+def test_the_invariant_set_is_shown_and_entered(open_page: Open, quadratic: str) -> None:
+    page = open_page(quadratic)
+    since = Alignment().invariant_since()
+    assert since is not None
+    before = pictures(page), readout(page)
+    switch = page.locator("[data-control='invariant']")
+    switch.focus()
+    page.keyboard.press("Space")
+    assert pictures(page)[0] != before[0]
+    assert pictures(page)[1:] == before[0][1:]
+    assert readout(page) == before[1][:-1] + (
+        "; SAM meets 1 of the 2 conditions of the invariant set."
+    )
+    for frame in (since, since + 20):
+        press(page, "[data-control='frame']", "Home", *["ArrowRight"] * frame)
+        assert readout(page).endswith(f"; SAM is inside the invariant set since step {since}.")
+    fill(page, "lr", "0.34")
+    assert readout(page).endswith("; there is no invariant set, because ηλ₁ is not below 1.")
+    fill(page, "rho", "0")
+    assert readout(page).endswith("; with ρ = 0 there is no invariant set.")
+    page.get_by_role("radio", name="Four-dimensional loss").check(force=True)
+    page.evaluate(DRAWN)
+    assert not switch.is_visible()
+    page.locator("[data-control='reset']").click()
+    assert (pictures(page), readout(page)) == before
 
 
 def test_playing_stepping_and_scrubbing(page: Page) -> None:
@@ -263,6 +437,9 @@ def test_a_link_brings_back_every_part_of_the_state(open_page: Open, quadratic: 
         "start-2": "0.45",
     }.items():
         fill(page, name, value)
+    fill(page, "dimension", "3")
+    fill(page, "eigenvalue-3", "0.8")
+    page.locator("[data-control='invariant']").check()
     press(page, "[data-control='frame']", "Home", *["ArrowRight"] * 17)
     page.locator("[data-control='link']").click()
     expect(page.locator(".samlib-note")).to_contain_text("copied")
@@ -356,8 +533,25 @@ def test_it_fits_any_width(page: Page, width: int) -> None:
     assert bad == []
 
 
+@pytest.mark.parametrize("width", [360, 620])
+def test_ten_dimensions_fit(open_page: Open, ten: str, width: int) -> None:
+    page = open_page(ten, width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    edge = page.locator(".samlib-alignment").bounding_box()
+    assert edge is not None
+    for i in range(1, 11):
+        box = page.locator(f"[data-control='eigenvalue-{i}'] .samlib-ring").bounding_box()
+        assert box is not None
+        assert edge["x"] < box["x"] < edge["x"] + edge["width"] - box["width"]
+        # The fields that have no room are scrolled to.
+        page.locator(f"[data-field='start-{i}']").scroll_into_view_if_needed()
+        field = page.locator(f"[data-field='start-{i}']").bounding_box()
+        assert field is not None
+        assert edge["x"] < field["x"] < edge["x"] + edge["width"] - field["width"]
+
+
 @pytest.mark.parametrize("width", [360, 620, 760, 1000])
-@pytest.mark.parametrize("landscape", ["quadratic", "four_dimensional"])
+@pytest.mark.parametrize("landscape", ["quadratic", "ten", "four_dimensional"])
 def test_nothing_jumps_when_the_figure_takes_the_stills_place(
     open_page: Open, landscape: str, width: int, request: pytest.FixtureRequest
 ) -> None:
@@ -385,6 +579,10 @@ def test_a_page_without_scripts_keeps_still_and_sentence(open_page: Open, quadra
     assert still.is_visible()
     assert still.evaluate("(image) => image.complete && image.naturalWidth > 500")
     assert "ηρλ₁/(2 − ηλ₁) = 0.327 is predicted" in page.locator("figcaption").inner_text()
+
+
+def test_ten_dimensions_are_accessible(open_page: Open, ten: str) -> None:
+    test_it_is_accessible(open_page(ten, width=360), "light")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

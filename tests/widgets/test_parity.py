@@ -14,6 +14,7 @@ from torch import Tensor
 import samlib
 from samlib.landscapes import FourDimensional, Landscape, Quadratic, TwoValleys
 from samlib.rules import SAM, GradientDescent, StochasticSAM
+from samlib.widgets import Alignment
 
 STEPS = 5000
 SPECTRUM = (9.0, 0.1, 4.0, 4.0, 0.7, 2.0, 1.0, 0.3, 5.5, 3.1)
@@ -149,3 +150,40 @@ def test_a_diverging_run_diverges_alike(engine: Page) -> None:
     ).x[0]
     assert float(expected[-1].norm()) > 1e10
     assert relative_error(x.numpy(), expected.numpy()) <= 1e-10
+
+
+SHARES = """async ([spectrum, lr, rho, options]) => {
+  const { engine } = await import("/samlib-widgets.esm.js");
+  const loss = engine.quadratic(spectrum);
+  const { x, records, dim } = engine.simulate(loss, "sam", { ...options, lr, rho });
+  const met = engine.invariantConditions(spectrum, lr, rho);
+  const gradient = new Float64Array(dim);
+  const shares = [];
+  const conditions = [];
+  for (let t = 0; t < records; t++) {
+    loss.gradient(x, t * dim, gradient);
+    shares.push(...engine.shares(gradient, new Float64Array(dim)));
+    conditions.push(met(x, t * dim));
+  }
+  return { shares: shares.map(String), conditions };
+}"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name in SETTINGS if SETTINGS[name][0] == "quadratic" and "beyond" not in name],
+)
+def test_shares_and_invariant_set_are_samlibs(engine: Page, name: str) -> None:
+    _, spectrum, start, lr, rho = SETTINGS[name]
+    figure = Alignment(eigenvalues=spectrum, start=start, lr=lr, rho=rho, steps=400)
+    options = {"start": start, "steps": 400}
+    got = engine.evaluate(SHARES, [list(spectrum), lr, rho, options])
+    ours = np.array(got["shares"], dtype=np.float64).reshape(401, -1)
+    np.testing.assert_allclose(ours, figure.gradient_shares().numpy(), rtol=1e-9, atol=1e-300)
+    dim = len(spectrum)
+    entered = next((t for t, met in enumerate(got["conditions"]) if met == dim), None)
+    if rho > 0:
+        assert entered == figure.invariant_since()
+        assert all(met == dim for met in got["conditions"][entered or 400 :]) or entered is None
+    # Every condition once met stays so, not only all of them together.
+    assert got["conditions"] == sorted(got["conditions"])

@@ -80,6 +80,7 @@ def test_numbers_of_other_libraries_are_welcome() -> None:
         "steps": 10,
         "frame": 3,
         "zoom": False,
+        "invariant": False,
     }
 
 
@@ -98,6 +99,34 @@ def test_dependent_traits_follow() -> None:
     assert (figure.rho, figure.lr, figure.steps) == (0.05, 0.02, 60_000)
     figure.landscape = "quadratic"
     assert (figure.start, figure.rho, figure.lr) == ((0.3, 0.85), 0.4, 0.3)
+
+
+def test_what_is_set_with_the_loss_stays_as_it_was_set() -> None:
+    figure = Alignment()
+    with figure.hold_trait_notifications():
+        figure.rho = 0.07
+        figure.landscape = "four-dimensional"
+        figure.start = (0.1, 0.2, 0.3, 0.4)
+    assert (figure.rho, figure.start) == (0.07, (0.1, 0.2, 0.3, 0.4))
+    assert (figure.lr, figure.steps) == (0.02, 60_000)
+    with figure.hold_trait_notifications():
+        figure.landscape = "quadratic"
+        figure.eigenvalues = (4.0, 2.0, 1.0)
+        figure.steps = 2
+    assert (figure.rho, figure.lr, figure.start) == (0.4, 0.3, (0.3, 0.85, 0.85))
+    assert (figure.eigenvalues, figure.steps, figure.frame) == ((4.0, 2.0, 1.0), 2, 2)
+    before = figure.state()
+
+    def set_badly() -> None:
+        with figure.hold_trait_notifications():
+            figure.landscape = "four-dimensional"
+            figure.start = (1.0, 2.0, 3.0)
+
+    with pytest.raises(traitlets.TraitError, match="start must have 4 numbers"):
+        set_badly()
+    assert figure.state() == before
+    figure.landscape = "four-dimensional"  # and alone it brings its defaults as ever
+    assert (figure.rho, figure.steps) == (0.05, 60_000)
 
 
 def test_what_a_page_sends_is_taken_as_it_is() -> None:
@@ -135,6 +164,59 @@ def test_the_trajectory_ends_in_the_two_cycle(
     assert float(run.alignment[0, -1]) == pytest.approx(1, abs=1e-12)
 
 
+def test_all_directions_but_the_top_one_die_out() -> None:
+    figure = Alignment(eigenvalues=(1, 6, 2, 0.5), lr=0.1, steps=400)
+    shares = figure.gradient_shares()
+    run = figure.trajectory
+    assert shares.shape == (401, 4)
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(401, dtype=torch.float64))
+    # cos²∠(∇L, v₁) is the share of v₁, the second coordinate.
+    torch.testing.assert_close(shares[:, 1], run.alignment[0] ** 2)
+    assert float(shares[-1, 1]) == pytest.approx(1, abs=1e-12)
+    assert float(shares[0].max()) < 0.95
+    assert bool(Alignment(start=(0, 0)).gradient_shares()[0].isnan().all())
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [{}, {"eigenvalues": (1, 6, 2), "lr": 0.1}, {"eigenvalues": (2, 2), "lr": 0.4, "rho": 0.05}],
+)
+def test_the_invariant_set_is_entered_once(traits: dict[str, Any]) -> None:
+    figure = Alignment(**traits)
+    since = figure.invariant_since()
+    assert since is not None
+    assert since > 0
+    quadratic = samlib.landscapes.Quadratic(figure.eigenvalues)
+    inside = quadratic.in_invariant_set(figure.trajectory.x[0], figure.lr, figure.rho)
+    assert inside.tolist() == [t >= since for t in range(101)]
+    figure.steps = since - 1
+    assert figure.invariant_since() is None
+
+
+@pytest.mark.parametrize("traits", [{"lr": 0.34}, {"rho": 0}])
+def test_beyond_the_theorem_there_is_no_invariant_set(traits: dict[str, Any]) -> None:
+    figure = Alignment(**traits, invariant=True)
+    assert figure.invariant_since() is None
+    assert "invariant" not in figure.sentence()
+    assert figure.still() == Alignment(**traits).still()
+
+
+def test_the_still_shows_the_invariant_set() -> None:
+    with_set, without = Alignment(invariant=True), Alignment()
+    assert with_set.still() != without.still()
+    assert with_set.sentence() == (
+        without.sentence()[:-1]
+        + f"; it is inside the invariant set since step {with_set.invariant_since()}."
+    )
+
+
+def test_the_quadratics_methods_refuse_the_other_loss() -> None:
+    figure = Alignment(landscape="four-dimensional")
+    for method in (figure.gradient_shares, figure.invariant_since):
+        with pytest.raises(ValueError, match=r"\(\) is for landscape='quadratic', not 'four-d"):
+            method()
+
+
 def test_there_is_no_limit_where_it_diverges() -> None:
     figure = Alignment(lr=0.7)
     assert figure.predicted_limit() == float("inf")
@@ -151,7 +233,9 @@ def test_there_is_no_limit_where_it_diverges() -> None:
         {"eigenvalues": (2, 2)},
         {"landscape": "four-dimensional", "lr": 0.15},
         {"landscape": "four-dimensional", "start": (-3, 4, 0, 0)},
-        {"eigenvalues": range(1, 11)},
+        {"eigenvalues": range(1, 11), "invariant": True},
+        {"rho": 0, "invariant": True},
+        {"lr": 0.7, "invariant": True},
     ],
 )
 def test_odd_corners_have_a_still_and_a_sentence(traits: dict[str, Any]) -> None:
@@ -191,7 +275,7 @@ def test_it_displays_live_and_as_a_placeholder_with_a_stable_text() -> None:
     assert data["text/html"] == figure.to_html()
     assert data["text/plain"] == (
         "Alignment(landscape='quadratic', eigenvalues=(3.0, 1.0), start=(0.3, 0.85), rho=0.2, "
-        "lr=0.3, steps=100, frame=3, zoom=False)"
+        "lr=0.3, steps=100, frame=3, zoom=False, invariant=False)"
     )
 
 

@@ -4,20 +4,21 @@
 // change of ρ, η, the spectrum or the start recomputes all of it; a change of the frame only redraws.
 
 import { createBowl } from "./bowl.js";
-import { choice, labelled, numberField, player, slider } from "./controls.js";
+import { choice, numberField, player, slider } from "./controls.js";
 import { html, svg } from "./dom.js";
 import { count, subscript } from "./format.js";
 import { createFrame } from "./frame.js";
 import { createMap } from "./map.js";
 import { createPanels } from "./panels.js";
 import { readNumber, readNumbers } from "./permalink.js";
+import { createSpectrum, dimensionControl, resized } from "./spectrum.js";
 import { createWorld, describe } from "./world.js";
 
 /** @typedef {import("./model.js").Model} Model */
 /** @typedef {import("./world.js").State} State */
 
 /** @type {(keyof State)[]} */
-const NAMES = ["landscape", "eigenvalues", "start", "rho", "lr", "steps", "frame", "zoom"];
+const NAMES = ["landscape", "eigenvalues", "start", "rho", "lr", "steps", "frame", "zoom", "invariant"];
 
 const LANDSCAPES = /** @type {const} */ ([
   ["quadratic", "Quadratic"],
@@ -31,7 +32,7 @@ const LANDSCAPES = /** @type {const} */ ([
 export function renderAlignment(context) {
   const frame = createFrame(context, {
     names: NAMES,
-    redrawOnly: ["frame", "zoom"],
+    redrawOnly: ["frame", "zoom", "invariant"],
     presetBy: "landscape",
     complete(/** @type {State} */ state) {
       state.frame = Math.min(state.frame, state.steps);
@@ -47,7 +48,12 @@ export function renderAlignment(context) {
   const view = Object.assign(frame, { world });
   const bowl = createBowl(view);
   const map = createMap(view);
+  const spectrum = createSpectrum(view);
   const panels = createPanels(view);
+  const invariant = html("input", {
+    type: "checkbox", "data-control": "invariant",
+    onchange: () => update({ invariant: invariant.checked }),
+  }); // prettier-ignore
   const landscapes = choice({
     legend: "Loss",
     options: LANDSCAPES,
@@ -62,7 +68,7 @@ export function renderAlignment(context) {
 
   /** @type {Record<string, {el: HTMLElement, show: (value: any) => void}>} */
   let inputs = {};
-  let built = "";
+  let built = { landscape: "", dim: 0 };
 
   function draw() {
     const { state, sam, descent, dim } = world;
@@ -73,69 +79,72 @@ export function renderAlignment(context) {
     showControls();
     bowl.draw();
     map.draw();
+    spectrum.draw();
     panels.draw();
   }
 
   // ── Controls ─────────────────────────────────────────────────────────────────────────────────────
 
-  /** The controls depend on the loss and the number of its eigenvalues. */
+  /** The sliders depend on the loss, the table of numbers on its dimension, too. */
   function buildControls() {
     const { state, dim } = world;
-    const key = `${state.landscape} ${dim}`;
-    if (key === built) return;
-    built = key;
+    if (state.landscape !== built.landscape) buildSliders();
+    else if (dim !== built.dim) controls.lastElementChild?.replaceWith(buildTable());
+    built = { landscape: state.landscape, dim };
+  }
+
+  function buildSliders() {
     inputs = {};
-    const ranges = config.sliders[state.landscape];
-    const { limits } = config;
+    const ranges = config.sliders[world.state.landscape];
     const make = (/** @type {string} */ name, /** @type {string} */ label, integer = false) =>
       (inputs[name] = slider({
-        label, name, integer, range: ranges[name], limits: limits[name],
+        label, name, integer, range: ranges[name], limits: config.limits[name],
         onInput: (value) => update({ [name]: value }),
       })); // prettier-ignore
     make("rho", "Radius ρ");
     make("lr", "Learning rate η");
-    /** @type {HTMLElement[]} */
-    const spectrum = [];
     if (world.flat) {
-      for (let i = 0; i < dim; i++) {
-        const options = {
-          name: `eigenvalue-${i + 1}`, label: `λ along x${subscript(i + 1)}`, limits: limits.eigenvalues,
-          onInput: (/** @type {number} */ value) =>
-            update({ eigenvalues: world.state.eigenvalues.map((v, k) => (k === i ? value : v)) }),
-        }; // prettier-ignore
-        if (dim <= 4) {
-          inputs[options.name] = slider({ ...options, range: ranges.eigenvalues });
-        } else {
-          inputs[options.name] = labelled(`λ, x${subscript(i + 1)}`, numberField(options));
-          spectrum.push(inputs[options.name].el);
-        }
-      }
+      inputs.dimension = dimensionControl(ranges.dimension, (dim) => update(resized(world.state, dim)));
     }
     make("steps", "Steps", true);
-    const sliders = Object.values(inputs).filter(({ el: e }) => !spectrum.includes(e)).map(({ el: e }) => e);
-    const starts = [];
-    for (let i = 0; i < dim; i++) {
-      const name = `start-${i + 1}`;
-      inputs[name] = labelled(`x${subscript(i + 1)}`, numberField({
-        name, label: `Start, x${subscript(i + 1)}`, limits: limits.start,
-        onInput: (value) => update({ start: world.state.start.map((v, k) => (k === i ? value : v)) }),
-      })); // prettier-ignore
-      starts.push(inputs[name].el);
-    }
-    const rows = [html("div", { class: "samlib-fields" }, html("span", {}, "Start"), ...starts)];
-    if (spectrum.length) {
-      rows.unshift(html("div", { class: "samlib-fields" }, html("span", {}, "Spectrum"), ...spectrum));
-    }
-    controls.replaceChildren(...sliders, ...rows);
+    controls.replaceChildren(...Object.values(inputs).map(({ el }) => el), buildTable());
+  }
+
+  /** A column for each coordinate. */
+  function buildTable() {
+    const { dim, flat } = world;
+    const columns = Array.from({ length: dim }, (_, i) => `x${subscript(i + 1)}`);
+    const title = (/** @type {string} */ text) => html("span", { "aria-hidden": "true" }, text);
+    /** @param {string} stem @param {"eigenvalues" | "start"} trait @param {string} label */
+    const row = (stem, trait, label) =>
+      columns.map((column, i) => {
+        const name = `${stem}-${i + 1}`;
+        inputs[name] = numberField({
+          name, label: `${label} ${column}`, limits: config.limits[trait],
+          onInput: (value) => update({ [trait]: world.state[trait].map((v, k) => (k === i ? value : v)) }),
+        }); // prettier-ignore
+        return inputs[name].el;
+      });
+    const table = html(
+      "div", { class: "samlib-table" }, title(""), ...columns.map(title),
+      ...(flat ? [title("λ"), ...row("eigenvalue", "eigenvalues", "λ along")] : []),
+      title("Start"), ...row("start", "start", "Start,"),
+    ); // prettier-ignore
+    table.style.setProperty("--samlib-columns", String(dim));
+    return table;
   }
 
   function showControls() {
-    const { state, keys } = world;
+    const { state, keys, dim } = world;
     inputs.rho.show(state.rho);
     inputs.lr.show(state.lr);
     inputs.steps.show(state.steps);
     state.start.forEach((value, i) => inputs[`start-${i + 1}`].show(value));
-    if (world.flat) state.eigenvalues.forEach((value, i) => inputs[`eigenvalue-${i + 1}`].show(value));
+    if (world.flat) {
+      inputs.dimension.show(dim);
+      state.eigenvalues.forEach((value, i) => inputs[`eigenvalue-${i + 1}`].show(value));
+    }
+    invariant.checked = state.invariant;
     landscapes.show(state.landscape);
     play.show(state.frame, keys, `step ${count(state.frame)} of ${count(state.steps)}`);
   }
@@ -143,11 +152,12 @@ export function renderAlignment(context) {
   // ── Links ────────────────────────────────────────────────────────────────────────────────────────
 
   /** @param {State} state */
-  function writeLink({ landscape, eigenvalues, start, rho, lr, steps, frame: step, zoom }) {
+  function writeLink({ landscape, eigenvalues, start, rho, lr, steps, frame: step, zoom, invariant }) {
     /** @type {import("./permalink.js").LinkState} */
     const entries = { landscape, start, rho, lr, steps, frame: step };
     if (landscape === "quadratic") entries.eigenvalues = eigenvalues;
     if (zoom) entries.zoom = 1;
+    if (invariant) entries.invariant = 1;
     return entries;
   }
 
@@ -163,7 +173,7 @@ export function renderAlignment(context) {
     if (next.landscape === "quadratic") {
       const text = entries.get("eigenvalues");
       const spectrum =
-        text === undefined ? undefined : readNumbers("λ", text, limits.eigenvalues, [2, 10], messages);
+        text === undefined ? undefined : readNumbers("λ", text, limits.eigenvalues, config.sliders.quadratic.dimension, messages);
       if (spectrum) {
         next.eigenvalues = spectrum;
         next.start = spectrum.map((_, i) => next.start[Math.min(i, next.start.length - 1)]);
@@ -186,6 +196,7 @@ export function renderAlignment(context) {
       next.frame = Math.round(readNumber("step", shown, [0, next.steps], messages) ?? next.frame);
     }
     next.zoom = entries.get("zoom") === "1";
+    next.invariant = entries.get("invariant") === "1";
     return next;
   }
 
@@ -193,24 +204,26 @@ export function renderAlignment(context) {
     className: "samlib-alignment",
     choices: landscapes.el,
     hint: "Drag the start, move a slider, press play, or drag across a panel to go through time.",
-    legend: legend(),
-    stage: [bowl.plot.el, map.plot.el, ...panels.plots.map((p) => p.el)],
+    legend: legend(invariant),
+    stage: [bowl, map].map(({ plot }) => plot.el).concat(
+      panels.plots.map(({ el }) => el), spectrum.plot.el, panels.shares.el,
+    ), // prettier-ignore
     player: play,
     controls,
-    handles: [bowl.handle, map.handle],
+    handles: [bowl.handle, map.handle, ...spectrum.handles],
     compute: world.compute,
     draw,
     describe: () => describe(world),
     writeLink,
     readLink,
     dispose() {
-      for (const plot of [bowl.plot, map.plot, ...panels.plots]) plot.dispose();
+      for (const plot of [bowl.plot, map.plot, spectrum.plot, ...panels.plots, panels.shares]) plot.dispose();
     },
   });
 }
 
-/** What the lines and marks are. */
-function legend() {
+/** What the lines and marks are. @param {HTMLElement} invariant the switch of the invariant set */
+function legend(invariant) {
   const sample = (/** @type {string} */ name, /** @type {Node[]} */ ...shapes) =>
     svg("svg", { viewBox: "0 0 32 14", class: `samlib-key samlib-key-${name}`, "aria-hidden": "true" }, ...shapes);
   const line = () => svg("path", { d: "M1 7h30" });
@@ -228,5 +241,8 @@ function legend() {
     "ul", { class: "samlib-legend" },
     ...entries.map(([name, shapes, text]) =>
       html("li", { class: `samlib-entry-${name}` }, sample(name, ...shapes), text)),
+    html("li", { class: "samlib-entry-invariant" },
+      html("label", {}, invariant, sample("invariant", svg("path", { d: "M1 7a15 6 0 0 1 30 0a15 6 0 0 1-30 0" })),
+        "show the invariant set")),
   ); // prettier-ignore
 }

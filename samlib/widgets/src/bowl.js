@@ -31,7 +31,7 @@ export function createBowl(view) {
   plot.heading.append(zoom);
   const lensFrame = svg("path", { class: "samlib-lens" });
   plot.marks.append(lensFrame);
-  const labels = createLabels(plot, ["∇L", "v₁", "lens"]);
+  const labels = createLabels(plot, ["∇L", "v₁", "lens", "invariant"]);
   const handle = createHandle(view, plot, () => world.plane);
   const { context } = plot;
   let half = 1;
@@ -65,6 +65,7 @@ export function createBowl(view) {
     }
     context.globalAlpha = 1;
 
+    if (state.invariant && world.hasInvariantSet()) drawInvariantSet(toX, toY, a, b);
     drawRuns(view, context, toX, toY, i, j);
 
     // Where Theorem 4.8 says that SAM ends: on the axis of the larger curvature.
@@ -93,6 +94,46 @@ export function createBowl(view) {
     arrow(context, x, y, EIGENVECTOR * v[0], -EIGENVECTOR * v[1], colours.eigenvector, 1.75);
     arrow(context, x, y, GRADIENT * g[0], -GRADIENT * g[1], colours.ascent, 3);
     return { x, y, g, v, centreX, centreY, scale };
+  }
+
+  /**
+   * How far the invariant set reaches along the axis of λ₁, and along that of λ₂: the ellipse
+   * ‖(λ₁x₁, λ₂x₂)‖ ≤ ηρλ₁² between the lines |x₂| = ηρλ₂. In more dimensions this is its section, and
+   * its projection, too.
+   *
+   * @param {number} a @param {number} b the curvatures
+   */
+  function reachOfInvariantSet(a, b) {
+    const { lr, rho } = world.state;
+    return [lr * rho * Math.max(a, b), lr * rho * Math.min(a, b)];
+  }
+
+  /**
+   * @param {(v: number) => number} toX @param {(v: number) => number} toY
+   * @param {number} a @param {number} b the curvatures
+   */
+  function drawInvariantSet(toX, toY, a, b) {
+    const { colours } = view;
+    const [along, across] = reachOfInvariantSet(a, b);
+    const ratio = Math.min(a, b) / Math.max(a, b);
+    context.beginPath();
+    for (const side of [1, -1]) {
+      for (let k = -20; k <= 20; k++) {
+        const v = side * across * (k / 20);
+        const u = side * Math.sqrt(Math.max(along * along - (ratio * v) ** 2, 0));
+        if (a >= b) context.lineTo(toX(u), toY(v));
+        else context.lineTo(toX(v), toY(u));
+      }
+    }
+    context.closePath();
+    context.fillStyle = context.strokeStyle = colours.ink;
+    context.globalAlpha = 0.07;
+    context.fill();
+    context.globalAlpha = 1;
+    context.lineWidth = 1.5;
+    context.setLineDash([7, 4]);
+    context.stroke();
+    context.setLineDash([]);
   }
 
   /**
@@ -177,6 +218,16 @@ export function createBowl(view) {
       const inside = tipX > box.left && tipX < box.right && tipY > box.top && tipY < box.bottom;
       labels.hide(name, !(seen && inside));
       if (seen && inside) labels.put(name, tipX, tipY + 4, name, "middle");
+    }
+    const shown = state.invariant && world.hasInvariantSet();
+    labels.hide("invariant", !shown);
+    if (shown) {
+      const [a, b] = world.curvatures();
+      const [along, across] = reachOfInvariantSet(a, b);
+      // On the side of it where the runs do not come from.
+      const end = a >= b ? across : along;
+      const at = state.start[j] >= 0 ? Math.min(y(-end) + 17, box.bottom - 8) : Math.max(y(end) - 8, box.top + 14);
+      labels.put("invariant", x(0), at, "invariant set", "middle");
     }
     handle.show(x, y);
     zoom.setAttribute("aria-pressed", String(state.zoom));

@@ -650,3 +650,41 @@ export function valleyFlow(start, slope, tau) {
   }
   return x;
 }
+
+/**
+ * The share of the gradient's square along each coordinate, g_i²/‖g‖²; NaN where the gradient is zero.
+ *
+ * @param {ArrayLike<number>} gradient @param {Float64Array} out
+ */
+export function shares(gradient, out) {
+  // Scaled first, as in `probe`.
+  let scale = 0;
+  for (let i = 0; i < out.length; i++) scale = Math.max(scale, Math.abs(gradient[i]));
+  if (!(scale > 1e-150)) scale = NaN;
+  let sum = 0;
+  for (let i = 0; i < out.length; i++) sum += out[i] = (gradient[i] / scale) ** 2;
+  for (let i = 0; i < out.length; i++) out[i] /= sum;
+  return out;
+}
+
+/**
+ * The set of the proof of Theorem 4.8, which SAM with ηλ₁ < 1 enters and never leaves:
+ * ‖P^(j:D) ∇L(x)‖ ≤ ηρλ_j² for every j. The function returned counts the j for which that holds; D of them
+ * are the set. (samlib: Quadratic.in_invariant_set, where the reason is.)
+ *
+ * @param {number[]} eigenvalues @param {number} lr @param {number} rho
+ * @returns {(x: ArrayLike<number>, at?: number) => number}
+ */
+export function invariantConditions(eigenvalues, lr, rho) {
+  const order = eigenvalues.map((_, i) => i).sort((a, b) => eigenvalues[a] - eigenvalues[b]);
+  return (x, at = 0) => {
+    let sum = 0;
+    let met = 0;
+    for (const i of order) {
+      const lambda = eigenvalues[i];
+      sum += (lambda * x[at + i]) ** 2;
+      if (Math.sqrt(sum) <= lr * rho * (lambda * lambda)) met++;
+    }
+    return met;
+  };
+}

@@ -107,14 +107,14 @@ export function square(context, x, y, colours) {
  * The mark of SAM.
  *
  * @param {CanvasRenderingContext2D} context @param {number} x @param {number} y
- * @param {import("./theme.js").Palette} colours
+ * @param {import("./theme.js").Palette} colours @param {number} [radius]
  */
-export function disc(context, x, y, colours) {
+export function disc(context, x, y, colours, radius = 6) {
   context.lineWidth = 1.5;
   context.strokeStyle = colours.plot;
   context.fillStyle = colours.sam;
   context.beginPath();
-  context.arc(x, y, 6, 0, 7);
+  context.arc(x, y, radius, 0, 7);
   context.fill();
   context.stroke();
 }

@@ -1,6 +1,8 @@
 // What the figure "Alignment" shows, without drawing anything: state → runs → samples.
 
-import { cycleRadius, factor1, factor2, fourDimensional, probe, quadratic, simulate } from "./engine.js";
+import {
+  cycleRadius, factor1, factor2, fourDimensional, invariantConditions, probe, quadratic, shares, simulate,
+} from "./engine.js"; // prettier-ignore
 import { count, number } from "./format.js";
 import { HEAD, keySteps, sampleSteps } from "./samples.js";
 
@@ -14,6 +16,7 @@ import { HEAD, keySteps, sampleSteps } from "./samples.js";
  * @property {number} steps
  * @property {number} frame
  * @property {boolean} zoom
+ * @property {boolean} invariant
  */
 
 /**
@@ -72,7 +75,29 @@ export function createWorld(initial) {
     descent,
     /** @type {Float64Array} the predicted ‖x‖ at the samples */
     limit: new Float64Array(1),
+    /** @type {Float64Array[]} SAM's shares of the gradient by coordinate, at the samples; of the quadratic */
+    shares: [],
+    /** The direction that the reader points at, or −1. */
+    pointed: -1,
     compute,
+    /** The gradient's shares along the coordinates. @param {Float64Array} gradient */
+    share: (gradient) => shares(gradient, new Float64Array(world.dim)),
+    /** Is there an invariant set? */
+    hasInvariantSet: () => world.flat && world.state.rho > 0 && world.state.lr * Math.max(...world.state.eigenvalues) < 1,
+    /** How many conditions of the invariant set hold at the frame. */
+    conditions() {
+      const { eigenvalues, lr, rho, frame } = world.state;
+      return invariantConditions(eigenvalues, lr, rho)(sam.x, frame * world.dim);
+    },
+    /** The step at which SAM enters the invariant set; ∞ if it does not. */
+    since() {
+      if (entered >= 0) return entered;
+      const { eigenvalues, lr, rho, steps } = world.state;
+      const count = invariantConditions(eigenvalues, lr, rho);
+      for (entered = 0; entered <= steps && count(sam.x, entered * world.dim) < world.dim; ) entered++;
+      if (entered > steps) entered = Infinity;
+      return entered;
+    },
     /** How far a point is from the minimizers. @param {ArrayLike<number>} x @param {number} [at] */
     distance(x, at = 0) {
       let sum = 0;
@@ -107,9 +132,11 @@ export function createWorld(initial) {
     radius: (lambda1) => cycleRadius(world.state.lr, world.state.rho, lambda1),
   };
   let shape = "";
+  let entered = -1;
 
   function compute() {
     const { state } = world;
+    entered = -1;
     const newShape = JSON.stringify([state.landscape, state.eigenvalues]);
     if (newShape !== shape) {
       shape = newShape;
@@ -130,6 +157,21 @@ export function createWorld(initial) {
       ? world
       : Object.assign(world, { limit: new Float64Array(world.samples.length) }); // prettier-ignore
     for (let i = 0; i < limit.length; i++) limit[i] = world.radius(sam.sharpness[i]);
+    if (world.flat) computeShares();
+  }
+
+  function computeShares() {
+    const { samples, dim } = world;
+    if (world.shares.length !== dim || world.shares[0].length !== samples.length) {
+      world.shares = Array.from({ length: dim }, () => new Float64Array(samples.length));
+    }
+    const gradient = new Float64Array(dim);
+    const part = new Float64Array(dim);
+    for (let k = 0; k < samples.length; k++) {
+      world.landscape.gradient(sam.x, samples[k] * dim, gradient);
+      shares(gradient, part);
+      for (let i = 0; i < dim; i++) world.shares[i][k] = part[i];
+    }
   }
 
   /** @param {Series} series @param {"sam" | "gradient-descent"} rule */
@@ -192,10 +234,20 @@ export function describe(world) {
     const other = Number.isNaN(descentAt.angle)
       ? "gradient descent has arrived"
       : `gradient descent’s is ${angle(descentAt.angle)} from it`;
-    return `${opening}${turned} and ${where}${limit}; ${unique ? "gradient descent is at ‖x‖ = " + number(world.distance(descent.x, now)) : other}.`;
+    return `${opening}${turned} and ${where}${limit}; ${unique ? "gradient descent is at ‖x‖ = " + number(world.distance(descent.x, now)) : other}${state.invariant ? enclosed(world) : ""}.`;
   }
   const rest = number(world.sharpness(descent.x, now), 4);
   return `${opening}${turned}, ${where}${limit}, where λ₁ = ${number(lambda1, 4)}; gradient descent has λ₁ = ${rest}.`;
+}
+
+/** Where SAM is with respect to the invariant set. @param {World} world */
+function enclosed(world) {
+  const { state, dim } = world;
+  if (state.rho === 0) return "; with ρ = 0 there is no invariant set";
+  if (!world.hasInvariantSet()) return "; there is no invariant set, because ηλ₁ is not below 1";
+  const since = world.since();
+  if (since <= state.frame) return `; SAM is inside the invariant set since step ${count(since)}`;
+  return `; SAM meets ${world.conditions()} of the ${dim} conditions of the invariant set`;
 }
 
 /** @param {number} angle */
