@@ -115,9 +115,9 @@ def _bars(axes: Axes, widget: ExplicitBias) -> None:
     here = widget.regularizers()
     low, high = (float(value) for value in here.ascent_band)
     texts = {
-        "worst": f"S^Max = λ₁/2 = {high:.3g}",
-        "ascent": f"S^Asc: λ_M/2 = {low:.3g} to λ₁/2 = {high:.3g}",
-        "average": f"S^Avg = Tr/8 = {float(here.average.value):.3g}",
+        "worst": f"Sᴹᵃˣ = λ₁/2 = {high:.3g}",
+        "ascent": f"Sᴬˢᶜ: λ_M/2 = {low:.3g} to λ₁/2 = {high:.3g}",
+        "average": f"Sᴬᵛᵍ = Tr/8 = {float(here.average.value):.3g}",
     }
     for (notion, text), row in zip(texts.items(), (0, 1, 2.2), strict=True):
         colour, least = COLOURS[notion], widget._least(notion)

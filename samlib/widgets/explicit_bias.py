@@ -135,13 +135,13 @@ class ExplicitBias(Figure):
         here = self.regularizers()
         low, high = (_number(float(value)) for value in here.ascent_band)
         side = f"{_number(self.approached())} with x′ at {_number(self.approach)}°"
-        band = f"S^Asc between {low} and {high} ({side})"
+        band = f"Sᴬˢᶜ between {low} and {high} ({side})"
         if low == high:
-            band = f"S^Asc = {low} from every side"
+            band = f"Sᴬˢᶜ = {low} from every side"
         x1, x2 = map(_number, self.point)
         return (
-            f"At x₁ = {x1}, x₂ = {x2}: S^Max = λ₁/2 = {high}, {band}, "
-            f"S^Avg = Tr/8 = {_number(float(here.average.value))}; {self._verdict(here)}."
+            f"At x₁ = {x1}, x₂ = {x2}: Sᴹᵃˣ = λ₁/2 = {high}, {band}, "
+            f"Sᴬᵛᵍ = Tr/8 = {_number(float(here.average.value))}; {self._verdict(here)}."
         )
 
     def _verdict(self, here: LimitingRegularizers) -> str:

@@ -9,14 +9,18 @@ from playwright.sync_api import Locator, Page, expect
 
 from .conftest import SETTLED, Visit
 
-FIGURE = "[data-samlib-widget].samlib-live"
+FIGURE = "[data-samlib-widget='Alignment'].samlib-live"
+
+# Number fields for whole numbers.
+WHOLE = ("batch_size", "dimension", "seed", "steps", "turn")
 
 
 def first_figure(page: Page) -> Locator:
-    """Return the page's first live figure, in view."""
+    """Return the page's first figure of the kind Alignment, alive and in view."""
     figure = page.locator(FIGURE).first
     figure.scroll_into_view_if_needed()
     expect(figure.locator("canvas").first).to_be_visible()
+    expect(figure.locator(".samlib-readout")).not_to_be_empty()  # drawn, with all controls
     return figure
 
 
@@ -158,16 +162,17 @@ def test_every_control_of_every_figure_does_something(visit: Visit, place: tuple
         return picture(figure), figure.locator(".samlib-readout").inner_text()
 
     for index in range(sliders.count()):
-        before = look()
-        sliders.nth(index).focus()
-        figure.page.keyboard.press("PageDown")
-        figure.page.keyboard.press("PageDown")
+        before, slider = look(), sliders.nth(index)
+        slider.focus()
+        lowest = slider.input_value() == slider.get_attribute("min")
+        figure.page.keyboard.press("PageUp" if lowest else "PageDown")
+        figure.page.keyboard.press("PageUp" if lowest else "PageDown")
         assert look() != before, sliders.nth(index).get_attribute("data-control")
     for index in range(fields.count()):
         before, field = look(), fields.nth(index)
         value = float(field.input_value())
-        whole = field.get_attribute("data-field") in ("steps", "batch_size", "seed")
-        field.fill(str(int(value * 0.7) + 1) if whole else f"{0.8 * value + 0.01:.4f}")
+        whole = field.get_attribute("data-field") in WHOLE
+        field.fill(f"{0.7 * value + 2:.0f}" if whole else f"{0.8 * value + 0.01:.4f}")
         field.press("Enter")
         assert field.get_attribute("aria-invalid") != "true"
         assert look() != before, field.get_attribute("data-field")

@@ -177,13 +177,13 @@ def test_an_unknown_trait_is_refused() -> None:
 def test_every_state_has_a_still_and_a_sentence(traits: dict[str, Any]) -> None:
     figure = ExplicitBias(**traits)
     assert figure.still().startswith(b"\x89PNG")
-    assert re.fullmatch(r"At x₁ = .*: S\^Max = .*, S\^Asc .*, S\^Avg = .*\.", figure.sentence())
+    assert re.fullmatch(r"At x₁ = .*: Sᴹᵃˣ = .*, Sᴬˢᶜ .*, Sᴬᵛᵍ = .*\.", figure.sentence())
     assert figure.still() != ExplicitBias().still()
 
 
 def test_where_all_directions_are_alike_the_band_is_a_number() -> None:
     figure = ExplicitBias(point=(-0.25657, 0.1))
-    assert "S^Asc = 8.13 from every side" in figure.sentence()
+    assert "Sᴬˢᶜ = 8.13 from every side" in figure.sentence()
 
 
 def test_the_placeholder_holds_the_state() -> None:
@@ -283,7 +283,7 @@ def test_dragging_beyond_the_map_stops_at_its_edge(page: Page) -> None:
     assert fields(page)["point-1"] == "1.25"
     press(page, "[data-control='nearby']", *["Shift+ArrowUp"] * 40)
     assert float(fields(page)["approach"]) <= 90
-    assert readout(page).startswith("At x₁ = 1.25, x₂ = 0.5: S^Max = ")
+    assert readout(page).startswith("At x₁ = 1.25, x₂ = 0.5: Sᴹᵃˣ = ")
 
 
 def test_reset_brings_back_the_opening_state(page: Page) -> None:

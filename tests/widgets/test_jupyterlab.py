@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ from .reading import DRAWN, fields, has_colour, pictures, readout
 PATIENCE = 90  # seconds; a kernel imports torch before it shows anything
 
 Ask = Callable[[str], str]
+
+# The other figures: a slider that Python is to see, and a trait with a value that the page is to.
+OTHERS: dict[str, tuple[str, str, str]] = {
+    "ThreeNotions": ("rho", "rho", "0.123"),
+    "ExplicitBias": ("approach", "approach", "12.5"),
+    "OneLossThreeDestinations": ("turn", "lr", "0.0123"),
+    "OppositeDrifts": ("lr", "rho", "0.0321"),
+}
 
 
 def notebook(*cells: str) -> dict[str, Any]:
@@ -46,10 +55,17 @@ def notebook(*cells: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A JupyterLab on loopback with settings of its own: its address and its runtime folder."""
+    """A JupyterLab on loopback with settings of its own: its addresses and its runtime folder."""
     home = tmp_path_factory.mktemp("lab")
-    cells = ["from samlib.widgets import Alignment\nfigure = Alignment()\nfigure"]
-    (home / "figure.ipynb").write_text(json.dumps(notebook(*cells)), encoding="utf8")
+    cells = {
+        "figure": ["from samlib.widgets import Alignment\nfigure = Alignment()\nfigure"],
+        "others": [
+            "from samlib import widgets\nfigures = {}",
+            *(f"figures['{name}'] = widgets.{name}()\nfigures['{name}']" for name in OTHERS),
+        ],
+    }
+    for name, sources in cells.items():
+        (home / f"{name}.ipynb").write_text(json.dumps(notebook(*sources)), encoding="utf8")
     # Without the question whether to fetch news.
     settings = home / "config/lab/user-settings/@jupyterlab/apputils-extension"
     settings.mkdir(parents=True)
@@ -86,30 +102,35 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
             time.sleep(0.2)
         else:
             pytest.fail(f"JupyterLab did not start:\n{(home / 'log').read_text()}")
-        address = f"http://127.0.0.1:{port}/lab/tree/figure.ipynb?reset&token={token}"
-        yield address, home / "runtime"
+        yield f"http://127.0.0.1:{port}/lab/tree/{{}}.ipynb?reset&token={token}", home / "runtime"
     finally:
         server.terminate()
         server.wait(30)
 
 
-@pytest.fixture(scope="module")
-def live(browser: Browser, lab: tuple[str, Path]) -> Iterator[tuple[Page, Ask]]:
-    """The notebook with its cell run, and a way to run code in its kernel."""
+@contextmanager
+def run_notebook(
+    browser: Browser, lab: tuple[str, Path], name: str, figures: int
+) -> Iterator[tuple[Page, Ask]]:
+    """The notebook with its cells run, and a way to run code in its kernel."""
     address, runtime = lab
+    known = set(runtime.glob("kernel-*.json"))
     page = browser.new_page(viewport={"width": 1300, "height": 1200})
-    page.goto(address)
-    cell = page.locator(".jp-CodeCell").first
-    expect(cell).to_be_visible(timeout=1000 * PATIENCE)
+    page.goto(address.format(name))
+    cells = page.locator(".jp-CodeCell")
+    expect(cells.first).to_be_visible(timeout=1000 * PATIENCE)
     # JupyterLab drops what is run before the kernel is connected, and only then calls it idle.
     status = page.locator("#jp-main-statusbar")
     expect(status).to_contain_text("Python 3 (ipykernel) | Idle", timeout=1000 * PATIENCE)
-    cell.locator(".cm-content").click()
-    page.keyboard.press("Shift+Enter")
-    expect(page.locator(".samlib-readout").first).not_to_be_empty(timeout=1000 * PATIENCE)
+    cells.first.locator(".cm-content").click()
+    for _ in range(cells.count()):
+        page.keyboard.press("Shift+Enter")
+    sentences = page.locator(".samlib-readout")
+    expect(sentences).to_have_count(figures, timeout=1000 * PATIENCE)
+    expect(sentences.last).not_to_be_empty(timeout=1000 * PATIENCE)
 
     client = BlockingKernelClient()
-    (connection,) = runtime.glob("kernel-*.json")
+    (connection,) = set(runtime.glob("kernel-*.json")) - known
     client.load_connection_file(str(connection))
     client.start_channels()
     client.wait_for_ready(timeout=PATIENCE)
@@ -129,6 +150,20 @@ def live(browser: Browser, lab: tuple[str, Path]) -> Iterator[tuple[Page, Ask]]:
     yield page, ask
     client.stop_channels()
     page.close()
+
+
+@pytest.fixture(scope="module")
+def live(browser: Browser, lab: tuple[str, Path]) -> Iterator[tuple[Page, Ask]]:
+    """The notebook of the figure Alignment."""
+    with run_notebook(browser, lab, "figure", 1) as notebook:
+        yield notebook
+
+
+@pytest.fixture(scope="module")
+def others(browser: Browser, lab: tuple[str, Path]) -> Iterator[tuple[Page, Ask]]:
+    """The notebook of all other figures."""
+    with run_notebook(browser, lab, "others", len(OTHERS)) as notebook:
+        yield notebook
 
 
 def eventually(look: Callable[[], Any], wanted: Any) -> None:
@@ -219,3 +254,27 @@ def test_python_sees_a_switch_of_the_loss(live: tuple[Page, Ask]) -> None:
     eventually(lambda: ask("print(figure.landscape)"), "quadratic")
     assert ask("print(len(figure.start) == len(figure.eigenvalues))") == "True"
     assert not page.locator("[data-control='link']").is_visible()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_page_and_python_see_each_other_in_every_figure(
+    others: tuple[Page, Ask], name: str
+) -> None:
+    page, ask = others
+    slider, trait, value = OTHERS[name]
+    figure = page.locator(".samlib-live").nth(list(OTHERS).index(name))
+    figure.scroll_into_view_if_needed()
+    sentence = figure.locator(".samlib-readout")
+    before = sentence.inner_text(), ask(f"print(figures['{name}'].{slider})")
+    figure.locator(f"[data-control='{slider}']").first.focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")
+    page.evaluate(DRAWN)
+    shown = figure.locator(f"[data-field='{slider}']")
+    assert float(shown.input_value()) > float(before[1])
+    eventually(
+        lambda: float(ask(f"print(figures['{name}'].{slider})")) == float(shown.input_value()), True
+    )
+    ask(f"figures['{name}'].{trait} = {value}")
+    expect(figure.locator(f"[data-field='{trait}']")).to_have_value(value)
+    expect(sentence).not_to_have_text(before[0])

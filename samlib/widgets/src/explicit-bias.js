@@ -353,9 +353,9 @@ function createBars(view) {
     plot.clear();
     const x = scaleLinear([0, most], [box.left, box.right]);
     const texts = {
-      worst: `S^Max = λ₁/2 = ${number(here.worst)}`,
-      ascent: `S^Asc: λ_M/2 = ${number(here.ascent)} to λ₁/2 = ${number(here.worst)}`,
-      average: `S^Avg = Tr/8 = ${number(here.average)}`,
+      worst: `Sᴹᵃˣ = λ₁/2 = ${number(here.worst)}`,
+      ascent: `Sᴬˢᶜ: λ_M/2 = ${number(here.ascent)} to λ₁/2 = ${number(here.worst)}`,
+      average: `Sᴬᵛᵍ = Tr/8 = ${number(here.average)}`,
     };
     for (const notion of NOTIONS) {
       const y = box.top + TOPS[notion];
@@ -504,11 +504,11 @@ function describe({ state, here, least, from }) {
   const [low, high] = [number(here.ascent), number(here.worst)];
   const band =
     low === high
-      ? `S^Asc = ${low} from every side`
-      : `S^Asc between ${low} and ${high} (${number(from.value)} with x′ at ${number(state.approach)}°)`;
+      ? `Sᴬˢᶜ = ${low} from every side`
+      : `Sᴬˢᶜ between ${low} and ${high} (${number(from.value)} with x′ at ${number(state.approach)}°)`;
   return (
-    `At x₁ = ${number(state.point[0])}, x₂ = ${number(state.point[1])}: S^Max = λ₁/2 = ${high}, ` +
-    `${band}, S^Avg = Tr/8 = ${number(here.average)}; ${verdict}.`
+    `At x₁ = ${number(state.point[0])}, x₂ = ${number(state.point[1])}: Sᴹᵃˣ = λ₁/2 = ${high}, ` +
+    `${band}, Sᴬᵛᵍ = Tr/8 = ${number(here.average)}; ${verdict}.`
   );
 }
 
@@ -522,7 +522,7 @@ function legend() {
       ["worst direction: λ₁", "ascent direction: λ_M", "average direction: trace"][k],
     ])),
     ["samlib-key-ascent", svg("path", { d: "M1 7h22m0-4l8 4l-8 4z" }), "u, direction of ∇L at x′"],
-    ["samlib-key-sides", svg("path", { d: "M4 3v8M12 3v8M20 3v8M28 3v8" }), "S^Asc from 0°, 10°, …, 90°"],
+    ["samlib-key-sides", svg("path", { d: "M4 3v8M12 3v8M20 3v8M28 3v8" }), "Sᴬˢᶜ from 0°, 10°, …, 90°"],
   ]; // prettier-ignore
   const key = (/** @type {string} */ name, /** @type {SVGElement} */ shape) =>
     svg("svg", { viewBox: "0 0 32 14", class: `samlib-key ${name}`, "aria-hidden": "true" }, shape);
