@@ -53,8 +53,10 @@ execute: $(STAMP)-book
 	done
 
 # ----------------------------------------------------------------------------------------- tests
+# A file of tests stays in one process, because the cells of a notebook need each other.
 test: book lint $(STAMP)-browser
-	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/chapters/sanitize.cfg tests chapters
+	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/chapters/sanitize.cfg \
+	  --numprocesses auto --maxprocesses 4 --dist loadfile tests chapters
 
 lint: $(STAMP)-test $(STAMP)-node
 	$(BIN)/ruff check .
