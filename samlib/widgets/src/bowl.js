@@ -172,6 +172,7 @@ export function createBowl(view) {
         `M${cx - r} ${cy - r}h${2 * r}v${2 * r}h${-2 * r}z` +
         `M${cx + sx} ${cy - sy}L${far} ${inner}M${cx - sx} ${cy + sy}L${near} ${outer}`,
     );
+    labels.put("invariant", left + size / 2, top + size - 8, "invariant set", "middle");
     labels.put("lens", left + 6, top + 16, `×${number(half / close, 2)}`, "start");
   }
 
@@ -200,7 +201,7 @@ export function createBowl(view) {
     const ticks = [-1, -0.5, 0, 0.5, 1].map((part) => Number((part * reach).toPrecision(6)));
     plot.axes(x, y, { xTicks: ticks, yTicks: ticks, xFormat: number, yFormat: number });
     plot.name(
-      world.flat ? "The loss around its minimum" : "Across Γ: the bowl in (x₃, x₄)",
+      world.flat ? "The loss near its minimum" : "Across Γ: the bowl in (x₃, x₄)",
       `x${subscript(i + 1)}`,
       `x${subscript(j + 1)}`,
     );
@@ -221,7 +222,7 @@ export function createBowl(view) {
     }
     const shown = state.invariant && world.hasInvariantSet();
     labels.hide("invariant", !shown);
-    if (shown) {
+    if (shown && !lens) {
       const [a, b] = world.curvatures();
       const [along, across] = reachOfInvariantSet(a, b);
       // On the side of it where the runs do not come from.

@@ -373,12 +373,18 @@ function makeRule(landscape, rule, lr, rho, draws, weights) {
   };
 }
 
+/** Sizes below this become 0: rounding would hold them above 0 for ever, where arithmetic is slow. */
+const TINY = 1e-290;
+
 /**
  * Write x − ηg behind x. @param {Float64Array} x @param {number} at @param {Float64Array} g @param {number} lr
  */
 function descend(x, at, g, lr) {
   const dim = g.length;
-  for (let i = 0; i < dim; i++) x[at + dim + i] = x[at + i] - lr * g[i];
+  for (let i = 0; i < dim; i++) {
+    const next = x[at + i] - lr * g[i];
+    x[at + dim + i] = next < TINY && next > -TINY ? 0 : next;
+  }
 }
 
 /**

@@ -161,8 +161,8 @@ export function createPanels(view) {
     const taken = [];
     for (let i = 0; i < directions; i++) names.hide(String(i), true);
     for (const i of pointed >= 0 && pointed < order.length ? [pointed, ...order] : order) {
-      let k = 0;
-      while (k < samples.length - 1 && shares[i][k + 1] > 2 * SHARES[0]) k++;
+      let k = samples.length - 1;
+      while (k > 0 && !(shares[i][k] > 2 * SHARES[0])) k--;
       const level = height(shares[i][k]);
       const at = /** @type {[number, number]} */ ([
         Math.min(px[k] + 4, box.right - 20), Math.min(level < box.top + 24 ? level + 17 : level - 7, box.bottom - 6),
