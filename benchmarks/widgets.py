@@ -16,7 +16,13 @@ from typing import Any
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 from simulate import provenance
 
-from samlib.widgets import Alignment, ThreeNotions
+from samlib.widgets import (
+    Alignment,
+    ExplicitBias,
+    OneLossThreeDestinations,
+    OppositeDrifts,
+    ThreeNotions,
+)
 from samlib.widgets.base import STATIC, Figure
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -34,8 +40,16 @@ CASES: list[tuple[str, Figure, tuple[str, ...]]] = [
         Alignment(landscape="four-dimensional", steps=100_000),
         ("rho", "lr", "start"),
     ),
+    (
+        "Alignment, ten dimensions",
+        Alignment(eigenvalues=[3 * 0.75**i for i in range(10)], steps=20_000),
+        ("rho", "lr", "start"),
+    ),
     ("ThreeNotions, bowl", ThreeNotions(), ("rho", "point")),
     ("ThreeNotions, curved valley", ThreeNotions(loss="curved valley"), ("rho", "point")),
+    ("ExplicitBias", ExplicitBias(), ("approach", "point")),
+    ("OneLossThreeDestinations", OneLossThreeDestinations(), ("rho", "lr", "start", "turn")),
+    ("OppositeDrifts", OppositeDrifts(), ("rho", "lr", "batch_size", "start")),
 ]
 
 # Move a control a number of times, one move an animation frame, and return the drawing times in ms.

@@ -265,6 +265,7 @@ def test_a_bad_link_is_put_right_and_says_so(
 
 def test_special_places_are_told(page: Page) -> None:
     page.get_by_role("radio", name="Saddle").check(force=True)
+    page.evaluate(DRAWN)
     fill(page, "point-1", "0")
     fill(page, "point-2", "0")
     assert "∇L = 0, so there is no gradient direction" in readout(page)
