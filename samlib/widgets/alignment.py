@@ -11,7 +11,7 @@ import torch
 import traitlets
 
 import samlib
-from samlib.widgets.base import Figure, InvalidTraitError, OneOf, Real, Reals, Whole
+from samlib.widgets.base import FigureOverTime, InvalidTraitError, OneOf, Real, Reals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -68,7 +68,7 @@ _RECORDS = 10_000
 _ARRIVED = 1e-150
 
 
-class Alignment(Figure):
+class Alignment(FigureOverTime):
     """SAM and gradient descent from one start, and the angle between ∇L and v₁ along the way.
 
     On a quadratic, SAM's gradient aligns with the top eigenvector v₁ and ‖x‖ tends to
@@ -126,8 +126,6 @@ class Alignment(Figure):
     start: Any = Reals(*LIMITS["start"], 2, 10).tag(sync=True)
     rho: Any = Real(*LIMITS["rho"]).tag(sync=True)
     lr: Any = Real(*LIMITS["lr"]).tag(sync=True)
-    steps: Any = Whole(1, 200_000).tag(sync=True)
-    frame: Any = Whole(0, 200_000).tag(sync=True)
     zoom: Any = traitlets.Bool(False).tag(sync=True)
     invariant: Any = traitlets.Bool(False).tag(sync=True)
 
@@ -249,22 +247,10 @@ class Alignment(Figure):
             )
         return start
 
-    @traitlets.validate("frame")
-    def _frame_fits(self, proposal: Any) -> int:
-        frame: int = proposal["value"]
-        if frame > self.steps:
-            raise InvalidTraitError(f"frame must be from 0 to steps = {self.steps}, got {frame}")
-        return frame
-
     @traitlets.observe("eigenvalues")
     def _resize_start(self, change: Any) -> None:
         if self._following and self.landscape == "quadratic":
             self.start = _resized(self.start, len(change["new"]))
-
-    @traitlets.observe("steps")
-    def _keep_frame_inside(self, change: Any) -> None:
-        if self._following:
-            self.frame = min(self.frame, change["new"])
 
     # ── The page without scripts ─────────────────────────────────────────────────────────────────
 

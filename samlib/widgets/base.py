@@ -280,6 +280,29 @@ class Figure(anywidget.AnyWidget):
         return f"{type(self).__name__}({values})"
 
 
+class FigureOverTime(Figure):
+    """A figure of runs of so many steps, of which one is shown.
+
+    The step shown stays inside the run; where it is the last one, it stays the last one.
+    """
+
+    steps: Any = Whole(1, 200_000).tag(sync=True)
+    frame: Any = Whole(0, 200_000).tag(sync=True)
+
+    @traitlets.validate("frame")
+    def _frame_fits(self, proposal: Any) -> int:
+        frame: int = proposal["value"]
+        if frame > self.steps:
+            raise InvalidTraitError(f"frame must be from 0 to steps = {self.steps}, got {frame}")
+        return frame
+
+    @traitlets.observe("steps")
+    def _keep_frame_inside(self, change: Any) -> None:
+        if self._following:
+            last = self.frame == change["old"]
+            self.frame = change["new"] if last else min(self.frame, change["new"])
+
+
 def png_size(png: bytes) -> tuple[int, int]:
     """Width and height in pixels, read from a PNG's header."""
     return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import samlib
 from samlib.widgets._draws import mulberry32
-from samlib.widgets.base import Figure, InvalidTraitError, Real, Reals, Whole
+from samlib.widgets.base import FigureOverTime, Real, Reals, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ _NAMES = {
 }
 
 
-class OneLossThreeDestinations(Figure):
+class OneLossThreeDestinations(FigureOverTime):
     """SAM, 1-SAM and gradient descent on L^Asc from one start, on the loss of Figure 1.
 
     Along the minimizers Γ of :class:`samlib.landscapes.FourDimensional` SAM drifts to where λ₁ is
@@ -101,9 +101,7 @@ class OneLossThreeDestinations(Figure):
     start: Any = Reals(-3.0, 3.0, 4, 4).tag(sync=True)
     rho: Any = Real(0.0, 10.0).tag(sync=True)
     lr: Any = Real(1e-6, 10.0).tag(sync=True)
-    steps: Any = Whole(1, 200_000).tag(sync=True)
     seed: Any = Whole(0, 2**31 - 1).tag(sync=True)
-    frame: Any = Whole(0, 200_000).tag(sync=True)
     turn: Any = Whole(0, 360).tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
@@ -162,19 +160,6 @@ class OneLossThreeDestinations(Figure):
                 )
                 for name, rule in rules.items()
             }
-
-    @traitlets.validate("frame")
-    def _frame_fits(self, proposal: Any) -> int:
-        frame: int = proposal["value"]
-        if frame > self.steps:
-            raise InvalidTraitError(f"frame must be from 0 to steps = {self.steps}, got {frame}")
-        return frame
-
-    @traitlets.observe("steps")
-    def _keep_frame_inside(self, change: Any) -> None:
-        if self._following:
-            last = self.frame == change["old"]
-            self.frame = change["new"] if last else min(self.frame, change["new"])
 
     # ── The page without scripts ─────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import samlib
 from samlib.widgets._draws import mulberry32
-from samlib.widgets.base import Figure, InvalidTraitError, Real, Reals, Whole
+from samlib.widgets.base import FigureOverTime, Real, Reals, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 _RECORDS = 10_000
 
 
-class OppositeDrifts(Figure):
+class OppositeDrifts(FigureOverTime):
     """Four methods from one start in the two valleys, and where they drift along the minimizers.
 
     On :class:`samlib.landscapes.TwoValleys` gradient descent stays where it arrives. Full-batch
@@ -111,8 +111,6 @@ class OppositeDrifts(Figure):
     lr: Any = Real(*LIMITS["lr"]).tag(sync=True)
     batch_size: Any = Whole(1, 32).tag(sync=True)
     seed: Any = Whole(0, 2**31 - 1).tag(sync=True)
-    steps: Any = Whole(1, 200_000).tag(sync=True)
-    frame: Any = Whole(0, 200_000).tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
         if "steps" in traits:  # a bad number is refused by the trait itself
@@ -185,19 +183,6 @@ class OppositeDrifts(Figure):
         """Whether a run at x has left the valleys."""
         height = float(x[1:].norm())
         return not height <= 100 * (math.hypot(*self.start[1:]) + self.rho)
-
-    @traitlets.validate("frame")
-    def _frame_fits(self, proposal: Any) -> int:
-        frame: int = proposal["value"]
-        if frame > self.steps:
-            raise InvalidTraitError(f"frame must be from 0 to steps = {self.steps}, got {frame}")
-        return frame
-
-    @traitlets.observe("steps")
-    def _keep_frame_inside(self, change: Any) -> None:
-        if self._following:
-            last = self.frame == change["old"]
-            self.frame = change["new"] if last else min(self.frame, change["new"])
 
     # ── The page without scripts ─────────────────────────────────────────────────────────────────
 

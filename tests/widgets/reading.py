@@ -58,3 +58,22 @@ def has_colour(page: Page, red: int, green: int, blue: int) -> bool:
         [red, green, blue],
     )
     return found
+
+
+def press(page: Page, selector: str, *keys: str) -> None:
+    """Focus a control, press keys, and wait until the answer is drawn."""
+    page.locator(selector).first.focus()
+    for key in keys:
+        page.keyboard.press(key)
+    page.evaluate(DRAWN)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong with the figure, and where."""
+    page.evaluate(DRAWN)
+    page.add_script_tag(path="node_modules/axe-core/axe.min.js")
+    found: list[str] = page.evaluate(
+        """async () => (await axe.run(".samlib-figure")).violations
+          .map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(" "))"""
+    )
+    return found

@@ -18,7 +18,7 @@ from samlib.widgets import ExplicitBias
 from samlib.widgets.explicit_bias import PREFERRED, QUANTITIES, REGION
 
 from .conftest import ADDRESS, Open
-from .reading import DRAWN, fields, fill, has_colour, pictures, readout
+from .reading import DRAWN, fields, fill, has_colour, pictures, press, readout, violations
 
 POINTS = [(0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (0.8, 1 / 7), (-0.4, 0.2), (-0.5, -0.5), (1.25, 1.25)]
 ANGLES = [0.0, 20.0, 75.0, 90.0]
@@ -41,13 +41,6 @@ def figure() -> str:
 @pytest.fixture
 def page(open_page: Open, figure: str) -> Page:
     return open_page(figure)
-
-
-def press(page: Page, selector: str, *keys: str) -> None:
-    page.locator(selector).first.focus()
-    for key in keys:
-        page.keyboard.press(key)
-    page.evaluate(DRAWN)
 
 
 def link_to(state: dict[str, Any]) -> str:
@@ -383,12 +376,7 @@ def test_dark_is_dark_at_once(page: Page) -> None:
 def test_it_is_accessible(page: Page, theme: str) -> None:
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     page.evaluate(DRAWN)
-    page.add_script_tag(path="node_modules/axe-core/axe.min.js")
-    found = page.evaluate(
-        """async () => (await axe.run(".samlib-figure")).violations
-          .map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(" "))"""
-    )
-    assert found == []
+    assert violations(page) == []
 
 
 def test_a_page_without_scripts_keeps_still_and_sentence(open_page: Open, figure: str) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from samlib.widgets import Alignment
 
 from .conftest import ADDRESS, Open
-from .reading import DRAWN, fields, fill, has_colour, pictures, readout
+from .reading import DRAWN, fields, fill, has_colour, pictures, press, readout, violations
 
 # Control → what its number field is called.
 SLIDERS = {
@@ -36,13 +36,6 @@ def landscape(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def page(open_page: Open, landscape: str, request: pytest.FixtureRequest) -> Page:
     return open_page(request.getfixturevalue(landscape.replace("-", "_")))
-
-
-def press(page: Page, selector: str, *keys: str) -> None:
-    page.locator(selector).first.focus()
-    for key in keys:
-        page.keyboard.press(key)
-    page.evaluate(DRAWN)
 
 
 def test_every_slider_moves_picture_sentence_and_field(page: Page, landscape: str) -> None:
@@ -589,12 +582,7 @@ def test_ten_dimensions_are_accessible(open_page: Open, ten: str) -> None:
 def test_it_is_accessible(page: Page, theme: str) -> None:
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     page.evaluate(DRAWN)
-    page.add_script_tag(path="node_modules/axe-core/axe.min.js")
-    found = page.evaluate(
-        """async () => (await axe.run(".samlib-figure")).violations
-          .map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(" "))"""
-    )
-    assert found == []
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("ratio", [1, 1.5, 2, 3])

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import traitlets
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from samlib.flow import limiting_flow
 from samlib.landscapes import TwoValleys
 from samlib.widgets import OppositeDrifts
-from samlib.widgets.base import STATIC
 from samlib.widgets.opposite_drifts import mulberry32
 
 from .conftest import ADDRESS, Open
-from .reading import DRAWN, fields, fill, pictures, readout
+from .reading import DRAWN, fields, fill, pictures, press, readout, violations
 
 
 @pytest.fixture(scope="module")
@@ -32,28 +30,6 @@ def placeholder() -> str:
 @pytest.fixture
 def page(open_page: Open, placeholder: str) -> Page:
     return open_page(placeholder)
-
-
-def press(page: Page, selector: str, *keys: str) -> None:
-    page.locator(selector).first.focus()
-    for key in keys:
-        page.keyboard.press(key)
-    page.evaluate(DRAWN)
-
-
-@pytest.fixture(scope="module")
-def engine(browser: Browser) -> Iterator[Page]:
-    """A page that can import the committed bundle."""
-    page = browser.new_page()
-    page.route("**/*", lambda route: route.fulfill(body="<title>engine</title>"))
-    bundle = STATIC / "samlib-widgets.esm.js"
-    page.route(
-        "**/samlib-widgets.esm.js",
-        lambda route: route.fulfill(path=bundle, content_type="text/javascript"),
-    )
-    page.goto(ADDRESS)
-    yield page
-    page.close()
 
 
 # ── The numbers ──────────────────────────────────────────────────────────────────────────────────
@@ -372,12 +348,7 @@ def test_it_is_accessible_in_both_themes(page: Page, theme: str) -> None:
     light = pictures(page)
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     assert (pictures(page) == light) == (theme == "light")
-    page.add_script_tag(path="node_modules/axe-core/axe.min.js")
-    found = page.evaluate(
-        """async () => (await axe.run(".samlib-figure")).violations
-          .map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(" "))"""
-    )
-    assert found == []
+    assert violations(page) == []
 
 
 # ── Python ───────────────────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,7 @@ import samlib
 from samlib.widgets import ThreeNotions
 
 from .conftest import ADDRESS, Open
-from .reading import DRAWN, fields, fill, pictures, readout
+from .reading import DRAWN, fields, fill, pictures, press, readout, violations
 
 LOSSES = ("bowl", "ravine", "curved valley", "saddle")
 # loss, x, ρ: as the figure opens, and elsewhere, minimizers, the saddle itself and far out included
@@ -173,13 +173,6 @@ def page(open_page: Open, placeholder: str) -> Page:
     return open_page(placeholder)
 
 
-def press(page: Page, selector: str, *keys: str) -> None:
-    page.locator(selector).first.focus()
-    for key in keys:
-        page.keyboard.press(key)
-    page.evaluate(DRAWN)
-
-
 def test_every_control_changes_pictures_and_sentence(page: Page) -> None:
     def see() -> tuple[list[str], str]:
         return pictures(page), readout(page)
@@ -296,12 +289,7 @@ def test_it_is_accessible_in_both_themes(page: Page, theme: str) -> None:
     light = pictures(page)
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     assert (pictures(page) == light) == (theme == "light")
-    page.add_script_tag(path="node_modules/axe-core/axe.min.js")
-    found = page.evaluate(
-        """async () => (await axe.run(".samlib-figure")).violations
-          .map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(" "))"""
-    )
-    assert found == []
+    assert violations(page) == []
 
 
 def test_a_page_without_scripts_keeps_still_and_sentence(open_page: Open, placeholder: str) -> None:

@@ -5,7 +5,7 @@ import { scaleLinear, scaleSymlog } from "d3-scale";
 import { CURVATURES, DESCENDS, METHODS } from "./destinations.js";
 import { DASHES, drawMark } from "./destination-map.js";
 import { number } from "./format.js";
-import { createPlot, traceBranches } from "./plot.js";
+import { createPlot, drawGrid, onDrag, traceBranches } from "./plot.js";
 
 /** @typedef {import("./one-loss.js").View} View */
 /** @typedef {import("./destinations.js").Curvature} Curvature */
@@ -34,13 +34,7 @@ export function createDestinationPanels(view) {
       onResize: view.redraw,
     });
     plot.name(title, "step (log scale)", "");
-    plot.svg.addEventListener("pointerdown", (event) => {
-      plot.svg.setPointerCapture(event.pointerId);
-      scrub(plot, event);
-    });
-    plot.svg.addEventListener("pointermove", (event) => {
-      if (plot.svg.hasPointerCapture(event.pointerId)) scrub(plot, event);
-    });
+    onDrag(plot, (event) => scrub(plot, event));
     return { kind, plot, range, ticks };
   });
 
@@ -66,19 +60,7 @@ export function createDestinationPanels(view) {
     const y = scaleLinear([range[0], top], [box.bottom, box.top]);
     const yTicks = top > range[1] ? y.ticks(3) : ticks;
     const here = x(state.frame);
-    context.lineWidth = 1;
-    context.strokeStyle = colours.line;
-    context.beginPath();
-    for (const tick of yTicks) {
-      context.moveTo(box.left, Math.round(y(tick)) + 0.5);
-      context.lineTo(box.right, Math.round(y(tick)) + 0.5);
-    }
-    context.stroke();
-    context.strokeStyle = colours.soft;
-    context.beginPath();
-    context.moveTo(here, box.top);
-    context.lineTo(here, box.bottom);
-    context.stroke();
+    drawGrid(plot, colours, y, yTicks, here);
 
     for (let k = 0; k < samples.length; k++) px[k] = x(samples[k]);
     context.lineWidth = 2;

@@ -5,7 +5,7 @@ import { scaleLinear } from "d3-scale";
 import { valleyTop, valleyTrace } from "./engine.js";
 import { number } from "./format.js";
 import { createHandle } from "./handle.js";
-import { createLabels, createPlot } from "./plot.js";
+import { createLabels, createPlot, drawGrid, onDrag } from "./plot.js";
 
 /** @typedef {"gradient-descent" | "sam" | "mini-batch" | "one-sam"} Method */
 /** @typedef {import("./frame.js").Frame<import("./opposite-drifts.js").State> & {valleys: import("./opposite-drifts.js").Valleys}} View */
@@ -68,13 +68,7 @@ export function createDriftPlots(view) {
       view.pause();
       view.update({ frame: valleys.keys[Math.round(part * (valleys.keys.length - 1))] });
     };
-    plot.svg.addEventListener("pointerdown", (event) => {
-      plot.svg.setPointerCapture(event.pointerId);
-      scrub(event);
-    });
-    plot.svg.addEventListener("pointermove", (event) => {
-      if (plot.svg.hasPointerCapture(event.pointerId)) scrub(event);
-    });
+    onDrag(plot, (event) => scrub(event));
     return plot;
   }
 
@@ -174,19 +168,7 @@ export function createDriftPlots(view) {
     const clamped = (/** @type {number} */ v) => Math.min(Math.max(y(height(v)), -1e4), 1e4);
     const here = x(state.frame);
 
-    context.lineWidth = 1;
-    context.strokeStyle = colours.line;
-    context.beginPath();
-    for (const tick of yTicks) {
-      context.moveTo(box.left, Math.round(y(tick)) + 0.5);
-      context.lineTo(box.right, Math.round(y(tick)) + 0.5);
-    }
-    context.stroke();
-    context.strokeStyle = colours.soft;
-    context.beginPath();
-    context.moveTo(here, box.top);
-    context.lineTo(here, box.bottom);
-    context.stroke();
+    drawGrid(plot, colours, y, yTicks, here);
 
     const trace = (/** @type {Float64Array} */ values, end = Infinity) => {
       context.beginPath();

@@ -2,7 +2,7 @@
 
 import { scaleLinear, scaleLog, scaleSymlog } from "d3-scale";
 import { decade, number, subscript } from "./format.js";
-import { createLabels, createPlot, traceBranches } from "./plot.js";
+import { createLabels, createPlot, drawGrid, onDrag, traceBranches } from "./plot.js";
 import { disc, square } from "./runs.js";
 
 /** Angles, in degrees, that the panel shows. */
@@ -32,13 +32,7 @@ export function createPanels(view) {
       onResize: view.redraw,
     });
     plot.name(title, "step (log scale)", "");
-    plot.svg.addEventListener("pointerdown", (event) => {
-      plot.svg.setPointerCapture(event.pointerId);
-      scrub(plot, event);
-    });
-    plot.svg.addEventListener("pointermove", (event) => {
-      if (plot.svg.hasPointerCapture(event.pointerId)) scrub(plot, event);
-    });
+    onDrag(plot, (event) => scrub(plot, event));
     return plot;
   };
   const anglePlot = make("Angle between ∇L and v₁");
@@ -76,19 +70,7 @@ export function createPanels(view) {
     for (let k = 0; k < samples.length; k++) px[k] = x(samples[k]);
 
     const here = x(state.frame);
-    context.lineWidth = 1;
-    context.strokeStyle = colours.line;
-    context.beginPath();
-    for (const tick of yTicks) {
-      context.moveTo(box.left, Math.round(y(tick)) + 0.5);
-      context.lineTo(box.right, Math.round(y(tick)) + 0.5);
-    }
-    context.stroke();
-    context.strokeStyle = colours.soft;
-    context.beginPath();
-    context.moveTo(here, box.top);
-    context.lineTo(here, box.bottom);
-    context.stroke();
+    drawGrid(plot, colours, y, yTicks, here);
 
     /** @type {number[]} those of the powers of ten whose labels do not touch */
     const xTicks = [];

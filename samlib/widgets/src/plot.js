@@ -204,6 +204,39 @@ export function diamond(context, x, y, size, colour) {
   context.stroke();
 }
 
+/**
+ * Horizontal lines at the ticks, and a vertical one at the step shown.
+ *
+ * @param {Plot} plot @param {import("./theme.js").Palette} colours @param {(value: number) => number} y
+ * @param {number[]} yTicks @param {number} here in pixels
+ */
+export function drawGrid({ context, box }, colours, y, yTicks, here) {
+  context.lineWidth = 1;
+  context.strokeStyle = colours.line;
+  context.beginPath();
+  for (const tick of yTicks) {
+    context.moveTo(box.left, Math.round(y(tick)) + 0.5);
+    context.lineTo(box.right, Math.round(y(tick)) + 0.5);
+  }
+  context.stroke();
+  context.strokeStyle = colours.soft;
+  context.beginPath();
+  context.moveTo(here, box.top);
+  context.lineTo(here, box.bottom);
+  context.stroke();
+}
+
+/** Follow a pointer that is pressed on a plot. @param {Plot} plot @param {(event: PointerEvent) => void} follow */
+export function onDrag({ svg: root }, follow) {
+  root.addEventListener("pointerdown", (event) => {
+    root.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  root.addEventListener("pointermove", (event) => {
+    if (root.hasPointerCapture(event.pointerId)) follow(event);
+  });
+}
+
 /** The smallest of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten that is ≥ value. @param {number} value */
 export function niceCeil(value) {
   const power = 10 ** Math.floor(Math.log10(value));
