@@ -53,10 +53,12 @@ execute: $(STAMP)-book
 	done
 
 # ----------------------------------------------------------------------------------------- tests
-# A file of tests stays in one process, because the cells of a notebook need each other.
+# A file of tests stays in one process, because the cells of a notebook need each other. Tests in a
+# browser have the machine to themselves.
 test: book lint $(STAMP)-browser
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/chapters/sanitize.cfg \
-	  --numprocesses auto --maxprocesses 4 --dist loadfile tests chapters
+	  --numprocesses auto --maxprocesses 4 --dist loadfile tests/samlib tests/chapters chapters
+	$(BIN)/python -m pytest tests/site tests/widgets
 
 lint: $(STAMP)-test $(STAMP)-node
 	$(BIN)/ruff check .

@@ -36,10 +36,13 @@ def picture(figure: Locator) -> list[str]:
 
 
 def values(figure: Locator) -> dict[str, str]:
-    """Return the contents of the figure's number fields by name."""
+    """Return the contents of the figure's number fields by name, once what was asked is drawn."""
     found: dict[str, str] = figure.evaluate(
-        """(element) => Object.fromEntries([...element.querySelectorAll("[data-field]")]
-          .map((field) => [field.dataset.field, field.value]))"""
+        """async (element) => {
+          await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+          return Object.fromEntries([...element.querySelectorAll("[data-field]")]
+            .map((field) => [field.dataset.field, field.value]));
+        }"""
     )
     return found
 
