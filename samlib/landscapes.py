@@ -247,6 +247,18 @@ class Quadratic(Landscape):
         component i of ∇L by 1 − ηλ_i − ηρλ_i²/‖∇L‖. Outside, where ‖∇L‖ > ηρλ_j², that is at most
         max(ηλ_j, 1 − ηλ_D) < 1 in size for i ≥ j; inside, it cannot lead out.
 
+        Parameters
+        ----------
+        x
+            Points, [..., dim].
+        lr, rho
+            η > 0 and ρ ≥ 0.
+
+        Raises
+        ------
+        ValueError
+            If η or ρ is out of range or not finite, or x has the wrong shape.
+
         Examples
         --------
         >>> import torch, samlib

@@ -121,7 +121,8 @@ class Figure(anywidget.AnyWidget):
     script brings to life, and inside it a still and a sentence for print and for readers without
     scripts.
 
-    A subclass lists the traits that make up its state in ``_state_names`` and draws its still.
+    A subclass lists the traits that make up its state in ``_state_names``, gives their defaults in
+    ``_defaults``, and draws its still.
     Where one trait (``_preset_by``) picks the defaults of others, ``_presets`` holds them by its
     values. ``_sliders`` holds what a slider covers, for each choice of that trait or for all.
     """
@@ -129,6 +130,7 @@ class Figure(anywidget.AnyWidget):
     _esm = STATIC / "samlib-widgets.esm.js"
     _css = STATIC / "samlib-widgets.css"
     _state_names: ClassVar[tuple[str, ...]] = ()
+    _defaults: ClassVar[Mapping[str, Any]] = {}
     _preset_by: ClassVar[str] = ""
     _presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     _sliders: ClassVar[Mapping[str, Any]] = {}
@@ -150,7 +152,7 @@ class Figure(anywidget.AnyWidget):
             choice = traits.get(self._preset_by, trait.default())
             traits = {**self._preset(choice, traits), self._preset_by: choice, **traits}
         config = {"presets": self._presets, "sliders": self._sliders, "limits": self._limits()}
-        super().__init__(_config=config, **traits)
+        super().__init__(_config=config, **{**self._defaults, **traits})
         if self._preset_by:
             self.observe(self._take_preset, names=[self._preset_by])
         self._following = True
@@ -288,6 +290,11 @@ class FigureOverTime(Figure):
 
     steps: Any = Whole(1, 200_000).tag(sync=True)
     frame: Any = Whole(0, 200_000).tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        if "steps" in traits and not self._preset_by:  # the last step, unless told otherwise
+            traits = {"frame": traits["steps"], **traits}
+        super().__init__(**traits)
 
     @traitlets.validate("frame")
     def _frame_fits(self, proposal: Any) -> int:

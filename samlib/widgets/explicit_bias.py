@@ -77,15 +77,13 @@ class ExplicitBias(Figure):
     """
 
     _state_names = ("quantity", "point", "approach")
+    _defaults = DEFAULTS
     _sliders = SLIDERS
 
     _figure = traitlets.Unicode("ExplicitBias", read_only=True).tag(sync=True)
     quantity: Any = OneOf(REGULARIZERS).tag(sync=True)
     point: Any = Reals(*REGION, 2, 2).tag(sync=True)
     approach: Any = Real(0.0, 90.0).tag(sync=True)
-
-    def __init__(self, **traits: Any) -> None:
-        super().__init__(**{**DEFAULTS, **traits})
 
     def regularizers(self) -> LimitingRegularizers:
         """S^Max, S^Asc (a band, see its ``ascent_band``) and S^Avg at the point."""

@@ -95,6 +95,7 @@ class OneLossThreeDestinations(FigureOverTime):
     """
 
     _state_names = ("start", "rho", "lr", "steps", "seed", "frame", "turn")
+    _defaults = DEFAULTS
     _sliders = SLIDERS
 
     _figure = traitlets.Unicode("OneLossThreeDestinations", read_only=True).tag(sync=True)
@@ -103,11 +104,6 @@ class OneLossThreeDestinations(FigureOverTime):
     lr: Any = Real(1e-6, 10.0).tag(sync=True)
     seed: Any = Whole(0, 2**31 - 1).tag(sync=True)
     turn: Any = Whole(0, 360).tag(sync=True)
-
-    def __init__(self, **traits: Any) -> None:
-        if "steps" in traits:  # a bad number is refused by the trait itself
-            traits = {"frame": traits["steps"], **traits}
-        super().__init__(**{**DEFAULTS, **traits})
 
     @property
     def trajectories(self) -> dict[str, Trajectory]:

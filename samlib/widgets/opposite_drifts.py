@@ -103,6 +103,7 @@ class OppositeDrifts(FigureOverTime):
     """
 
     _state_names = ("start", "rho", "lr", "batch_size", "seed", "steps", "frame")
+    _defaults = DEFAULTS
     _sliders = SLIDERS
 
     _figure = traitlets.Unicode("OppositeDrifts", read_only=True).tag(sync=True)
@@ -111,11 +112,6 @@ class OppositeDrifts(FigureOverTime):
     lr: Any = Real(*LIMITS["lr"]).tag(sync=True)
     batch_size: Any = Whole(1, 32).tag(sync=True)
     seed: Any = Whole(0, 2**31 - 1).tag(sync=True)
-
-    def __init__(self, **traits: Any) -> None:
-        if "steps" in traits:  # a bad number is refused by the trait itself
-            traits = {"frame": traits["steps"], **traits}
-        super().__init__(**{**DEFAULTS, **traits})
 
     @property
     def trajectories(self) -> dict[str, Trajectory]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+import traitlets
 from playwright.sync_api import Page
 
 # Resolves when what was asked for is drawn: drawing waits for an animation frame.
@@ -77,3 +81,35 @@ def violations(page: Page) -> list[str]:
           .map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(" "))"""
     )
     return found
+
+
+def misfits(page: Page) -> list[str]:
+    """Every text of the figure that leaves it at a side or is smaller than 12 px."""
+    page.evaluate(DRAWN)
+    found: list[str] = page.evaluate(
+        """() => {
+          const figure = document.querySelector(".samlib-body").getBoundingClientRect();
+          const texts = ".samlib-body :is(text, span, label, button, p, li)";
+          return [...document.querySelectorAll(texts)]
+            .filter((e) => e.textContent && e.getClientRects().length)
+            .filter((e) => !e.closest(".samlib-hidden"))
+            .filter((e) => {
+              const box = e.getBoundingClientRect();
+              return box.left < figure.left || box.right > figure.right
+                || parseFloat(getComputedStyle(e).fontSize) < 12;
+            }).map((e) => e.textContent);
+        }"""
+    )
+    return found
+
+
+def assert_refused(figure_class: Any, traits: dict[str, Any], message: str) -> None:
+    """The class refuses a value with its reason, and so does a figure, which stays as it was."""
+    with pytest.raises(ValueError, match=message):
+        figure_class(**traits)
+    figure = figure_class()
+    before = figure.state()
+    name, value = next(iter(traits.items()))
+    with pytest.raises(traitlets.TraitError, match=message):
+        setattr(figure, name, value)
+    assert figure.state() == before

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from samlib.widgets import Alignment
 
 from .conftest import ADDRESS, Open
-from .reading import DRAWN, fields, fill, has_colour, pictures, press, readout, violations
+from .reading import DRAWN, fields, fill, has_colour, misfits, pictures, press, readout, violations
 
 # Control → what its number field is called.
 SLIDERS = {
@@ -508,22 +508,7 @@ def test_it_fits_any_width(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.evaluate(DRAWN)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    # Every text lies inside the figure and is large enough to read.
-    bad = page.evaluate(
-        """() => {
-          const figure = document.querySelector(".samlib-alignment").getBoundingClientRect();
-          const texts = ".samlib-alignment :is(text, span, label, button, p, li)";
-          return [...document.querySelectorAll(texts)]
-            .filter((e) => e.textContent && e.getClientRects().length)
-            .filter((e) => !e.closest(".samlib-hidden"))
-            .filter((e) => {
-              const box = e.getBoundingClientRect();
-              return box.left < figure.left || box.right > figure.right
-                || parseFloat(getComputedStyle(e).fontSize) < 12;
-            }).map((e) => e.textContent);
-        }"""
-    )
-    assert bad == []
+    assert misfits(page) == []
 
 
 @pytest.mark.parametrize("width", [360, 620])

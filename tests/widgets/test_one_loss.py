@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import traitlets
 from playwright.sync_api import Page, expect
 
 import samlib
 from samlib.widgets import OneLossThreeDestinations
 
 from .conftest import ADDRESS, Open
-from .reading import DRAWN, fields, fill, pictures, press, readout, violations
+from .reading import (
+    DRAWN,
+    assert_refused,
+    fields,
+    fill,
+    misfits,
+    pictures,
+    press,
+    readout,
+    violations,
+)
 from .test_parity import relative_error
 
 STEPS = 4000
@@ -94,14 +102,7 @@ def test_descent_on_the_ascent_loss_comes_near_its_destination_for_small_steps_o
     ],
 )
 def test_wrong_values_are_refused_with_reasons(traits: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        OneLossThreeDestinations(**traits)
-    figure = OneLossThreeDestinations()
-    before = figure.state()
-    (name, value) = next(iter(traits.items()))
-    with pytest.raises(traitlets.TraitError, match=message):
-        setattr(figure, name, value)
-    assert figure.state() == before
+    assert_refused(OneLossThreeDestinations, traits, message)
 
 
 def test_the_frame_stays_inside() -> None:
@@ -211,6 +212,7 @@ def test_a_link_brings_back_everything(open_page: Open, page: Page, placeholder:
         ("start=1,2,3", "start has 3 numbers, not 4, and was ignored"),
         ("start=9,0,0,0", "start = 9 was moved to 3"),
         ("steps=1e9", "steps = 1e9 was moved to 200000"),
+        ("steps=500&frame=501", "step = 501 was moved to 500"),
     ],
 )
 def test_a_bad_link_is_put_right_and_says_so(
@@ -221,10 +223,35 @@ def test_a_bad_link_is_put_right_and_says_so(
     assert readout(page).startswith("Step ")
 
 
-def test_a_run_that_diverges_is_said_to(page: Page) -> None:
+def test_a_run_that_diverges_is_said_to_and_leaves_the_map(page: Page) -> None:
     fill(page, "lr", "0.5")
-    assert re.search(r"With these ρ and η .* diverges\.$", readout(page))
+    assert readout(page).endswith("With these ρ and η SAM, 1-SAM and descent on Lᴬˢᶜ diverge.")
     assert "SAM has diverged" in readout(page)
+    labels = page.locator(".samlib-bowls .samlib-mark").all_text_contents()
+    assert labels == ["SAM has diverged", "1-SAM has diverged", "descent on Lᴬˢᶜ has diverged"]
+    # Coordinates that are too far away would flood the canvas with the line's colour.
+    flooded = page.locator("canvas").first.evaluate(
+        """(canvas) => {
+          const { width, height } = canvas;
+          const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+          let found = 0;
+          for (let i = 0; i < data.length; i += 4) {
+            if (data[i] === 0xe6 && data[i + 1] === 0x9f && data[i + 2] === 0) found++;
+          }
+          return found / (width * height);
+        }"""
+    )
+    assert flooded < 0.05
+
+
+def test_with_other_steps_the_last_one_stays_the_last(page: Page) -> None:
+    fill(page, "steps", "3000")
+    assert readout(page).startswith("Step 3000, ")
+    fill(page, "steps", "4000")
+    assert readout(page).startswith("Step 4000, ")
+    press(page, "[data-control='frame']", "Home", "ArrowRight")
+    fill(page, "steps", "5000")
+    assert readout(page).startswith("Step 1, ")
 
 
 def test_playing_and_pointing_go_through_time(page: Page) -> None:
@@ -251,6 +278,7 @@ def test_it_fits_and_nothing_jumps(open_page: Open, placeholder: str, width: int
         heights.append(page.locator("[data-samlib-widget]").evaluate("(e) => e.offsetHeight"))
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert abs(heights[0] - heights[1]) <= 24
+    assert misfits(page) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

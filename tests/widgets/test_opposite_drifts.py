@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import traitlets
 from playwright.sync_api import Page, expect
 
 from samlib.flow import limiting_flow
@@ -18,7 +17,17 @@ from samlib.widgets import OppositeDrifts
 from samlib.widgets.opposite_drifts import mulberry32
 
 from .conftest import ADDRESS, Open
-from .reading import DRAWN, fields, fill, pictures, press, readout, violations
+from .reading import (
+    DRAWN,
+    assert_refused,
+    fields,
+    fill,
+    misfits,
+    pictures,
+    press,
+    readout,
+    violations,
+)
 
 
 @pytest.fixture(scope="module")
@@ -309,21 +318,7 @@ def test_it_fits_and_every_text_can_be_read(page: Page) -> None:
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate(DRAWN)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        bad = page.evaluate(
-            """() => {
-              const figure = document.querySelector(".samlib-drifts").getBoundingClientRect();
-              const texts = ".samlib-drifts :is(text, span, label, button, p, li)";
-              return [...document.querySelectorAll(texts)]
-                .filter((e) => e.textContent && e.getClientRects().length)
-                .filter((e) => !e.closest(".samlib-hidden"))
-                .filter((e) => {
-                  const box = e.getBoundingClientRect();
-                  return box.left < figure.left || box.right > figure.right
-                    || parseFloat(getComputedStyle(e).fontSize) < 12;
-                }).map((e) => e.textContent);
-            }"""
-        )
-        assert bad == []
+        assert misfits(page) == []
 
 
 def test_nothing_jumps(open_page: Open, placeholder: str) -> None:
@@ -370,14 +365,7 @@ def test_it_is_accessible_in_both_themes(page: Page, theme: str) -> None:
     ],
 )
 def test_wrong_values_are_refused_with_reasons(traits: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        OppositeDrifts(**traits)
-    figure = OppositeDrifts()
-    before = figure.state()
-    ((name, value),) = traits.items()
-    with pytest.raises(traitlets.TraitError, match=message):
-        setattr(figure, name, value)
-    assert figure.state() == before
+    assert_refused(OppositeDrifts, traits, message)
 
 
 def test_the_frame_follows_the_steps() -> None:

@@ -10,14 +10,23 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
-import traitlets
 from playwright.sync_api import Page, expect
 
 import samlib
 from samlib.widgets import ThreeNotions
 
 from .conftest import ADDRESS, Open
-from .reading import DRAWN, fields, fill, pictures, press, readout, violations
+from .reading import (
+    DRAWN,
+    assert_refused,
+    fields,
+    fill,
+    misfits,
+    pictures,
+    press,
+    readout,
+    violations,
+)
 
 LOSSES = ("bowl", "ravine", "curved valley", "saddle")
 # loss, x, ρ: as the figure opens, and elsewhere, minimizers, the saddle itself and far out included
@@ -131,14 +140,7 @@ def test_on_the_floor_of_the_valley_the_limits_of_definition_4_1_appear() -> Non
     ],
 )
 def test_wrong_values_are_refused_with_reasons(traits: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ThreeNotions(**traits)
-    figure = ThreeNotions()
-    before = figure.state()
-    (name, value) = next(iter(traits.items()))
-    with pytest.raises(traitlets.TraitError, match=message):
-        setattr(figure, name, value)
-    assert figure.state() == before
+    assert_refused(ThreeNotions, traits, message)
 
 
 def test_an_unknown_trait_is_refused() -> None:
@@ -276,12 +278,7 @@ def test_it_fits_and_nothing_jumps(open_page: Open, placeholder: str, width: int
         heights.append(page.locator("[data-samlib-widget]").evaluate("(e) => e.offsetHeight"))
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert abs(heights[0] - heights[1]) <= 24
-    small = page.evaluate(
-        """[...document.querySelectorAll(".samlib-body :is(text, span, label, button, p, li)")]
-          .filter((e) => e.textContent && e.getClientRects().length && !e.closest(".samlib-hidden"))
-          .filter((e) => parseFloat(getComputedStyle(e).fontSize) < 12).map((e) => e.textContent)"""
-    )
-    assert small == []
+    assert misfits(page) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

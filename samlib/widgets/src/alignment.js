@@ -35,7 +35,6 @@ export function renderAlignment(context) {
     redrawOnly: ["frame", "zoom", "invariant"],
     presetBy: "landscape",
     complete(/** @type {State} */ state) {
-      state.frame = Math.min(state.frame, state.steps);
       return state.start.length === (state.landscape === "quadratic" ? state.eigenvalues.length : 4);
     },
   });

@@ -1,9 +1,9 @@
 // The bowl (x₃, x₄) ↦ L across Γ where each of the three runs is, as surfaces that the reader can turn.
 
 import { METHODS } from "./destinations.js";
-import { drawMark } from "./destination-map.js";
 import { factor1, factor2 } from "./engine.js";
-import { createLabels, createPlot } from "./plot.js";
+import { drawMark } from "./marks.js";
+import { createLabels, createPlot, onDrag } from "./plot.js";
 
 /** @typedef {import("./one-loss.js").View} View */
 
@@ -34,13 +34,8 @@ export function createBowls(view) {
 
   let from = 0;
   let began = 0;
-  plot.svg.addEventListener("pointerdown", (event) => {
-    plot.svg.setPointerCapture(event.pointerId);
-    from = event.clientX;
-    began = state.turn;
-  });
-  plot.svg.addEventListener("pointermove", (event) => {
-    if (!plot.svg.hasPointerCapture(event.pointerId)) return;
+  onDrag(plot, (event) => {
+    if (event.type === "pointerdown") [from, began] = [event.clientX, state.turn];
     view.update({ turn: Math.round((((began + (event.clientX - from) / 2) % 360) + 360) % 360) });
   });
 
@@ -56,9 +51,10 @@ export function createBowls(view) {
     const run = world.runs[method].x;
     const f1 = factor1(run[at], run[at + 1]) / STEEP;
     const f2 = factor2(run[at], run[at + 1]) / STEEP;
-    const gone = !(f1 + f2 < 1e6);
-    labels.hide(method, gone);
-    if (gone) return; // a run that diverges has left the loss that can be drawn
+    if (!(f1 + f2 < 1e6)) {
+      labels.put(method, cx, cy - size, `${TITLES[method]} has diverged`, "middle");
+      return;
+    }
     const angle = (state.turn * Math.PI) / 180;
     const [c, s] = [Math.cos(angle), Math.sin(angle)];
     const reach = Math.max(Math.hypot(state.start[2], state.start[3]), 1e-9);

@@ -92,6 +92,9 @@ export function numberField({ label, name, limits, integer = false, onInput }) {
   };
 }
 
+/** The seed after this one; the first after the last. @param {number} seed @param {readonly [number, number]} limits */
+export const nextSeed = (seed, [low, high]) => (seed < high ? seed + 1 : low);
+
 /**
  * A small label before an input.
  *

@@ -4,6 +4,7 @@ import { scaleLinear } from "d3-scale";
 import { CURVATURES, DESCENDS, DESTINATIONS, METHODS } from "./destinations.js";
 import { number } from "./format.js";
 import { createHandle } from "./handle.js";
+import { DASHES, drawMark, onCanvas } from "./marks.js";
 import { createLabels, createPlot, diamond, niceCeil, traceBranches } from "./plot.js";
 import { createRelief } from "./relief.js";
 
@@ -16,9 +17,6 @@ const HIGH = 1.25;
 
 /** Values of λ₁ with a contour. */
 const LEVELS = [16.5, 17, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36];
-
-/** Never by colour alone: the dashes of each method's line. @type {Record<Method, number[]>} */
-export const DASHES = { sam: [], "one-sam": [8, 3, 2, 3], ascent: [6, 4] };
 
 const px = new Float64Array(2048);
 const py = new Float64Array(2048);
@@ -46,8 +44,8 @@ export function createDestinationMap(view) {
     const { samples } = world;
     const run = world.runs[method].x;
     for (let k = 0; k < samples.length; k++) {
-      px[k] = x(run[4 * samples[k]]);
-      py[k] = y(run[4 * samples[k] + 1]);
+      px[k] = onCanvas(x(run[4 * samples[k]]));
+      py[k] = onCanvas(y(run[4 * samples[k] + 1]));
     }
     context.strokeStyle = colours[method];
     context.lineJoin = "round";
@@ -112,27 +110,4 @@ export function createDestinationMap(view) {
   }
 
   return { plot, handle, draw };
-}
-
-/**
- * The mark of a method: a disc for SAM, a triangle for 1-SAM, a square for descent on L^Asc.
- *
- * @param {CanvasRenderingContext2D} context @param {Method} method
- * @param {number} x @param {number} y @param {import("./theme.js").Palette} colours
- */
-export function drawMark(context, method, x, y, colours) {
-  context.fillStyle = colours[method];
-  context.strokeStyle = colours.plot;
-  context.lineWidth = 1.5;
-  context.beginPath();
-  if (method === "sam") context.arc(x, y, 6, 0, 7);
-  else if (method === "ascent") context.rect(x - 5, y - 5, 10, 10);
-  else {
-    context.moveTo(x, y - 7);
-    context.lineTo(x + 6.5, y + 5);
-    context.lineTo(x - 6.5, y + 5);
-    context.closePath();
-  }
-  context.fill();
-  context.stroke();
 }

@@ -3,8 +3,8 @@
 
 import { scaleLinear, scaleSymlog } from "d3-scale";
 import { CURVATURES, DESCENDS, METHODS } from "./destinations.js";
-import { DASHES, drawMark } from "./destination-map.js";
 import { number } from "./format.js";
+import { DASHES, drawMark, onCanvas } from "./marks.js";
 import { createPlot, drawGrid, onDrag, traceBranches } from "./plot.js";
 
 /** @typedef {import("./one-loss.js").View} View */
@@ -67,7 +67,7 @@ export function createDestinationPanels(view) {
     for (const method of METHODS) {
       const run = world.runs[method].x;
       for (let k = 0; k < samples.length; k++) {
-        py[k] = y(CURVATURES[kind](run[4 * samples[k]], run[4 * samples[k] + 1]));
+        py[k] = onCanvas(y(CURVATURES[kind](run[4 * samples[k]], run[4 * samples[k] + 1])));
       }
       context.strokeStyle = colours[method];
       context.setLineDash(DASHES[method]);

@@ -5,26 +5,12 @@ import { scaleLinear } from "d3-scale";
 import { valleyTop, valleyTrace } from "./engine.js";
 import { number } from "./format.js";
 import { createHandle } from "./handle.js";
+import { DASHES, colourOf, drawMark, onCanvas } from "./marks.js";
 import { createLabels, createPlot, drawGrid, onDrag } from "./plot.js";
 
-/** @typedef {"gradient-descent" | "sam" | "mini-batch" | "one-sam"} Method */
 /** @typedef {import("./frame.js").Frame<import("./opposite-drifts.js").State> & {valleys: import("./opposite-drifts.js").Valleys}} View */
 /** @typedef {import("./plot.js").Plot} Plot */
 /** @typedef {import("d3-scale").ScaleLinear<number, number>} Scale */
-
-/** @type {Record<Method, number[]>} */
-const DASHES = { "gradient-descent": [6, 4], sam: [], "mini-batch": [12, 4], "one-sam": [8, 3, 2, 3] };
-
-/** The mark of a method as an SVG path. @param {Method} name @param {number} x @param {number} y */
-export function shapeOf(name, x, y) {
-  const from = `M${x.toFixed(1)} ${y.toFixed(1)}`;
-  return {
-    "gradient-descent": `${from}m-4.5 -4.5h9v9h-9z`,
-    sam: `${from}m-5.5 0a5.5 5.5 0 1 0 11 0a5.5 5.5 0 1 0 -11 0z`,
-    "mini-batch": `${from}m0 -6.5l6 6.5l-6 6.5l-6 -6.5z`,
-    "one-sam": `${from}m0 -6l6 10.5h-12z`,
-  }[name];
-}
 
 /** What separates the right end of the axis of time from the labels of the runs. */
 const SLACK = 6;
@@ -61,19 +47,15 @@ export function createDriftPlots(view) {
     });
     plot.svg.classList.add("samlib-scrubbed");
     plot.name(title, "step", "");
-    const scrub = (/** @type {PointerEvent} */ event) => {
+    onDrag(plot, (event) => {
       const { box, svg } = plot;
       const at = event.clientX - svg.getBoundingClientRect().left;
       const part = Math.min(Math.max((at - box.left) / (box.right - SLACK - box.left), 0), 1);
       view.pause();
       view.update({ frame: valleys.keys[Math.round(part * (valleys.keys.length - 1))] });
-    };
-    onDrag(plot, (event) => scrub(event));
+    });
     return plot;
   }
-
-  /** @param {Method} name */
-  const colourOf = (name) => (name === "mini-batch" ? view.colours.ink : view.colours[name]);
 
   /** Runs that are shown: batches of one are 1-SAM. */
   const shown = () =>
@@ -81,20 +63,6 @@ export function createDriftPlots(view) {
 
   /** Those that have not left the valleys at the step shown. */
   const inside = () => shown().filter((course) => !valleys.diverged(course, valleys.state.frame));
-
-  /**
-   * @param {CanvasRenderingContext2D} context @param {Method} name @param {number} x @param {number} y
-   */
-  function drawMark(context, name, x, y) {
-    if (!(Number.isFinite(x) && Number.isFinite(y))) return;
-    const path = new Path2D(shapeOf(name, x, y));
-    const hollow = name === "gradient-descent";
-    context.lineWidth = hollow ? 2 : 1.5;
-    context.fillStyle = hollow ? view.colours.plot : colourOf(name);
-    context.strokeStyle = hollow ? colourOf(name) : view.colours.plot;
-    context.fill(path);
-    context.stroke(path);
-  }
 
   /** Choose the range of x, rounded so that it seldom changes. */
   function bound() {
@@ -140,7 +108,7 @@ export function createDriftPlots(view) {
     }
     for (const course of inside()) {
       const at = valleys.at(course);
-      for (const height of [valleyTop, valleyTrace]) drawMark(context, course.name, x(at), y(height(at)));
+      for (const height of [valleyTop, valleyTrace]) drawMark(context, course.name, x(at), y(height(at)), colours);
     }
     floor.axes(x, y, {
       xTicks: x.ticks(6), yTicks: [2.5, 3, 3.5, 4, 4.5], xFormat: number, yFormat: number,
@@ -164,8 +132,7 @@ export function createDriftPlots(view) {
     plot.clear();
     const x = scaleLinear([0, state.steps], [box.left, box.right - SLACK]);
     const y = scaleLinear(domain, [box.bottom, box.top]);
-    // Far outside, a canvas would no longer draw correctly.
-    const clamped = (/** @type {number} */ v) => Math.min(Math.max(y(height(v)), -1e4), 1e4);
+    const clamped = (/** @type {number} */ v) => onCanvas(y(height(v)));
     const here = x(state.frame);
 
     drawGrid(plot, colours, y, yTicks, here);
@@ -180,7 +147,7 @@ export function createDriftPlots(view) {
     };
     context.lineJoin = "round";
     for (const { name, along, lost } of shown()) {
-      context.strokeStyle = colourOf(name);
+      context.strokeStyle = colourOf(name, colours);
       context.lineWidth = 2;
       context.setLineDash(DASHES[name]);
       // Of a run that diverges, one sees how it leaves, but λ₁ means nothing any more.
@@ -192,7 +159,7 @@ export function createDriftPlots(view) {
       trace(valleys.flows[name]);
     }
     context.setLineDash([]);
-    for (const course of inside()) drawMark(context, course.name, here, clamped(valleys.at(course)));
+    for (const course of inside()) drawMark(context, course.name, here, clamped(valleys.at(course)), colours);
 
     const wanted = Math.max(2, Math.min(5, Math.floor((box.right - box.left) / 70)));
     plot.axes(x, y, {

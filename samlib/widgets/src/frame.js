@@ -90,8 +90,9 @@ export function createFrame({ model, el, linkId }, { names, redrawOnly = [], pre
      * @param {Partial<S>} changes @param {boolean} [settled] false while a film runs
      */
     update(changes, settled = true) {
-      apply(changes);
-      for (const [name, value] of Object.entries(changes)) model.set(name, value);
+      const all = withFrame(changes);
+      apply(all);
+      for (const [name, value] of Object.entries(all)) model.set(name, value);
       const now = performance.now();
       if (settled || now - saved > 250) {
         saved = now;
@@ -155,6 +156,20 @@ export function createFrame({ model, el, linkId }, { names, redrawOnly = [], pre
 
   const onModelChange = () => apply(read());
 
+  /**
+   * In a figure over time the step shown stays inside the run; where it is the last one, it stays the last.
+   *
+   * @param {Partial<S>} changes
+   * @returns {Partial<S>}
+   */
+  function withFrame(changes) {
+    if (!("steps" in changes) || !("frame" in frame.state)) return changes;
+    const { steps, frame: shown } = frame.state;
+    const last = /** @type {number} */ (changes.steps);
+    const wanted = changes.frame ?? (shown === steps ? last : shown);
+    return { ...changes, frame: Math.min(wanted, last) };
+  }
+
   /** @param {Partial<S>} changes */
   function apply(changes) {
     const { state } = frame;
@@ -163,6 +178,7 @@ export function createFrame({ model, el, linkId }, { names, redrawOnly = [], pre
     );
     if (different.length === 0) return;
     Object.assign(state, changes);
+    if ("frame" in state) Object.assign(state, { frame: Math.min(state.frame, state.steps) });
     if (complete && !complete(state)) return;
     schedule(different.some((name) => !redrawOnly.includes(name)));
   }

@@ -2,7 +2,7 @@
 // is, and descent on L^Asc towards the least λ_M.
 
 import { createBowls } from "./bowls.js";
-import { button, player, slider, traitControls } from "./controls.js";
+import { button, nextSeed, player, slider, traitControls } from "./controls.js";
 import { createDestinationMap } from "./destination-map.js";
 import { createDestinationPanels } from "./destination-panels.js";
 import { CURVATURES, DESCENDS, DESTINATIONS, METHODS, createDestinations } from "./destinations.js";
@@ -25,10 +25,6 @@ export function renderOneLossThreeDestinations(context) {
   const frame = createFrame(context, {
     names: NAMES,
     redrawOnly: ["frame", "turn"],
-    complete(/** @type {State} */ state) {
-      state.frame = Math.min(state.frame, state.steps);
-      return true;
-    },
   });
   const state = /** @type {State} */ (frame.state);
   const world = createDestinations(state);
@@ -50,7 +46,7 @@ export function renderOneLossThreeDestinations(context) {
   const draw = button({
     label: "Other random draws for 1-SAM",
     text: "New draws",
-    onPress: () => frame.update({ seed: state.seed + 1 }),
+    onPress: () => frame.update({ seed: nextSeed(state.seed, frame.config.limits.seed) }),
   });
   draw.dataset.control = "seed";
   controls.el.insertBefore(turn.el, controls.el.lastElementChild);
@@ -106,7 +102,8 @@ function describe({ state, world }) {
     return `${names[method]} at ${place}, ${symbols[kind]} = ${value} (least ${number(least, 4)})`;
   });
   const diverging = METHODS.filter((method) => world.diverged(method)).map((method) => names[method]);
-  const warning = diverging.length ? ` With these ρ and η ${diverging.join(" and ")} diverges.` : "";
+  const who = diverging.length > 1 ? `${diverging.slice(0, -1).join(", ")} and ${diverging.at(-1)}` : diverging[0];
+  const warning = who ? ` With these ρ and η ${who} diverge${diverging.length > 1 ? "" : "s"}.` : "";
   const tau = number(world.time(state.frame), 3);
   return `Step ${count(state.frame)}, τ = ηρ²t = ${tau}: ${parts.join("; ")}.${warning}`;
 }

@@ -3,12 +3,13 @@
 //
 // The data flows one way: state → runs and flows (here) → pictures (drifts-plots.js).
 
-import { button, labelled, numberField, player, traitControls } from "./controls.js";
+import { button, labelled, nextSeed, numberField, player, traitControls } from "./controls.js";
 import { html, svg } from "./dom.js";
-import { createDriftPlots, shapeOf } from "./drifts-plots.js";
+import { createDriftPlots } from "./drifts-plots.js";
 import { VALLEY_SLOPES, batchWeights, simulate, twoValleys, valleyFlow, valleyTop, valleyTrace } from "./engine.js";
 import { count, number } from "./format.js";
 import { createFrame } from "./frame.js";
+import { shapeOf } from "./marks.js";
 import { linksOf } from "./permalink.js";
 
 /**
@@ -26,7 +27,7 @@ import { linksOf } from "./permalink.js";
  * One method's run.
  *
  * @typedef {object} Course
- * @property {import("./drifts-plots.js").Method} name
+ * @property {"gradient-descent" | "sam" | "mini-batch" | "one-sam"} name
  * @property {Float64Array} x every iterate, three numbers each
  * @property {Float64Array} along x at the key steps
  * @property {number} lost the first key step, by number, at which it has left the valleys; ∞ if none
@@ -50,16 +51,12 @@ export function renderOppositeDrifts(context) {
   const frame = createFrame(context, {
     names: NAMES,
     redrawOnly: ["frame"],
-    complete(/** @type {State} */ state) {
-      state.frame = Math.min(state.frame, state.steps);
-      return true;
-    },
   });
   const valleys = createValleys(frame.state);
   const plots = createDriftPlots(Object.assign(frame, { valleys }));
   const play = player({ linear: true, onFrame: (step, settled) => frame.update({ frame: step }, settled) });
   const controls = traitControls(
-    { config: frame.config, state: frame.state, update: withFrame },
+    frame,
     {
       batch_size: { label: "Batch size m", integer: true },
       rho: { label: "Radius ρ" },
@@ -68,26 +65,16 @@ export function renderOppositeDrifts(context) {
     },
     { trait: "start", title: "Start", labels: ["x", "y₁", "y₂"] },
   );
-  /** With other steps, who looks at the last one still does. @param {Partial<State>} changes */
-  function withFrame(changes) {
-    const { frame: shown, steps } = frame.state;
-    const last = changes.steps ?? steps;
-    frame.update({ ...changes, frame: shown === steps ? last : Math.min(shown, last) });
-  }
   const limits = frame.config.limits.seed;
   const seed = labelled("Seed", numberField({
     name: "seed", label: "Seed of the draws", limits, integer: true, onInput: (value) => frame.update({ seed: value }),
   })); // prettier-ignore
   const redraw = button({
     label: "Draw other mini-batches", text: "New draw",
-    onPress: () => frame.update({ seed: (frame.state.seed + 1) % (limits[1] + 1) }),
+    onPress: () => frame.update({ seed: nextSeed(frame.state.seed, limits) }),
   }); // prettier-ignore
   redraw.dataset.control = "draw";
   controls.el.lastElementChild?.append(seed.el, redraw);
-  const links = linksOf(frame, {
-    labels: { rho: "ρ", lr: "η", batch_size: "m", frame: "step" },
-    whole: ["batch_size", "seed", "steps", "frame"],
-  });
 
   return frame.mount({
     className: "samlib-drifts",
@@ -107,15 +94,10 @@ export function renderOppositeDrifts(context) {
       plots.draw();
     },
     describe: () => describe(valleys),
-    writeLink: links.writeLink,
-    readLink(entries, messages) {
-      const next = links.readLink(entries, messages);
-      if (next.frame > next.steps) {
-        if (entries.has("frame")) messages.push(`step = ${next.frame} was moved to ${next.steps}`);
-        next.frame = next.steps;
-      }
-      return next;
-    },
+    ...linksOf(frame, {
+      labels: { rho: "ρ", lr: "η", batch_size: "m", frame: "step" },
+      whole: ["batch_size", "seed", "steps", "frame"],
+    }),
     dispose: () => plots.plots.forEach((plot) => plot.dispose()),
   });
 }
@@ -137,7 +119,7 @@ function createValleys(state) {
   /** @type {Map<string, {key: string, weights: Float64Array}>} they depend on neither start, η nor ρ */
   const drawn = new Map();
 
-  /** @param {import("./drifts-plots.js").Method} name */
+  /** @param {Course["name"]} name */
   function weightsFor(name) {
     if (name !== "mini-batch" && name !== "one-sam") return undefined;
     const { seed, steps, batch_size } = state;

@@ -100,6 +100,10 @@ export function linksOf({ initial, config, preset }, { labels = {}, whole = [], 
           next[name] = whole.includes(name) ? Math.round(value) : value;
         }
       }
+      if (next.frame > next.steps) {
+        if (entries.has("frame")) messages.push(`${labels.frame} = ${next.frame} was moved to ${next.steps}`);
+        next.frame = next.steps;
+      }
       return /** @type {S} */ (next);
     },
   };
