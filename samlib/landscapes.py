@@ -616,6 +616,24 @@ class TanhNetwork(Landscape):
         """L(x): [..., dim] → [...]."""
         return self._weighted_value(require_point("x", x, self.dim), self.weights)
 
+    def output(self, x: Tensor, inputs: Tensor) -> Tensor:
+        """f(s; x) at any inputs s: x [..., dim], inputs [rows, features] → [..., rows].
+
+        Raises
+        ------
+        ValueError
+            If x or the inputs have the wrong shape.
+        """
+        features = self.inputs.shape[1]
+        if inputs.dim() != 2 or inputs.shape[1] != features:
+            raise ValueError(
+                f"inputs must have shape [rows, {features}], got {tuple(inputs.shape)}"
+            )
+        w, b, a = self._layers(require_point("x", x, self.dim))
+        t = torch.tanh(inputs.to(x) @ w.mT + b.unsqueeze(-2))
+        output: Tensor = (t @ a.unsqueeze(-1)).squeeze(-1) / self.hidden**0.5
+        return output
+
     def component_value(self, x: Tensor, k: Tensor) -> Tensor:
         """L_k(x) with one component index per point: x [batch, dim], k [batch] → [batch]."""
         return self._weighted_value(require_point("x", x, self.dim), self._only(k, x))

@@ -1,5 +1,6 @@
 // Bundle src/ into static/ (or the folder given as argument): the same source as an ES module for
-// notebooks, as a classic script for pages (those opened from a file can load no module), and the styles.
+// notebooks, as a classic script for pages (those opened from a file can load no module), and the styles. The
+// script of the worker becomes a text in both, so that nothing has to be fetched to start one.
 
 import { build } from "esbuild";
 import path from "node:path";
@@ -8,17 +9,27 @@ import { fileURLToPath } from "node:url";
 const here = path.dirname(fileURLToPath(import.meta.url));
 const out = path.resolve(process.argv[2] ?? path.join(here, "static"));
 
+/** @type {import("esbuild").BuildOptions} */
+const common = {
+  absWorkingDir: here,
+  bundle: true,
+  minify: true,
+  charset: "utf8",
+  legalComments: "none",
+  target: "es2022",
+};
+
+const worker = await build({
+  ...common, entryPoints: ["src/worker.js"], format: "iife", write: false, define: { WORKER_SOURCE: '""' },
+}); // prettier-ignore
+
 /** @param {string} entry @param {string} name @param {"esm" | "iife"} [format] */
 const bundle = (entry, name, format) =>
   build({
-    absWorkingDir: here,
+    ...common,
     entryPoints: [path.join("src", entry)],
     outfile: path.join(out, name),
-    bundle: true,
-    minify: true,
-    charset: "utf8",
-    legalComments: "none",
-    target: "es2022",
+    define: { WORKER_SOURCE: JSON.stringify(worker.outputFiles[0].text) },
     format,
   });
 

@@ -15,6 +15,7 @@
  * @property {(x: Float64Array, out: Float64Array) => void} hessian row-major dim × dim
  * @property {((x: Float64Array, at: number, out: Float64Array, k: number) => void)=} componentGradient
  *   the gradient of component k; the loss is the mean of its components
+ * @property {number=} terms how many terms the sum has
  * @property {((x: Float64Array, at: number, out: Float64Array, w: ArrayLike<number>, k: number) => void)=} weightedGradient
  *   the gradient with its terms weighted by w[k], w[k + 1], …; all weights 1 give the loss
  * @property {((x: Float64Array, at: number, v: Float64Array, out: Float64Array) => void)=} hessianVectorProduct
@@ -71,6 +72,7 @@ export function twoValleys() {
   return {
     name: "two-valleys",
     dim: 3,
+    terms: 2,
     value(x) {
       const t = tanh(x[0]);
       return ((3 + 0.5 * t) * x[1] * x[1] + (1 - 0.8 * t) * x[2] * x[2]) / 2;
@@ -258,8 +260,8 @@ export const factor2 = (x1, x2) => 4 * (1 - x1) * (1 - x1) + (1 - x2) * (1 - x2)
  * @param {Rule} rule
  * @param {{start: ArrayLike<number>, steps: number, lr: number, rho?: number, every?: number,
  *   draws?: ArrayLike<number>, weights?: ArrayLike<number>, into?: Float64Array}} options
- *   `draws[t]` is the component that 1-SAM uses at step t; `weights` holds those of the two terms at every
- *   step of mini-batch SAM, one step after the other; `into` is reused when it is long enough
+ *   `draws[t]` is the component that 1-SAM uses at step t; `weights` holds those of the terms at every step of
+ *   mini-batch SAM, one step after the other; `into` is reused when it is long enough
  * @returns {Run}
  */
 export function simulate(
@@ -331,12 +333,13 @@ function makeRule(landscape, rule, lr, rho, draws, weights) {
     };
   }
   if (rule === "mini-batch") {
+    const { terms = 0 } = landscape;
     if (!weightedGradient || !weights) throw new RangeError("mini-batch SAM needs a sum, and weights");
     return (x, at, count, t) => {
       for (const end = at + count * dim; at < end; at += dim, t++) {
-        weightedGradient(x, at, grad, weights, 2 * t);
+        weightedGradient(x, at, grad, weights, terms * t);
         perturb(x, at, grad, rho, ahead);
-        weightedGradient(ahead, 0, grad, weights, 2 * t);
+        weightedGradient(ahead, 0, grad, weights, terms * t);
         descend(x, at, grad, lr);
       }
     };
@@ -611,6 +614,21 @@ export function componentDraws(seed, steps) {
     draws[t] = mulberry(state) & 1;
   }
   return draws;
+}
+
+/**
+ * `count` outputs of the generator mulberry32 after the first `skipped` ones.
+ *
+ * @param {number} seed @param {number} skipped @param {number} count
+ */
+export function randomWords(seed, skipped, count) {
+  const words = new Uint32Array(count);
+  let state = (seed + Math.imul(0x6d2b79f5, skipped)) | 0;
+  for (let i = 0; i < count; i++) {
+    state = (state + 0x6d2b79f5) | 0;
+    words[i] = mulberry(state);
+  }
+  return words;
 }
 
 /** What mulberry32 makes of its counter: 32 bits, as a signed number. @param {number} state */

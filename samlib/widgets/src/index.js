@@ -2,6 +2,7 @@
 
 import { renderAlignment } from "./alignment.js";
 import { renderExplicitBias } from "./explicit-bias.js";
+import { renderLimitingFlow } from "./limiting-flow.js";
 import { renderOneLossThreeDestinations } from "./one-loss.js";
 import { renderOppositeDrifts } from "./opposite-drifts.js";
 import { renderThreeNotions } from "./three-notions.js";
@@ -9,7 +10,10 @@ import { renderThreeNotions } from "./three-notions.js";
 // For the tests of their numbers.
 export * as destinations from "./destinations.js";
 export * as engine from "./engine.js";
+export * as flow from "./flow.js";
+export * as network from "./network.js";
 export { notions } from "./notions.js";
+export * as training from "./training.js";
 
 /** @typedef {import("./model.js").Model} Model */
 
@@ -17,6 +21,7 @@ export { notions } from "./notions.js";
 const FIGURES = {
   Alignment: renderAlignment,
   ExplicitBias: renderExplicitBias,
+  LimitingFlow: renderLimitingFlow,
   OneLossThreeDestinations: renderOneLossThreeDestinations,
   OppositeDrifts: renderOppositeDrifts,
   ThreeNotions: renderThreeNotions,

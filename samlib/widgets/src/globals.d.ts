@@ -1,0 +1,2 @@
+/** The script of the worker, which build.js puts in. */
+declare const WORKER_SOURCE: string;

@@ -1,0 +1,268 @@
+// The figure "LimitingFlow": a real network is trained by SAM on the page, and its λ₁ and trace are compared
+// with the limiting flows of the theorems, which are integrated on the page, too.
+//
+// The data flows one way: state → runs in the worker (laboratory.js) → pictures (limiting-flow-plots.js).
+
+import { button, labelled, nextSeed, numberField, player, traitControls } from "./controls.js";
+import { html, svg } from "./dom.js";
+import { flowAt } from "./flow.js";
+import { count, number } from "./format.js";
+import { createFrame } from "./frame.js";
+import { createLaboratory } from "./laboratory.js";
+import { createFlowPlots } from "./limiting-flow-plots.js";
+import { shapeOf } from "./marks.js";
+import { POINTS, interpolatingNetwork } from "./network.js";
+import { linksOf } from "./permalink.js";
+import { CHECKPOINTS, MOST_STEPS, errorOf, flowsOf } from "./training.js";
+
+/** @typedef {import("./training.js").Settings & {frame: number}} State the synchronized traits */
+/** @typedef {import("./training.js").Settings} Settings */
+/** @typedef {import("./flow.js").Regularizer} Regularizer */
+
+/**
+ * A finished run: what it depended on, and its largest relative distance to either flow.
+ *
+ * @typedef {Settings & Record<Regularizer, number>} Trial
+ */
+
+/** @typedef {ReturnType<typeof createBench>} Bench */
+
+/** @type {(keyof State)[]} */
+const NAMES = ["network", "rho", "lr", "batch_size", "seed", "time", "frame"];
+
+/** So many runs a sweep makes along each of ρ and η. */
+const SWEEP = 7;
+
+/** A run that is farther from the start than this many times the weights' length has diverged. */
+const FAR = 100;
+
+/**
+ * @param {{model: import("./model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @returns {() => void} takes the figure down
+ */
+export function renderLimitingFlow(context) {
+  const frame = createFrame(context, { names: NAMES, redrawOnly: ["frame"] });
+  const bench = createBench(frame.state, frame.redraw);
+  const plots = createFlowPlots(Object.assign(frame, { bench }));
+  const play = player({ linear: true, onFrame: (n, settled) => frame.update({ frame: n }, settled) });
+  const keys = Array.from({ length: CHECKPOINTS + 1 }, (_, n) => n);
+  const controls = traitControls(frame, {
+    rho: { label: "Radius ρ" },
+    lr: { label: "Learning rate η" },
+    batch_size: { label: "Batch size m", integer: true, scale: "linear" },
+    time: { label: "Time τ" },
+  });
+  const seeds = [
+    seedField("network", "Network", "Seed of the network and its data", "New network", "Another network and other data"),
+    seedField("seed", "Draw", "Seed of the mini-batches", "New draw", "Other mini-batches"),
+  ]; // prettier-ignore
+  const sweep = button({
+    label: "Train with several ρ and several η", text: "Sweep ρ and η",
+    onPress: () => bench.sweep(settingsOfSweep(frame)),
+  }); // prettier-ignore
+  sweep.dataset.control = "sweep";
+  controls.el.append(html("div", { class: "samlib-fields" }, ...seeds.flatMap((s) => [s.el, s.next]), sweep));
+
+  /** @param {"network" | "seed"} trait @param {string} text @param {string} label @param {string} next @param {string} title */
+  function seedField(trait, text, label, next, title) {
+    const limits = frame.config.limits[trait];
+    const field = labelled(text, numberField({
+      name: trait, label, limits, integer: true, onInput: (value) => frame.update({ [trait]: value }),
+    })); // prettier-ignore
+    const another = button({
+      label: title, text: next, onPress: () => frame.update({ [trait]: nextSeed(frame.state[trait], limits) }),
+    }); // prettier-ignore
+    another.dataset.control = `next-${trait}`;
+    return { el: field.el, next: another, show: () => field.show(frame.state[trait]) };
+  }
+
+  const dismount = frame.mount({
+    className: "samlib-flow",
+    choices: null,
+    hint: "Change ρ, η or the batch size: the network trains again. Drag across a picture to go through time.",
+    legend: legend(),
+    stage: plots.plots.map((plot) => plot.el),
+    player: play,
+    controls: controls.el,
+    handles: [],
+    compute: bench.compute,
+    draw() {
+      const { state } = frame;
+      controls.show();
+      for (const seed of seeds) seed.show();
+      sweep.disabled = bench.waiting > 0;
+      frame.root.setAttribute("aria-busy", String(bench.busy));
+      play.show(state.frame, keys, whenOf(bench));
+      plots.draw();
+    },
+    describe: () => describe(bench),
+    ...linksOf(frame, {
+      labels: { rho: "ρ", lr: "η", batch_size: "m", time: "τ", frame: "frame" },
+      whole: ["network", "batch_size", "seed", "frame"],
+    }),
+    dispose() {
+      bench.dispose();
+      plots.plots.forEach((plot) => plot.dispose());
+    },
+  });
+  return dismount;
+}
+
+/**
+ * The last run and what is known of earlier ones.
+ *
+ * @param {State} state @param {() => void} redraw
+ */
+function createBench(state, redraw) {
+  const laboratory = createLaboratory(receive);
+  /** @type {Trial[]} */
+  const trials = [];
+  const bench = {
+    state,
+    trials,
+    /** @type {Settings | null} of the run that is shown */
+    settings: null,
+    /** @type {import("./training.js").Course | null} */
+    course: null,
+    /** @type {(import("./laboratory.js").Ground & {network: import("./network.js").Network}) | null} */
+    ground: null,
+    busy: true,
+    /** Runs of a sweep that are not finished. */
+    waiting: 0,
+    /** For benchmarks/widgets.py: how long the last run took, in ms. */
+    elapsed: NaN,
+    compute() {
+      const settings = settingsOf(state);
+      if (bench.settings && !sameGround(bench.settings, settings)) bench.sweep([]);
+      bench.busy = true;
+      laboratory.ask({ run: settings });
+    },
+    /** @param {Settings[]} settings */
+    sweep(settings) {
+      bench.waiting = settings.length;
+      laboratory.ask({ sweep: settings });
+    },
+    dispose: laboratory.dispose,
+    /** Is the run a different matter at this checkpoint: NaN, or far away? @param {number} n */
+    diverged(n) {
+      const { course, ground } = bench;
+      if (!course || !ground) return false;
+      const dim = ground.fitted.length;
+      const x = course.x.subarray(n * dim, (n + 1) * dim);
+      return !(Math.hypot(...x) <= FAR * Math.hypot(...ground.fitted));
+    },
+    /** The checkpoint shown; while a run is on its way, the last one that is known. */
+    shown: () => Math.min(state.frame, bench.course?.done ?? 0),
+  };
+
+  /** @param {import("./laboratory.js").Answer} answer */
+  function receive({ settings, course, ground, swept, waiting, elapsed }) {
+    if (ground) bench.ground = { ...ground, network: interpolatingNetwork(settings.network).network };
+    const finished = course.done === CHECKPOINTS;
+    if (finished && bench.ground) note(settings, course, bench.ground.flows);
+    if (swept) bench.waiting = finished ? waiting : waiting + 1;
+    else {
+      Object.assign(bench, { settings, course, elapsed });
+      bench.busy = !finished || JSON.stringify(settings) !== JSON.stringify(settingsOf(state));
+    }
+    redraw();
+  }
+
+  /** @param {Settings} settings @param {import("./training.js").Course} course @param {import("./laboratory.js").Flows} flows */
+  function note(settings, course, flows) {
+    const trial = { ...settings, top: errorOf(course, flows, "top"), trace: errorOf(course, flows, "trace") };
+    const key = JSON.stringify(settings);
+    const again = trials.findIndex((t) => JSON.stringify(settingsOf(t)) === key);
+    if (again >= 0) trials.splice(again, 1);
+    trials.push(trial);
+  }
+  return bench;
+}
+
+/** @param {Settings} state @returns {Settings} */
+const settingsOf = ({ network, rho, lr, batch_size, seed, time }) => ({ network, rho, lr, batch_size, seed, time });
+
+/** @param {Settings} a @param {Settings} b */
+const sameGround = (a, b) => a.network === b.network && a.time === b.time;
+
+/**
+ * Several ρ at the η shown and several η at the ρ shown, over what the sliders cover; the quick runs first.
+ *
+ * @param {import("./frame.js").Frame<State>} frame
+ * @returns {Settings[]}
+ */
+function settingsOfSweep({ state, config }) {
+  const along = (/** @type {"rho" | "lr"} */ name) => {
+    const [low, high] = config.sliders[name];
+    return Array.from({ length: SWEEP }, (_, i) => ({
+      ...settingsOf(state), [name]: Number((high * (low / high) ** (i / (SWEEP - 1))).toPrecision(2)),
+    })); // prettier-ignore
+  };
+  return [...along("rho"), ...along("lr")].sort((a, b) => b.lr * b.rho * b.rho - a.lr * a.rho * a.rho);
+}
+
+/** The name of SAM on batches of m. @param {number} size */
+const nameOf = (size) => (size === 1 ? "1-SAM" : size === POINTS ? "full-batch SAM" : `SAM on batches of ${size}`);
+
+/** @param {Bench} bench */
+function whenOf(bench) {
+  const { course } = bench;
+  if (!course) return "training";
+  const n = bench.shown();
+  return `τ = ${number(course.tau[n])}, step ${count(course.steps[n])}`;
+}
+
+/** A share in per cent. @param {number} share */
+const percent = (share) => `${number(100 * share, 2)} %`;
+
+/** One sentence that says what is shown. @param {Bench} bench */
+function describe(bench) {
+  const { course, settings, ground } = bench;
+  if (!course || !settings || !ground) return "The network is being fitted by gradient descent.";
+  const { rho, lr, batch_size, time } = settings;
+  const n = bench.shown();
+  const who = `${nameOf(batch_size)} with η = ${number(lr)} and ρ = ${number(rho)}`;
+  const when = `Step ${count(course.steps[n])}, τ = ${number(course.tau[n])}: `;
+  if (bench.diverged(n)) return `${when}${who} diverges, because η is too large for it.`;
+  if (Number.isNaN(course.top[n])) return `${when}${who} is too far from Γ for a comparison with the flows.`;
+  const names = { top: "λ₁", trace: "trace" };
+  const parts = flowsOf(batch_size).map((name) => {
+    const flow = flowAt(ground.flows[name], name, course.tau[n]);
+    const value = `${names[name]} = ${number(course[name][n])}`;
+    if (Number.isNaN(flow)) return `${value} (the limiting flow of ${the(name)} has ended)`;
+    const apart = percent(Math.abs(course[name][n] - flow) / flow);
+    return `${value} (limiting flow of ${the(name)} ${number(flow)}, ${apart} apart)`;
+  });
+  const most = flowsOf(batch_size).map((name) => percent(errorOf(course, ground.flows, name))).join(" and ");
+  const angle = `the cosine between ∇L and v₁ is ${number(course.alignment[n])}`;
+  const last = course.steps[CHECKPOINTS];
+  const more = bench.busy ? `; training, ${Math.round((100 * course.done) / CHECKPOINTS)} % done` : "";
+  const short = last === MOST_STEPS && course.tau[CHECKPOINTS] < time * 0.999
+    ? ` After ${count(last)} steps the run is stopped, before τ = ${number(time)}.`
+    : ""; // prettier-ignore
+  return `${when}${who} has ${parts.join(" and ")}, ${most} at most on the way; ${angle}${more}.${short}`;
+}
+
+/** @param {Regularizer} name */
+const the = (name) => (name === "top" ? "λ₁" : "the trace");
+
+/** What the lines and marks are. */
+function legend() {
+  const sample = (/** @type {string} */ name, /** @type {Node[]} */ ...shapes) =>
+    svg("svg", { viewBox: "0 0 32 14", class: `samlib-key samlib-key-${name}`, "aria-hidden": "true" }, ...shapes);
+  const line = () => svg("path", { d: "M1 7h30", class: "samlib-key-line" });
+  const mark = (/** @type {any} */ name) => svg("path", { d: shapeOf(name, 16, 7), class: "samlib-key-mark" });
+  /** @type {[string, SVGElement[], string][]} */
+  const entries = [
+    ["sam", [line(), mark("sam")], "full-batch SAM (m = 5)"],
+    ["mini-batch", [line(), mark("mini-batch")], "SAM on batches of 2 to 4"],
+    ["one-sam", [line(), mark("one-sam")], "1-SAM (m = 1)"],
+    ["worst", [line()], "limiting flow of λ₁"],
+    ["average", [line()], "limiting flow of the trace"],
+    ["gradient-descent", [line()], "as gradient descent had fitted it"],
+  ];
+  return html(
+    "ul", { class: "samlib-legend" },
+    ...entries.map(([name, shapes, text]) => html("li", {}, sample(name, ...shapes), text)),
+  ); // prettier-ignore
+}
