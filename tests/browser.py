@@ -40,3 +40,15 @@ if __name__ == "__main__":
     path = find_browser()
     print(path or "no Chromium: set CHROMIUM to one, or install it", file=sys.stderr)
     sys.exit(path is None)
+
+# Resolves when what was asked for is drawn: drawing waits for an animation frame, and a figure that
+# computes in the background says so.
+DRAWN = """async () => {
+  const frames = () =>
+    new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  await frames();
+  while (document.querySelector(".samlib-body[aria-busy='true']")) {
+    await new Promise((done) => setTimeout(done, 20));
+    await frames();
+  }
+}"""

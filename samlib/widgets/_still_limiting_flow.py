@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,7 +41,9 @@ def draw(widget: LimitingFlow) -> Figure:
         "ls": LINE_STYLES.get(run, (0, (6, 2))),
         "lw": 1.8,
     }
-    label = {1: "1-SAM", 5: "full-batch SAM"}.get(widget.batch_size, f"batch of {widget.batch_size}")
+    label = {1: "1-SAM", 5: "full-batch SAM"}.get(
+        widget.batch_size, f"batch of {widget.batch_size}"
+    )
     times, frame = widget.times, widget.frame
     flows, curvature = widget.limiting_flows(), widget.on_gamma()
     for name in _FLOWS:
@@ -80,8 +83,8 @@ def _draw_function(axes: Axes, widget: LimitingFlow, style: dict[str, Any]) -> N
     legs = (inputs[1:] - inputs[:-1]).norm(dim=-1)
     stops = torch.cat([legs.new_zeros(1), legs.cumsum(0)])
     part = torch.linspace(0, 1, 17, dtype=torch.float64)[:-1, None]
-    tour = torch.cat([a + part * (b - a) for a, b in zip(inputs, inputs[1:], strict=False)])
-    places = torch.cat([a + part[:, 0] * (b - a) for a, b in zip(stops, stops[1:], strict=False)])
+    tour = torch.cat([a + part * (b - a) for a, b in pairwise(inputs)])
+    places = torch.cat([a + part[:, 0] * (b - a) for a, b in pairwise(stops)])
     tour, places = torch.cat([tour, inputs[-1:]]), torch.cat([places, stops[-1:]])
     grey: Any = {"color": COLOURS["gradient_descent"], "ls": LINE_STYLES["gradient_descent"]}
     axes.plot(places, objective.output(widget.fitted, tour), lw=1.5, **grey)

@@ -8,8 +8,7 @@ import pytest
 import traitlets
 from playwright.sync_api import Page
 
-# Resolves when what was asked for is drawn: drawing waits for an animation frame.
-DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+from tests.browser import DRAWN
 
 
 def pictures(page: Page) -> list[str]:

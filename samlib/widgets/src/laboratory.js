@@ -109,13 +109,15 @@ export function createLaboratory(answer) {
   let worker;
   /** @type {Request[]} what was asked, in case the worker cannot start */
   let asked = [];
+  let open = true;
+  const deliver = (/** @type {Answer} */ news) => open && answer(news);
   let ask = (/** @type {Request} */ request) => {
     asked.push(request);
     worker?.postMessage(request);
   };
   const here = () => {
     worker?.terminate();
-    ask = createQueue(answer);
+    ask = createQueue(deliver);
     for (const request of asked) ask(request);
   };
   try {
@@ -124,11 +126,18 @@ export function createLaboratory(answer) {
     URL.revokeObjectURL(address);
     worker.onmessage = ({ data }) => {
       asked = [];
-      answer(data);
+      deliver(data);
     };
     worker.onerror = here;
   } catch {
     here();
   }
-  return { ask: (request) => ask(request), dispose: () => worker?.terminate() };
+  return {
+    ask: (request) => ask(request),
+    dispose() {
+      open = false;
+      ask({ sweep: [] });
+      worker?.terminate();
+    },
+  };
 }

@@ -31,7 +31,7 @@ export function createFlowPlots(view) {
   const top = overTime("λ₁ at the nearest minimizer");
   const trace = overTime("Trace at the nearest minimizer");
   const alignment = overTime("Alignment |cos∠(∇L, v₁)|");
-  const fitted = panel("The fitted function, from data point to data point", "");
+  const fitted = panel("The fitted function between the data points", "");
   const errors = { rho: distances("rho", "ρ"), lr: distances("lr", "η") };
 
   /** @param {string} title @param {string} xLabel */
@@ -67,7 +67,7 @@ export function createFlowPlots(view) {
   function distances(trait, symbol) {
     const plot = panel(`Largest distance to the flow, against ${symbol}`, symbol);
     plot.svg.classList.add("samlib-scrubbed");
-    plot.svg.dataset.control = `error-${trait}`;
+    plot.el.dataset.history = ""; // it shows earlier runs, too
     onDrag(plot, (event) => {
       const { box, svg } = plot;
       const at = event.clientX - svg.getBoundingClientRect().left;
@@ -233,8 +233,9 @@ export function createFlowPlots(view) {
     );
     const [main] = flowsOf(state.batch_size);
     const now = shown.find((t) => t.rho === state.rho && t.lr === state.lr && t.seed === state.seed);
-    labels.hide("guide", !now);
-    if (now) guide(x, y, now[trait], now[main], labels, trait === "rho" ? "∝ ρ" : "∝ η", box);
+    const guided = now && now[main] > ERRORS.low && now[trait] >= low && now[trait] <= high;
+    labels.hide("guide", !guided);
+    if (guided) guide(x, y, now[trait], now[main], labels, trait === "rho" ? "∝ ρ" : "∝ η", box);
     for (const name of flowsOf(state.batch_size)) {
       const colour = name === "top" ? colours.worst : colours.average;
       const line = shown.filter((t) => t[other] === state[other] && t.seed === state.seed);

@@ -52,10 +52,11 @@ export function renderLimitingFlow(context) {
     batch_size: { label: "Batch size m", integer: true, scale: "linear" },
     time: { label: "Time τ" },
   });
-  const seeds = [
-    seedField("network", "Network", "Seed of the network and its data", "New network", "Another network and other data"),
-    seedField("seed", "Draw", "Seed of the mini-batches", "New draw", "Other mini-batches"),
-  ]; // prettier-ignore
+  const network = seedField(
+    "network", "Network", "Seed of the network and its data", "New network", "Another network and other data",
+  ); // prettier-ignore
+  const drawn = seedField("seed", "Draw", "Seed of the mini-batches", "New draw", "Other mini-batches");
+  const seeds = [network, drawn];
   const sweep = button({
     label: "Train with several ρ and several η", text: "Sweep ρ and η",
     onPress: () => bench.sweep(settingsOfSweep(frame)),
@@ -73,7 +74,16 @@ export function renderLimitingFlow(context) {
       label: title, text: next, onPress: () => frame.update({ [trait]: nextSeed(frame.state[trait], limits) }),
     }); // prettier-ignore
     another.dataset.control = `next-${trait}`;
-    return { el: field.el, next: another, show: () => field.show(frame.state[trait]) };
+    return {
+      el: field.el,
+      next: another,
+      show: () => field.show(frame.state[trait]),
+      /** @param {boolean} disabled */
+      disable(disabled) {
+        another.disabled = disabled;
+        for (const input of field.el.querySelectorAll("input")) input.disabled = disabled;
+      },
+    };
   }
 
   const dismount = frame.mount({
@@ -90,6 +100,7 @@ export function renderLimitingFlow(context) {
       const { state } = frame;
       controls.show();
       for (const seed of seeds) seed.show();
+      drawn.disable(state.batch_size === POINTS); // the full batch leaves nothing to chance
       sweep.disabled = bench.waiting > 0;
       frame.root.setAttribute("aria-busy", String(bench.busy));
       play.show(state.frame, keys, whenOf(bench));
@@ -129,8 +140,6 @@ function createBench(state, redraw) {
     busy: true,
     /** Runs of a sweep that are not finished. */
     waiting: 0,
-    /** For benchmarks/widgets.py: how long the last run took, in ms. */
-    elapsed: NaN,
     compute() {
       const settings = settingsOf(state);
       if (bench.settings && !sameGround(bench.settings, settings)) bench.sweep([]);
@@ -160,9 +169,12 @@ function createBench(state, redraw) {
     if (ground) bench.ground = { ...ground, network: interpolatingNetwork(settings.network).network };
     const finished = course.done === CHECKPOINTS;
     if (finished && bench.ground) note(settings, course, bench.ground.flows);
+    // For benchmarks/widgets.py; only the last one is kept.
+    performance.clearMeasures("samlib:run");
+    if (finished) performance.measure("samlib:run", { start: performance.now() - elapsed, duration: elapsed });
     if (swept) bench.waiting = finished ? waiting : waiting + 1;
     else {
-      Object.assign(bench, { settings, course, elapsed });
+      Object.assign(bench, { settings, course });
       bench.busy = !finished || JSON.stringify(settings) !== JSON.stringify(settingsOf(state));
     }
     redraw();
@@ -225,22 +237,29 @@ function describe(bench) {
   const when = `Step ${count(course.steps[n])}, τ = ${number(course.tau[n])}: `;
   if (bench.diverged(n)) return `${when}${who} diverges, because η is too large for it.`;
   if (Number.isNaN(course.top[n])) return `${when}${who} is too far from Γ for a comparison with the flows.`;
+  if (course.tau[n] > ground.flows.top.horizon) {
+    return `${when}one step of ${who} goes farther than the flows are followed, to τ = ηρ².`;
+  }
   const names = { top: "λ₁", trace: "trace" };
   const parts = flowsOf(batch_size).map((name) => {
     const flow = flowAt(ground.flows[name], name, course.tau[n]);
     const value = `${names[name]} = ${number(course[name][n])}`;
-    if (Number.isNaN(flow)) return `${value} (the limiting flow of ${the(name)} has ended)`;
+    if (Number.isNaN(flow)) {
+      const end = number(ground.flows[name].end);
+      return `${value} (the limiting flow ended at τ = ${end}, where ${name === "top" ? "λ₁ meets λ₂" : "λ₅ vanishes"})`;
+    }
     const apart = percent(Math.abs(course[name][n] - flow) / flow);
     return `${value} (limiting flow of ${the(name)} ${number(flow)}, ${apart} apart)`;
   });
-  const most = flowsOf(batch_size).map((name) => percent(errorOf(course, ground.flows, name))).join(" and ");
+  const errors = flowsOf(batch_size).map((name) => errorOf(course, ground.flows, name));
+  const most = errors.some(Number.isNaN) ? "" : `, ${errors.map(percent).join(" and ")} at most on the way`;
   const angle = `the cosine between ∇L and v₁ is ${number(course.alignment[n])}`;
   const last = course.steps[CHECKPOINTS];
   const more = bench.busy ? `; training, ${Math.round((100 * course.done) / CHECKPOINTS)} % done` : "";
   const short = last === MOST_STEPS && course.tau[CHECKPOINTS] < time * 0.999
     ? ` After ${count(last)} steps the run is stopped, before τ = ${number(time)}.`
     : ""; // prettier-ignore
-  return `${when}${who} has ${parts.join(" and ")}, ${most} at most on the way; ${angle}${more}.${short}`;
+  return `${when}${who} has ${parts.join(" and ")}${most}; ${angle}${more}.${short}`;
 }
 
 /** @param {Regularizer} name */

@@ -136,17 +136,19 @@ export function* train({ network, fitted }, settings) {
 }
 
 /**
- * The largest distance of λ₁ (or the trace) to its flow, relative to the flow; NaN where the run leaves Γ.
+ * The largest distance of λ₁ (or the trace) to its flow, relative to the flow; NaN where the run leaves Γ, or
+ * has no checkpoint while the flow lasts.
  *
  * @param {Course} course @param {ReturnType<typeof limitingFlows>} flows
  * @param {import("./flow.js").Regularizer} name
  */
 export function errorOf(course, flows, name) {
-  let most = 0;
-  for (let n = 0; n <= course.done; n++) {
+  let most = NaN;
+  for (let n = 1; n <= course.done; n++) {
     const value = flowAt(flows[name], name, course.tau[n]);
-    if (Number.isNaN(value)) continue; // the flow has ended before
+    if (course.tau[n] === 0 || Number.isNaN(value)) continue;
     const error = Math.abs(course[name][n] - value) / value;
+    if (Number.isNaN(error)) return NaN;
     if (!(error <= most)) most = error;
   }
   return most;

@@ -1,0 +1,481 @@
+"""The figure LimitingFlow: its numbers, its page with the worker, and its Python side."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Page, expect
+
+import samlib
+from samlib.widgets import LimitingFlow
+
+from .conftest import ADDRESS, Open
+from .reading import (
+    DRAWN,
+    assert_refused,
+    fields,
+    fill,
+    misfits,
+    pictures,
+    press,
+    readout,
+    violations,
+)
+
+
+@pytest.fixture(scope="module")
+def placeholder() -> str:
+    """The figure's placeholder, with a shorter run so that the tests are quick."""
+    return LimitingFlow(time=1.0, rho=0.1).to_html(id="figure")
+
+
+@pytest.fixture
+def page(open_page: Open, placeholder: str) -> Page:
+    return open_page(placeholder)
+
+
+# ── The numbers ──────────────────────────────────────────────────────────────────────────────────
+
+# Batches of 2 to 4 amplify rounding, as a test below says: their first steps are compared. The full
+# batch does so for some networks at ρ > η, on its way to the first two-cycle.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "as it opens": {},
+    "another network": {"network": 3, "rho": 0.1, "lr": 0.05, "time": 3.0},
+    "large steps": {"network": 2**31 - 1, "rho": 0.3, "lr": 0.5, "time": 6.0},
+    "1-SAM": {"batch_size": 1, "seed": 5, "time": 2.0},
+    "1-SAM, large steps": {"batch_size": 1, "network": 3, "rho": 0.3, "lr": 0.3, "seed": 2**31 - 1},
+    "batches of two": {"batch_size": 2, "seed": 3, "time": 0.05},
+    "batches of three": {"batch_size": 3, "seed": 0, "network": 1, "time": 0.05},
+    "batches of four": {"batch_size": 4, "seed": 11, "rho": 0.2, "time": 0.2},
+    "fewer steps than checkpoints": {"rho": 0.4, "lr": 0.7, "time": 2.0},
+}
+
+RUN = """async (settings) => {
+  const { training, flow } = await import("/samlib-widgets.esm.js");
+  const fit = training.fittedNetwork(settings.network);
+  let course;
+  for (course of training.train(fit, settings));
+  const flows = training.limitingFlows(fit, settings.time);
+  const along = (name, what) => [...course.tau].map((t) => flow.flowAt(flows[name], what, t));
+  const text = (numbers) => Array.from(numbers, String);
+  return {
+    steps: course.steps, tau: [...course.tau], x: text(course.x), fitted: text(fit.fitted),
+    top: text(course.top), trace: text(course.trace), alignment: text(course.alignment),
+    flows: Object.fromEntries(["top", "trace"].map((name) =>
+      [name, { top: text(along(name, "top")), trace: text(along(name, "trace")) }])),
+  };
+}"""
+
+
+def array(texts: list[str]) -> np.ndarray:
+    """Numbers that came as text, which keeps what JSON loses: NaN."""
+    return np.array(texts, dtype=np.float64)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_iterate_is_samlibs(engine: Page, name: str) -> None:
+    figure = LimitingFlow(**SETTINGS[name])
+    got = engine.evaluate(RUN, figure.state())
+    assert got["steps"] == figure.steps.tolist()
+    np.testing.assert_allclose(got["tau"], figure.times.numpy(), rtol=1e-15)
+    expected = figure.x.numpy()
+    size = np.linalg.norm(expected, axis=-1)
+    ours = array(got["x"]).reshape(expected.shape)
+    assert (np.linalg.norm(ours - expected, axis=-1) / size).max() <= 1e-10
+    assert np.linalg.norm(ours[-1] - ours[0]) > 5e-4 * size[0]
+
+
+@pytest.mark.parametrize("name", ["as it opens", "another network", "1-SAM", "batches of four"])
+def test_what_is_measured_along_a_run_is_samlibs(engine: Page, name: str) -> None:
+    figure = LimitingFlow(**SETTINGS[name])
+    got = engine.evaluate(RUN, figure.state())
+    # The page goes straight to Γ where samlib follows gradient flow: they differ by the square of
+    # the distance, which is some thousandths.
+    for ours, theirs in zip(("top", "trace"), figure.on_gamma().values(), strict=True):
+        np.testing.assert_allclose(array(got[ours]), theirs.numpy(), rtol=3e-4)
+    np.testing.assert_allclose(array(got["alignment"]), figure.alignment.numpy(), atol=1e-6)
+
+
+def test_the_alignment_is_that_of_the_dense_hessian(engine: Page) -> None:
+    figure = LimitingFlow(network=4, batch_size=1, time=0.3)
+    objective, x = figure.problem.objective, figure.x
+    gradient = objective.gradient(x)
+    v1 = torch.linalg.eigh(objective.hessian(x)).eigenvectors[..., -1]
+    cosine = (gradient * v1).sum(dim=-1).abs() / gradient.norm(dim=-1)
+    got = array(engine.evaluate(RUN, figure.state())["alignment"])
+    np.testing.assert_allclose(got, cosine.numpy(), atol=1e-8)
+    assert got.min() < 0.5 < 0.95 < got.max()
+
+
+@pytest.mark.parametrize("network", [0, 2, 5])
+def test_both_flows_are_samlibs(engine: Page, network: int) -> None:
+    figure = LimitingFlow(network=network, time=4.0, rho=0.2)
+    got = engine.evaluate(RUN, figure.state())["flows"]
+    flows = figure.limiting_flows()
+    for ours, theirs in (("top", "top_eigenvalue"), ("trace", "trace")):
+        flow = flows[theirs]
+        assert flow.converged
+        # They begin at slightly different points of Γ, as above.
+        np.testing.assert_allclose(array(got[ours]["top"]), flow.top_eigenvalue, rtol=3e-4)
+        np.testing.assert_allclose(array(got[ours]["trace"]), flow.trace, rtol=3e-4)
+
+
+def test_from_one_point_the_flows_agree_closely(engine: Page) -> None:
+    read = """async ([network, x, time]) => {
+      const { network: networks, flow } = await import("/samlib-widgets.esm.js");
+      const { network: net } = networks.interpolatingNetwork(network);
+      return ["top", "trace"].map((name) => {
+        const found = flow.limitingFlow(net, Float64Array.from(x), name, time);
+        const at = (t) => flow.flowAt(found, name, t);
+        return [0.1, 1, 2.345, 4].map(at);
+      });
+    }"""
+    objective, start = samlib.problems.interpolating_network(seed=6)
+    x = samlib.flow.project_to_minimizers(objective, start, progress=False).x
+    got = engine.evaluate(read, [6, x.tolist(), 4.0])
+    for ours, name in zip(got, ("top_eigenvalue", "trace"), strict=True):
+        flow = samlib.flow.limiting_flow(objective, x, name, [0.1, 1, 2.345, 4], progress=False)  # type: ignore[arg-type]
+        np.testing.assert_allclose(ours, flow.value.numpy(), rtol=1e-6)
+
+
+def test_a_seed_means_the_same_network_as_in_samlib(engine: Page) -> None:
+    read = """async (seed) => {
+      const { network } = await import("/samlib-widgets.esm.js");
+      const found = network.interpolatingNetwork(seed);
+      const { inputs, targets } = found.network;
+      return [inputs, targets, found.weights].map((numbers) => [...numbers]);
+    }"""
+    for seed in (0, 1, 123_456, 2**31 - 1):
+        objective, start = samlib.problems.interpolating_network(seed=seed)
+        expected = [objective.inputs.flatten(), objective.targets, start]
+        for ours, theirs in zip(engine.evaluate(read, seed), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=1e-15)
+
+
+def test_loss_and_curvature_are_samlibs(engine: Page) -> None:
+    read = """async ([x, v]) => {
+      const { network } = await import("/samlib-widgets.esm.js");
+      const { network: net } = network.interpolatingNetwork(8);
+      const [point, along] = [Float64Array.from(x), Float64Array.from(v)];
+      const out = new Float64Array(50);
+      net.hessianVectorProduct(point, 0, along, out);
+      const hessian = new Float64Array(2500);
+      net.hessian(point, hessian);
+      return [net.value(point), [...out], [...hessian], net.output(point, [0.5, -1, 2])];
+    }"""
+    objective, x = samlib.problems.interpolating_network(seed=8)
+    v = torch.linspace(-1, 1, 50, dtype=torch.float64)
+    value, product, hessian, output = engine.evaluate(read, [x.tolist(), v.tolist()])
+    assert value == pytest.approx(float(objective.value(x)), rel=1e-13)
+    np.testing.assert_allclose(product, objective.hessian_vector_product(x, v), atol=1e-13)
+    np.testing.assert_allclose(hessian, objective.hessian(x).flatten(), atol=1e-13)
+    probe = torch.tensor([[0.5, -1.0, 2.0]], dtype=torch.float64)
+    assert output == pytest.approx(float(objective.output(x, probe)[0]), rel=1e-13)
+
+
+def test_a_flow_ends_where_samlibs_does_and_the_top_eigenvalue_is_double(engine: Page) -> None:
+    read = """async () => {
+      const { training } = await import("/samlib-widgets.esm.js");
+      const fit = training.fittedNetwork(39);
+      const { top, trace } = training.limitingFlows(fit, 3);
+      return [top.end, trace.end, Number.isNaN(top.top[240])];
+    }"""
+    end, other, beyond = engine.evaluate(read)
+    assert other == pytest.approx(3)
+    assert beyond
+    figure = LimitingFlow(network=39)
+    with pytest.warns(RuntimeWarning, match=r"meets another one .* at τ = ([\d.]+)") as caught:
+        flow = samlib.flow.limiting_flow(
+            figure.problem.objective, figure.fitted, "top_eigenvalue", [0.0, 3.0], progress=False
+        )
+    assert not flow.converged
+    found = re.search(r"at τ = ([\d.]+)", str(caught[0].message))
+    assert found is not None
+    assert end == pytest.approx(float(found[1]), abs=1.5 * 3 / 240)  # known to an interval
+
+
+def test_the_full_batch_follows_one_flow_and_one_sam_the_other() -> None:
+    full, single = LimitingFlow(), LimitingFlow(batch_size=1, lr=0.05, rho=0.1)
+    for figure, near, far in (
+        (full, "top_eigenvalue", "trace"),
+        (single, "trace", "top_eigenvalue"),
+    ):
+        measured, flows = figure.on_gamma()[near], figure.limiting_flows()
+        error = [
+            float(((measured - getattr(flows[name], near)) / measured).abs().max())
+            for name in (near, far)
+        ]
+        assert error[0] < 0.02 < 3 * error[0] < error[1]
+
+
+def test_batches_of_two_amplify_rounding_and_the_full_batch_does_not(engine: Page) -> None:
+    read = """async (settings) => {
+      const { training } = await import("/samlib-widgets.esm.js");
+      const ends = [0, 1e-15].map((shift) => {
+        const fit = training.fittedNetwork(0);
+        fit.fitted[0] += shift;
+        let course;
+        for (course of training.train(fit, settings));
+        return course.x.slice(-50);
+      });
+      return Math.hypot(...ends[0].map((v, i) => v - ends[1][i]));
+    }"""
+    distance = {
+        size: engine.evaluate(read, {**LimitingFlow().state(), "batch_size": size})
+        for size in (1, 2, 5)
+    }
+    assert max(distance[1], distance[5]) < 1e-11
+    assert 1e-5 < distance[2] < 0.1
+
+
+# ── The page ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["another network", "1-SAM", "large steps"])
+def test_the_page_says_what_python_says(open_page: Open, name: str) -> None:
+    figure = LimitingFlow(**SETTINGS[name])
+    number = r"(?:λ₁|trace) = (\d\.\d+)|flow of (?:λ₁|the trace) (?:has )?(\d\.\d+)"
+    said = re.findall(number, readout(open_page(figure.to_html())))
+    python = re.findall(number, figure.sentence().split("): ", 1)[1])
+    assert len(said) == 2
+    for ours, theirs in zip(said, python, strict=True):
+        assert float("".join(ours)) == pytest.approx(float("".join(theirs)), rel=2e-3)
+
+
+def test_every_slider_moves_picture_and_sentence(page: Page) -> None:
+    for name, key in (
+        ("rho", "ArrowRight"), ("lr", "ArrowLeft"), ("batch_size", "PageDown"), ("time", "PageUp"),
+    ):  # fmt: skip
+        before = pictures(page), readout(page), fields(page)
+        press(page, f"[data-control='{name}']", *[key] * 6)
+        assert before[0] != pictures(page), name
+        assert before[1] != readout(page), name
+        assert float(fields(page)[name]) != float(before[2][name]), name
+
+
+def test_every_field_moves_picture_and_sentence(page: Page) -> None:
+    values = {
+        "rho": "0.2", "lr": "0.07", "batch_size": "3", "time": "1.5", "network": "9", "seed": "12",
+    }  # fmt: skip
+    assert set(values) == set(fields(page))
+    for name, value in values.items():
+        before = pictures(page), readout(page)
+        fill(page, name, value)
+        assert float(fields(page)[name]) == float(value)
+        assert before[0] != pictures(page), name
+        assert before[1] != readout(page), name
+
+
+def test_another_network_and_another_draw(page: Page) -> None:
+    draw = page.get_by_role("button", name="New draw")
+    expect(draw).to_be_disabled()  # the full batch draws nothing
+    expect(page.locator("[data-field='seed']")).to_be_disabled()
+    before = readout(page)
+    page.get_by_role("button", name="New network").click()
+    assert fields(page)["network"] == "1"
+    assert readout(page) != before
+    fill(page, "batch_size", "2")
+    before = readout(page)
+    draw.click()
+    assert fields(page)["seed"] == "2"
+    assert readout(page) != before
+    page.locator("[data-control='reset']").click()
+    assert fields(page) | {"network": "0", "batch_size": "5", "seed": "1"} == fields(page)
+
+
+def test_a_sweep_fills_in_the_distances(page: Page) -> None:
+    plots = page.locator("[data-history] canvas")
+    page.evaluate(DRAWN)
+    before = [plots.nth(i).evaluate("(canvas) => canvas.toDataURL()") for i in range(2)]
+    sentence = readout(page)
+    fill(page, "time", "0.1")
+    sentence = readout(page)
+    sweep = page.locator("[data-control='sweep']")
+    sweep.click()
+    expect(sweep).to_be_disabled()
+    expect(sweep).to_be_enabled(timeout=20_000)
+    after = [plots.nth(i).evaluate("(canvas) => canvas.toDataURL()") for i in range(2)]
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    assert readout(page) == sentence  # what is shown beside them stays
+
+
+def test_dragging_across_the_distances_sets_rho_and_eta(page: Page) -> None:
+    for name, plot in zip(("rho", "lr"), page.locator("[data-history] svg").all(), strict=True):
+        before = readout(page)
+        box = plot.bounding_box()
+        assert box is not None
+        plot.click(position={"x": 0.8 * box["width"], "y": box["height"] / 2})
+        assert readout(page) != before
+        assert float(fields(page)[name]) == pytest.approx(
+            {"rho": 0.245, "lr": 0.43}[name], rel=0.05
+        )
+
+
+def test_a_run_that_takes_long_shows_how_far_it_is(page: Page) -> None:
+    fill(page, "time", "1")
+    page.locator("[data-field='rho']").fill("0.004")
+    page.locator("[data-field='rho']").press("Enter")
+    expect(page.locator(".samlib-readout")).to_contain_text("% done")
+    # A newer wish does not wait for it.
+    fill(page, "rho", "0.2")
+    assert "ρ = 0.2" in readout(page)
+    assert "% done" not in readout(page)
+
+
+def test_playing_stepping_and_scrubbing(page: Page) -> None:
+    play = page.locator("[data-control='play']")
+    press(page, "[data-control='frame']", "Home")
+    assert readout(page).startswith("Step 0, τ = 0: full-batch SAM")
+    page.get_by_role("button", name="One step forward").click()
+    assert readout(page).startswith("Step 16, τ = 0.016: ")
+    before = pictures(page)
+    play.click()
+    page.wait_for_timeout(700)
+    play.click()
+    expect(play).to_have_attribute("aria-label", "Play")
+    assert pictures(page) != before
+    panel = page.locator(".samlib-plot svg").first
+    box = panel.bounding_box()
+    assert box is not None
+    panel.click(position={"x": box["width"] - 20, "y": 40})
+    page.evaluate(DRAWN)
+    assert page.locator(".samlib-time").inner_text() == "τ = 1, step 1000"
+
+
+def test_diverging_and_absurd_runs_say_so(page: Page) -> None:
+    fill(page, "rho", "0.05")
+    fill(page, "lr", "10")
+    assert "diverges, because η is too large for it" in readout(page)
+    assert "NaN" not in page.locator(".samlib-stage").inner_html()
+    fill(page, "rho", "10")
+    assert "goes farther than the flows are followed" in readout(page)
+
+
+def test_without_workers_the_page_itself_computes(open_page: Open, placeholder: str) -> None:
+    expected = readout(open_page(placeholder))
+    page = open_page(placeholder)
+    page.add_init_script("delete window.Worker;")
+    page.reload()
+    page.wait_for_selector(".samlib-body[aria-busy='false']")
+    assert readout(page) == expected
+    fill(page, "rho", "0.15")
+    assert "ρ = 0.15" in readout(page)
+
+
+def test_a_link_brings_back_every_part_of_the_state(open_page: Open, placeholder: str) -> None:
+    page = open_page(placeholder)
+    for name, value in {
+        "rho": "0.123", "lr": "0.06", "batch_size": "1", "time": "0.7", "network": "3",
+        "seed": "2024",
+    }.items():  # fmt: skip
+        fill(page, name, value)
+    press(page, "[data-control='frame']", "Home", *["ArrowRight"] * 17)
+    page.locator("[data-control='link']").click()
+    again = open_page(placeholder, fragment=page.url.removeprefix(ADDRESS))
+    assert fields(again) == fields(page)
+    assert readout(again) == readout(page)
+    assert pictures(again)[:4] == pictures(page)[:4]  # the others remember earlier runs
+    assert not readout(again).startswith("Step 0,")
+
+
+BAD_LINKS = {
+    "rho=abc": "ρ = “abc” is not a number and was ignored",
+    "rho=0": "ρ = 0 was moved to 0.001",
+    "batch_size=40": "m = 40 was moved to 5",
+    "network=-1": "network = -1 was moved to 0",
+    "time=1e9": "τ = 1e9 was moved to 20",
+    "frame=61": "frame = 61 was moved to 60",
+}
+
+
+def test_a_bad_link_is_put_right_and_says_so(page: Page) -> None:
+    for fragment, message in BAD_LINKS.items():
+        page.evaluate("(fragment) => { location.hash = fragment; }", f"#figure:{fragment}")
+        expect(page.locator(".samlib-note")).to_contain_text(message)
+    page.locator("[data-control='reset']").click()
+    assert readout(page).startswith("Step 1000, τ = 1: ")
+
+
+def test_it_fits_and_every_text_can_be_read(page: Page) -> None:
+    for width in (360, 800):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate(DRAWN)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert misfits(page) == []
+
+
+def test_nothing_jumps(open_page: Open, placeholder: str) -> None:
+    still, live = (open_page(placeholder, scripts=scripts) for scripts in (False, True))
+    for width in (360, 400, 620, 700, 760, 1000):
+        heights = []
+        for page in (still, live):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.evaluate(DRAWN)
+            heights.append(page.locator("[data-samlib-widget]").evaluate("(e) => e.offsetHeight"))
+        assert abs(heights[0] - heights[1]) <= 24, width
+        # Nor is there more room than is filled.
+        rest = live.evaluate(
+            """document.querySelector(".samlib-body").getBoundingClientRect().bottom
+              - document.querySelector(".samlib-controls").getBoundingClientRect().bottom"""
+        )
+        assert rest <= 60, width
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_is_accessible_in_both_themes(page: Page, theme: str) -> None:
+    light = pictures(page)
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    assert (pictures(page) == light) == (theme == "light")
+    assert violations(page) == []
+
+
+# ── Python ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("traits", "message"),
+    [
+        ({"network": -1}, r"network must be a whole number from 0 to 2147483647, got -1"),
+        ({"rho": 0}, r"rho must be a finite number from 0.001 to 10, got 0"),
+        ({"lr": float("nan")}, r"lr must be a finite number from 0.001 to 10, got nan"),
+        ({"batch_size": 6}, r"batch_size must be a whole number from 1 to 5, got 6"),
+        ({"seed": 1.5}, r"seed must be a whole number .*got 1.5"),
+        ({"time": 21}, r"time must be a finite number from 0.01 to 20, got 21"),
+        ({"frame": 61}, r"frame must be a whole number from 0 to 60, got 61"),
+    ],
+)
+def test_wrong_values_are_refused_with_reasons(traits: dict[str, Any], message: str) -> None:
+    assert_refused(LimitingFlow, traits, message)
+
+
+@pytest.mark.parametrize(
+    ("traits", "said"),
+    [
+        ({"lr": 10, "time": 1}, "the run diverges, because η is too large for it."),
+        ({"time": 0.01, "rho": 1, "lr": 1}, "after 1 steps of full-batch SAM"),
+        ({"frame": 0, "batch_size": 2}, "after 0 steps of SAM on batches of 2"),
+        ({"rho": 0.3, "lr": 0.3, "batch_size": 1}, "): trace = "),
+    ],
+)
+def test_odd_corners_have_a_still_and_a_sentence(traits: dict[str, Any], said: str) -> None:
+    figure = LimitingFlow(**{"time": 0.1, **traits})
+    assert figure.still().startswith(b"\x89PNG")
+    assert said in figure.sentence()
+    assert "nan" not in figure.sentence()
+
+
+def test_the_placeholder_carries_state_still_and_sentence(open_page: Open) -> None:
+    figure = LimitingFlow(time=0.5, rho=0.2, network=8)
+    html = figure.to_html()
+    state = re.search(r'<script type="application/json">(.*?)</script>', html)
+    assert state is not None
+    values = json.loads(state[1])
+    assert (values["_figure"], values["network"], values["frame"]) == ("LimitingFlow", 8, 60)
+    page = open_page(html, scripts=False)
+    assert page.locator("figcaption").inner_text() == figure.sentence()
+    assert page.locator("figure img").evaluate("(i) => i.complete && i.naturalWidth > 500")
