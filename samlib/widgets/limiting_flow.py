@@ -135,7 +135,8 @@ class LimitingFlow(Figure):
         # The factor is for a quotient that rounding has put below the whole number that it is.
         steps = math.floor((self.time / (self.lr * self.rho * self.rho)) * (1 + 1e-12))
         last = min(max(steps, 1), MOST_STEPS)
-        return torch.arange(CHECKPOINTS + 1) * last // CHECKPOINTS
+        steps_at: Tensor = torch.arange(CHECKPOINTS + 1) * last // CHECKPOINTS
+        return steps_at
 
     @property
     def times(self) -> Tensor:
