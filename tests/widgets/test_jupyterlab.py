@@ -28,6 +28,7 @@ Ask = Callable[[str], str]
 OTHERS: dict[str, tuple[str, str, str]] = {
     "ThreeNotions": ("rho", "rho", "0.123"),
     "ExplicitBias": ("approach", "approach", "12.5"),
+    "LimitingFlow": ("rho", "lr", "0.0567"),
     "OneLossThreeDestinations": ("turn", "lr", "0.0123"),
     "OppositeDrifts": ("lr", "rho", "0.0321"),
 }
