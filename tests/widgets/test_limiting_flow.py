@@ -233,6 +233,42 @@ def test_batches_of_two_amplify_rounding_and_the_full_batch_does_not(engine: Pag
     assert 1e-5 < distance[2] < 0.1
 
 
+def test_a_newer_run_takes_the_place_of_a_long_one_and_a_sweep_waits(engine: Page) -> None:
+    read = """async ([long, short, later]) => {
+      const { laboratory } = await import("/samlib-widgets.esm.js");
+      const seen = [];
+      await new Promise((done) => {
+        const ask = laboratory.createQueue(({ settings, course, swept, waiting }) => {
+          seen.push([settings.rho, course.done, swept, waiting]);
+          if (seen.length === 2) ask({ run: short });
+          if (swept && waiting === 0 && course.done === 60) done();
+        });
+        ask({ run: long });
+        ask({ sweep: later });
+      });
+      return seen;
+    }"""
+    state = LimitingFlow(time=1.0).state()
+    runs = [{**state, "rho": rho} for rho in (0.005, 0.2, 0.3, 0.4)]
+    seen = engine.evaluate(read, [runs[0], runs[1], runs[2:]])
+    finished = [entry for entry in seen if entry[1] == 60]
+    assert finished == [[0.2, 60, False, 2], [0.3, 60, True, 1], [0.4, 60, True, 0]]
+    assert seen[0][0] == 0.005
+
+
+def test_the_distance_of_a_run_that_leaves_gamma_is_not_a_number(engine: Page) -> None:
+    read = """async () => {
+      const { training } = await import("/samlib-widgets.esm.js");
+      const flow = { horizon: 60, top: [], topRate: [] };
+      for (let n = 0; n <= 240; n++) { flow.top.push(2); flow.topRate.push(0); }
+      const course = (top) => ({ tau: [0, 1, 2, 3], done: 3, top });
+      return [[9, 2, 3, 2], [2, 2, NaN, 2], [2, 1, 2.5, 2]].map((top) =>
+        String(training.errorOf(course(top), { top: flow }, "top")));
+    }"""
+    # What was before the first step does not count; where a run is lost, nothing is known.
+    assert engine.evaluate(read) == ["0.5", "NaN", "0.5"]
+
+
 # ── The page ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -356,10 +392,23 @@ def test_diverging_and_absurd_runs_say_so(page: Page) -> None:
     assert "goes farther than the flows are followed" in readout(page)
 
 
-def test_without_workers_the_page_itself_computes(open_page: Open, placeholder: str) -> None:
+NO_WORKERS = {
+    "there are none": "delete window.Worker;",
+    "they may not start": """window.Worker = class {
+      constructor() { setTimeout(() => this.onerror(new Event("error"))); }
+      postMessage() {}
+      terminate() {}
+    };""",
+}
+
+
+@pytest.mark.parametrize("name", NO_WORKERS)
+def test_without_workers_the_page_itself_computes(
+    open_page: Open, placeholder: str, name: str
+) -> None:
     expected = readout(open_page(placeholder))
     page = open_page(placeholder)
-    page.add_init_script("delete window.Worker;")
+    page.add_init_script(NO_WORKERS[name])
     page.reload()
     page.wait_for_selector(".samlib-body[aria-busy='false']")
     assert readout(page) == expected

@@ -11,6 +11,7 @@ import { renderThreeNotions } from "./three-notions.js";
 export * as destinations from "./destinations.js";
 export * as engine from "./engine.js";
 export * as flow from "./flow.js";
+export * as laboratory from "./laboratory.js";
 export * as network from "./network.js";
 export { notions } from "./notions.js";
 export * as training from "./training.js";
