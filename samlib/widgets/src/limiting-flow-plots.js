@@ -65,7 +65,7 @@ export function createFlowPlots(view) {
 
   /** @param {"rho" | "lr"} trait @param {string} symbol */
   function distances(trait, symbol) {
-    const plot = panel(`Largest distance to the flow, against ${symbol}`, symbol);
+    const plot = panel(`Distance to the flow, against ${symbol}`, symbol);
     plot.svg.classList.add("samlib-scrubbed");
     plot.el.dataset.history = ""; // it shows earlier runs, too
     onDrag(plot, (event) => {
@@ -309,5 +309,10 @@ export function createFlowPlots(view) {
     drawDistances("lr");
   }
 
-  return { plots: [top, trace, alignment, fitted, errors.rho.plot, errors.lr.plot], draw };
+  return {
+    /** Where the button that fills in the distances goes. */
+    sweepable: errors.rho.plot.heading,
+    plots: [top, trace, alignment, fitted, errors.rho.plot, errors.lr.plot],
+    draw,
+  };
 }

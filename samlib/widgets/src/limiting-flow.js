@@ -58,11 +58,12 @@ export function renderLimitingFlow(context) {
   const drawn = seedField("seed", "Draw", "Seed of the mini-batches", "New draw", "Other mini-batches");
   const seeds = [network, drawn];
   const sweep = button({
-    label: "Train with several ρ and several η", text: "Sweep ρ and η",
+    label: "Train with several ρ and several η", text: "Sweep", className: "samlib-small",
     onPress: () => bench.sweep(settingsOfSweep(frame)),
   }); // prettier-ignore
   sweep.dataset.control = "sweep";
-  controls.el.append(html("div", { class: "samlib-fields" }, ...seeds.flatMap((s) => [s.el, s.next]), sweep));
+  plots.sweepable.append(sweep);
+  controls.el.append(html("div", { class: "samlib-fields" }, ...seeds.flatMap((s) => [s.el, s.next])));
 
   /** @param {"network" | "seed"} trait @param {string} text @param {string} label @param {string} next @param {string} title */
   function seedField(trait, text, label, next, title) {
