@@ -2,6 +2,7 @@
 
 from samlib.widgets.alignment import Alignment
 from samlib.widgets.explicit_bias import ExplicitBias
+from samlib.widgets.explore import Explore, explore
 from samlib.widgets.one_loss import OneLossThreeDestinations
 from samlib.widgets.opposite_drifts import OppositeDrifts
 from samlib.widgets.three_notions import ThreeNotions
@@ -9,7 +10,9 @@ from samlib.widgets.three_notions import ThreeNotions
 __all__ = [
     "Alignment",
     "ExplicitBias",
+    "Explore",
     "OneLossThreeDestinations",
     "OppositeDrifts",
     "ThreeNotions",
+    "explore",
 ]
