@@ -33,7 +33,7 @@ _DENSE_DIM = 64
 
 _EIGEN_RTOL = 1e-3
 _EIGEN_PRODUCTS = 300
-_TRACE_RTOL = 0.05
+_TRACE_RTOL = 0.02
 _TRACE_PRODUCTS = 100
 _MODEL_PRODUCTS = 20  # of the Krylov space of the gradient
 
@@ -47,7 +47,7 @@ _NUMBERS_AT_ONCE = 2**24
 
 # The loss is drawn from −REACH·ρ to REACH·ρ at so many points; ±ρ and 0 are among them.
 REACH = 2
-PROFILE_POINTS = 33
+PROFILE_POINTS = 49
 
 # The quadratic model is drawn at these radii.
 MODEL_RADII = tuple(10 ** (k / 20) for k in range(-80, 21))
@@ -307,9 +307,7 @@ class Network:
         if self.dim <= _DENSE_DIM:
             return top_eigenpairs(self._objective, self._x, self._k)
         bar = ProgressBar(None, "", enabled=False)
-        return _lanczos(
-            self._objective, self._x, self._k, _EIGEN_RTOL, None, _EIGEN_PRODUCTS, bar
-        )
+        return _lanczos(self._objective, self._x, self._k, _EIGEN_RTOL, None, _EIGEN_PRODUCTS, bar)
 
     def _small_model(self, gradient: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
         """Gradient and Hessian in the span of the gradient's Krylov space and v₁; on the CPU."""

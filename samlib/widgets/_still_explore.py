@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from samlib.widgets.explore import Explore
 
 _TEXT: dict[str, Any] = {"size": 10}
+_LEAST_COSINE = 1e-4
 _INK, _GREY = "#1f2328", "#8b949e"
 _MARKERS = {"worst": "o", "ascent": "s", "average": "D"}
 _DASHES = {"worst": "-", "ascent": "--", "average": "-.", "random": ":"}
@@ -37,7 +38,7 @@ def draw(widget: Explore) -> Figure:
         "profile": "rise of L along three directions",
         "sharpness": "sharpness over ρ",
         "eigenvalues": "top eigenvalues of ∇²L",
-        "cosines": "|cos| of the angle between ∇L and v",
+        "cosines": "alignment |cos∠(∇L, v)|",
     }
     for name, title in titles.items():
         axes[name].set_title(title, loc="left", **_TEXT)
@@ -46,7 +47,7 @@ def draw(widget: Explore) -> Figure:
         axes[name].spines[["top", "right"]].set_visible(False)
     results, point = widget.results, widget.point
     if point is not None:
-        _spectrum(axes["eigenvalues"], axes["cosines"], point)
+        _spectrum(axes["eigenvalues"], axes["cosines"], point, widget.parameters)
     if point is not None and results:
         nearest = min(results, key=lambda rho: abs(np.log(rho / widget.rho)))
         _profile(axes["profile"], results[nearest])
@@ -59,6 +60,11 @@ def _profile(axes: Axes, result: RadiusMeasurement) -> None:
     for name, rise in result.profiles.items():
         colour = COLOURS.get(name, _GREY)
         axes.plot(result.steps, rise, color=colour, ls=_DASHES[name], lw=1.8)
+    inside = result.steps.abs() <= 1.05 * result.rho
+    shown = [rise[inside].nan_to_num() for rise in result.profiles.values()]
+    low, high = (float(torch.cat(shown).min()), float(torch.cat(shown).max()))
+    room = 0.25 * (high - low or 1.0)  # beyond ±ρ curves may leave the picture
+    axes.set_ylim(low - room, high + room)
     for name in ("worst", "ascent"):
         at = result.rho * (result.length if name == "worst" else 1)
         style: Any = {"marker": _MARKERS[name], "color": COLOURS[name], "ms": 7}
@@ -101,17 +107,24 @@ def _over_radii(
     axes.minorticks_off()
 
 
-def _spectrum(above: Axes, below: Axes, point: PointMeasurement) -> None:
+def _spectrum(above: Axes, below: Axes, point: PointMeasurement, dim: int) -> None:
     values = point.eigenvalues.values.numpy()
     numbers = np.arange(1, len(values) + 1)
     above.vlines(numbers, min(0.0, values.min()), values, color=_INK, lw=1.6)
     above.plot(numbers, values, "o", mfc="white", mec=_INK, ms=7)
     above.plot(1, values[0], "o", color=COLOURS["eigenvector"], ms=7)
+    above.margins(y=0.12)
     above.axhline(0, color=_GREY, lw=0.8)
-    below.bar(numbers, point.cosines.nan_to_num().numpy(), 0.5, color=COLOURS["ascent"])
-    below.set(ylim=(0, 1.05), yticks=[0, 0.5, 1])
+    cosines = point.cosines.clamp(min=_LEAST_COSINE).numpy()
+    below.plot(numbers, cosines, "o", mfc="white", mec=_INK, ms=7)
+    below.plot(1, cosines[0], "o", color=COLOURS["eigenvector"], ms=7)
+    below.set(yscale="log", ylim=(0.6 * _LEAST_COSINE, 1.6), yticks=[1e-4, 1e-2, 1])
+    usual = dim**-0.5
+    below.axhline(usual, color=_GREY, ls=":", lw=1.5)
+    below.text(len(numbers) + 0.45, 1.2 * usual, "a random direction, 1/√D", size=9, ha="right")
     subscripts = [str(n).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")) for n in numbers]
     above.set_xticks(numbers, [f"λ{n}" for n in subscripts])
     below.set_xticks(numbers, [f"v{n}" for n in subscripts])
     for axes in (above, below):
         axes.set_xlim(0.5, len(numbers) + 0.5)
+        axes.minorticks_off()

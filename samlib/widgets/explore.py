@@ -59,7 +59,7 @@ class Explore(Figure):
     # What the page shows. It never sets them.
     _network = traitlets.Dict().tag(sync=True)
     _point = traitlets.Dict().tag(sync=True)
-    _measured = traitlets.List().tag(sync=True)
+    _measured: Any = traitlets.List().tag(sync=True)
     _current = traitlets.Dict().tag(sync=True)
     _progress = traitlets.Dict().tag(sync=True)
     _message = traitlets.Unicode().tag(sync=True)
@@ -97,6 +97,11 @@ class Explore(Figure):
         self._end = weakref.finalize(self, self._background.close)
         self._ready = True
         self._measure([self.rho])
+
+    @property
+    def parameters(self) -> int:
+        """D, the number of trainable parameters."""
+        return self._explored.dim
 
     # ── What was measured ────────────────────────────────────────────────────────────────────────
 
@@ -297,9 +302,7 @@ class Explore(Figure):
     def sentence(self) -> str:
         """What the still shows, in one sentence."""
         what = f"{self._explored.name} with {self._explored.dim:,} parameters"
-        nearest = min(
-            self.results, key=lambda rho: abs(math.log(rho / self.rho)), default=None
-        )
+        nearest = min(self.results, key=lambda rho: abs(math.log(rho / self.rho)), default=None)
         if nearest is None or self._at_point is None:
             failed = f": {self._message}" if self._message else ""
             return f"{what}: nothing is measured yet{failed}."

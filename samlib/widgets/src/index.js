@@ -2,6 +2,7 @@
 
 import { renderAlignment } from "./alignment.js";
 import { renderExplicitBias } from "./explicit-bias.js";
+import { renderExplore } from "./explore.js";
 import { renderOneLossThreeDestinations } from "./one-loss.js";
 import { renderOppositeDrifts } from "./opposite-drifts.js";
 import { renderThreeNotions } from "./three-notions.js";
@@ -17,6 +18,7 @@ export { notions } from "./notions.js";
 const FIGURES = {
   Alignment: renderAlignment,
   ExplicitBias: renderExplicitBias,
+  Explore: renderExplore,
   OneLossThreeDestinations: renderOneLossThreeDestinations,
   OppositeDrifts: renderOppositeDrifts,
   ThreeNotions: renderThreeNotions,
