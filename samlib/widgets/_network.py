@@ -251,6 +251,11 @@ class Network:
         self._point: PointMeasurement | None = None
         self._directions: dict[str, Tensor] = {}
 
+    def forget(self) -> None:
+        """Let the copy of the network and its data go; nothing is measured any more."""
+        del self._objective, self._x
+        self._directions = {}
+
     def _look_at_data(self) -> None:
         """Evaluate the loss on the first batch, for what is wrong with it to show at once."""
         for inputs, targets in self._objective._batches(self._x):

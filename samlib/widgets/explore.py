@@ -162,6 +162,8 @@ class Explore(Figure):
         ------
         InvalidTraitError
             If one of them is out of range.
+        RuntimeError
+            If the figure is closed.
         """
         trait = self.traits()["rho"]
         self._measure([trait.validate(self, radius) for radius in radii])
@@ -195,13 +197,16 @@ class Explore(Figure):
 
     def close(self) -> None:
         """Stop measuring for good, and take the figure down."""
-        background = self.__dict__.get("_background")  # none if the arguments were wrong
-        if background is not None:
-            background.close()
+        if self._ready:  # not if the arguments were wrong
+            self._ready = False
+            self._background.close()
+            self._explored.forget()
         super().close()
 
     def _measure(self, radii: list[float]) -> None:
         """Measure at these ρ, as far as that is not done, instead of what is being measured."""
+        if not self._ready:
+            raise RuntimeError("this figure is closed; make another one")
         settle = _SETTLE if self._from_page else 0.0
         with self._lock:
             wanted = [rho for rho in dict.fromkeys(radii) if rho not in self._results]
