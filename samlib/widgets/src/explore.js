@@ -78,7 +78,7 @@ export function renderExplore(context) {
   const takeDown = view.mount({
     className: "samlib-explore",
     choices: null,
-    hint: "Drag ρ across the sharpnesses: each mark is a measurement, each thin line what the quadratic model says.",
+    hint: "Drag ρ across the sharpnesses: marks are measured, thin lines are the quadratic model’s.",
     legend: legend(),
     stage: [...plots.plots.map((plot) => plot.el), table.el],
     player: { el: progress.el, pause() {}, dispose() {} },
