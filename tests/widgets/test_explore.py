@@ -28,7 +28,7 @@ from samlib.widgets._background import Background, Stopped
 from samlib.widgets.explore import SWEEP
 
 from .conftest import ADDRESS, Open
-from .reading import DRAWN, fields, misfits, pictures, press, readout, violations
+from .reading import DRAWN, fields, has_colour, misfits, pictures, press, readout, violations
 
 PATIENCE = 60
 RADII = (0.05, 0.4)
@@ -651,6 +651,11 @@ def test_the_arrow_keys_go_through_what_was_measured(page: Page) -> None:
     assert (pictures(page), readout(page)) == before
     press(page, "[data-control='radius']", "ArrowLeft")
     assert readout(page) == before[1]
+
+
+def test_the_curves_and_marks_are_drawn_in_their_colours(page: Page) -> None:
+    for colour in ((0xD5, 0x5E, 0x00), (0x00, 0x72, 0xB2), (0x00, 0x9E, 0x73), (0x5C, 0x65, 0x70)):
+        assert has_colour(page, *colour)
 
 
 def test_dragging_picks_the_nearest_radius(page: Page) -> None:
