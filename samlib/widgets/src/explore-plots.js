@@ -109,7 +109,7 @@ function drawPlaces({ context, box }, colour, places) {
 function createProfile(view) {
   const plot = createPlot({
     className: "samlib-plane",
-    margin: { left: 52, right: 12, top: 8, bottom: 40 },
+    margin: { left: 66, right: 12, top: 8, bottom: 40 },
     onResize: view.redraw,
   });
   plot.name("Along three directions u: L(x + su) − L(x)", "s", "");
