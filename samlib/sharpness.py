@@ -166,6 +166,26 @@ def average_direction_sharpness(
     >>> samlib.average_direction_sharpness(quadratic, torch.zeros(2).double(), rho=0.1).value
     tensor(0.0100, dtype=torch.float64)
     """
+    result, rounding = _average_direction(objective, x, rho, samples, seed, progress)
+    if rounding:
+        warnings.warn(
+            f"rounding of L in {x.dtype} may reach {rounding:.1g}, which is not small "
+            "against the average-direction sharpness; use a larger rho or float64",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+def _average_direction(
+    objective: Objective,
+    x: Tensor,
+    rho: float | Tensor,
+    samples: int = 512,
+    seed: int = 0,
+    progress: bool = False,
+) -> tuple[Sharpness, float]:
+    """R^Avg, and how coarsely L is rounded, if its value is lost by that somewhere; else 0."""
     x, rho = _points_and_radii(objective, x, rho)
     require_count("samples", samples, minimum=4)
     if samples % 2:
@@ -185,15 +205,10 @@ def average_direction_sharpness(
     each = torch.cat(rises)
     value, spread = each.mean(dim=0), each.std(dim=0) / math.sqrt(pairs)
     rounding = _rounding(before)
-    if bool((rounding > 0.1 * value.abs()).any()):
-        warnings.warn(
-            f"rounding of L in {x.dtype} may reach {float(rounding.max()):.1g}, which is not small "
-            "against the average-direction sharpness; use a larger rho or float64",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+    lost = bool((rounding > 0.1 * value.abs()).any())
     error = torch.hypot(spread, rounding)
-    return Sharpness(value, None, error, "estimate", "average", samples + 1)
+    result = Sharpness(value, None, error, "estimate", "average", samples + 1)
+    return result, float(rounding.max()) if lost else 0.0
 
 
 def worst_direction_sharpness(

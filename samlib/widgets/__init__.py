@@ -2,6 +2,7 @@
 
 from samlib.widgets.alignment import Alignment
 from samlib.widgets.explicit_bias import ExplicitBias
+from samlib.widgets.explore import Explore, explore
 from samlib.widgets.limiting_flow import LimitingFlow
 from samlib.widgets.one_loss import OneLossThreeDestinations
 from samlib.widgets.opposite_drifts import OppositeDrifts
@@ -10,8 +11,10 @@ from samlib.widgets.three_notions import ThreeNotions
 __all__ = [
     "Alignment",
     "ExplicitBias",
+    "Explore",
     "LimitingFlow",
     "OneLossThreeDestinations",
     "OppositeDrifts",
     "ThreeNotions",
+    "explore",
 ]

@@ -245,7 +245,8 @@ class Figure(anywidget.AnyWidget):
             same on every machine.
         """
         state = json.dumps(
-            {"_figure": self._figure, "_config": self._config, **self.state()}, ensure_ascii=False
+            {"_figure": self._figure, "_config": self._config, **self._page_state()},
+            ensure_ascii=False,
         )
         if id is None:
             digest = hashlib.sha256(state.encode()).hexdigest()[:8]
@@ -266,6 +267,10 @@ class Figure(anywidget.AnyWidget):
             f'alt="{sentence}" width="{width}" height="{height}">'
             f"<figcaption>{sentence}</figcaption></figure></div>"
         )
+
+    def _page_state(self) -> dict[str, Any]:
+        """What a page without a kernel is given: the state, and results that it cannot compute."""
+        return self.state()
 
     def _placeholder(self) -> Mapping[str, str]:
         """Attributes by which the style sheet reserves the live figure's height."""

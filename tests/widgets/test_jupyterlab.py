@@ -33,6 +33,19 @@ OTHERS: dict[str, tuple[str, str, str]] = {
     "OppositeDrifts": ("lr", "rho", "0.0321"),
 }
 
+# A network whose loss can be made slow.
+EXPLORE = """import time
+import torch
+from samlib.widgets import explore
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(8, 12), torch.nn.Tanh(), torch.nn.Linear(12, 1))
+seconds = 0
+def loss(outputs, targets):
+    time.sleep(seconds)
+    return torch.nn.functional.mse_loss(outputs, targets)
+figure = explore(model, loss, (torch.randn(60, 8), torch.randn(60, 1)))
+figure"""
+
 
 def notebook(*cells: str) -> dict[str, Any]:
     """Return a notebook of code cells."""
@@ -64,6 +77,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
             "from samlib import widgets\nfigures = {}",
             *(f"figures['{name}'] = widgets.{name}()\nfigures['{name}']" for name in OTHERS),
         ],
+        "explore": [EXPLORE],
     }
     for name, sources in cells.items():
         (home / f"{name}.ipynb").write_text(json.dumps(notebook(*sources)), encoding="utf8")
@@ -279,3 +293,48 @@ def test_page_and_python_see_each_other_in_every_figure(
     ask(f"figures['{name}'].{trait} = {value}")
     expect(figure.locator(f"[data-field='{trait}']")).to_have_value(value)
     expect(sentence).not_to_have_text(before[0])
+
+
+@pytest.fixture(scope="module")
+def explored(browser: Browser, lab: tuple[str, Path]) -> Iterator[tuple[Page, Ask]]:
+    """The notebook of a network that is explored."""
+    with run_notebook(browser, lab, "explore", 1) as notebook:
+        yield notebook
+
+
+def test_a_network_is_explored_while_the_notebook_answers(explored: tuple[Page, Ask]) -> None:
+    page, ask = explored
+    sentence, stage = page.locator(".samlib-readout"), page.locator(".samlib-stage-text")
+    expect(stage).to_have_text("Measured.", timeout=1000 * PATIENCE)
+    expect(sentence).to_contain_text("within ρ = 0.05, L rises by at least")
+    before = pictures(page), sentence.inner_text()
+
+    # Slow enough to look at: the thread sends how far it is, and the kernel runs other cells.
+    ask("seconds = 0.05")
+    page.locator("[data-field='rho']").fill("0.2")
+    page.locator("[data-field='rho']").press("Enter")
+    expect(stage).to_contain_text("ρ = 0.2: ", timeout=1000 * PATIENCE)
+    assert ask("print(figure.rho, figure._background.busy)") == "0.2 True"
+    page.locator("[data-control='cancel']").click()
+    expect(stage).to_have_text("Not measured at this ρ.")
+    eventually(lambda: ask("print(figure._background.busy)"), "False")
+    assert ask("print(list(figure.results))") == "[0.05]"
+
+    ask("seconds = 0")
+    page.get_by_role("button", name="Measure").and_(page.locator(":enabled")).first.click()
+    expect(stage).to_have_text("Measured.", timeout=1000 * PATIENCE)
+    expect(sentence).to_contain_text("within ρ = 0.2, L rises by at least")
+    assert pictures(page) != before[0]
+    worst = ask("print(f\"{float(figure.sharpness['worst'].value):.3g}\")")
+    assert f"at least {worst} in the worst direction" in sentence.inner_text()
+
+    handle = page.locator("[data-control='radius']")
+    handle.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowLeft")
+    expect(stage).to_have_text("Measured.", timeout=1000 * PATIENCE)
+    eventually(lambda: ask("print(figure.rho)"), fields(page)["rho"])
+    assert float(fields(page)["rho"]) < 0.15
+    eventually(lambda: ask("print(len(figure.results))"), "3")
+    ask("figure.rho = 0.3")
+    expect(sentence).to_contain_text("within ρ = 0.3", timeout=1000 * PATIENCE)

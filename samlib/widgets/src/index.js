@@ -2,6 +2,7 @@
 
 import { renderAlignment } from "./alignment.js";
 import { renderExplicitBias } from "./explicit-bias.js";
+import { renderExplore } from "./explore.js";
 import { renderLimitingFlow } from "./limiting-flow.js";
 import { renderOneLossThreeDestinations } from "./one-loss.js";
 import { renderOppositeDrifts } from "./opposite-drifts.js";
@@ -22,6 +23,7 @@ export * as training from "./training.js";
 const FIGURES = {
   Alignment: renderAlignment,
   ExplicitBias: renderExplicitBias,
+  Explore: renderExplore,
   LimitingFlow: renderLimitingFlow,
   OneLossThreeDestinations: renderOneLossThreeDestinations,
   OppositeDrifts: renderOppositeDrifts,
