@@ -1,4 +1,4 @@
-"""The figure in a real JupyterLab: the page and the kernel see each other's changes."""
+"""The figures in a real JupyterLab and in Notebook 7: page and kernel see each other's changes."""
 
 from __future__ import annotations
 
@@ -46,6 +46,12 @@ def loss(outputs, targets):
 figure = explore(model, loss, (torch.randn(60, 8), torch.randn(60, 1)))
 figure"""
 
+# Where each interface of the one server opens notebooks, and how it shows that the kernel is ready.
+INTERFACES = {
+    "JupyterLab": ("lab/tree", "#jp-main-statusbar:has-text('Python 3 (ipykernel) | Idle')"),
+    "Notebook": ("notebooks", ".jp-NotebookKernelStatus-fade"),
+}
+
 
 def notebook(*cells: str) -> dict[str, Any]:
     """Return a notebook of code cells."""
@@ -71,12 +77,13 @@ def notebook(*cells: str) -> dict[str, Any]:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A JupyterLab on loopback with settings of its own: its addresses and its runtime folder."""
     home = tmp_path_factory.mktemp("lab")
+    others = [
+        "from samlib import widgets\nfigures = {}",
+        *(f"figures['{name}'] = widgets.{name}()\nfigures['{name}']" for name in OTHERS),
+    ]
     cells = {
         "figure": ["from samlib.widgets import Alignment\nfigure = Alignment()\nfigure"],
-        "others": [
-            "from samlib import widgets\nfigures = {}",
-            *(f"figures['{name}'] = widgets.{name}()\nfigures['{name}']" for name in OTHERS),
-        ],
+        **dict.fromkeys(INTERFACES, others),
         "explore": [EXPLORE],
     }
     for name, sources in cells.items():
@@ -117,7 +124,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
             time.sleep(0.2)
         else:
             pytest.fail(f"JupyterLab did not start:\n{(home / 'log').read_text()}")
-        yield f"http://127.0.0.1:{port}/lab/tree/{{}}.ipynb?reset&token={token}", home / "runtime"
+        yield f"http://127.0.0.1:{port}/{{}}/{{}}.ipynb?reset&token={token}", home / "runtime"
     finally:
         server.terminate()
         server.wait(30)
@@ -125,18 +132,18 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
 
 @contextmanager
 def run_notebook(
-    browser: Browser, lab: tuple[str, Path], name: str, figures: int
+    browser: Browser, lab: tuple[str, Path], name: str, figures: int, interface: str = "JupyterLab"
 ) -> Iterator[tuple[Page, Ask]]:
     """The notebook with its cells run, and a way to run code in its kernel."""
     address, runtime = lab
     known = set(runtime.glob("kernel-*.json"))
     page = browser.new_page(viewport={"width": 1300, "height": 1200})
-    page.goto(address.format(name))
+    path, idle = INTERFACES[interface]
+    page.goto(address.format(path, name))
     cells = page.locator(".jp-CodeCell")
     expect(cells.first).to_be_visible(timeout=1000 * PATIENCE)
-    # JupyterLab drops what is run before the kernel is connected, and only then calls it idle.
-    status = page.locator("#jp-main-statusbar")
-    expect(status).to_contain_text("Python 3 (ipykernel) | Idle", timeout=1000 * PATIENCE)
+    # What is run before the kernel is connected is dropped; only then it is called idle.
+    expect(page.locator(idle)).to_have_count(1, timeout=1000 * PATIENCE)
     cells.first.locator(".cm-content").click()
     for _ in range(cells.count()):
         page.keyboard.press("Shift+Enter")
@@ -174,10 +181,12 @@ def live(browser: Browser, lab: tuple[str, Path]) -> Iterator[tuple[Page, Ask]]:
         yield notebook
 
 
-@pytest.fixture(scope="module")
-def others(browser: Browser, lab: tuple[str, Path]) -> Iterator[tuple[Page, Ask]]:
-    """The notebook of all other figures."""
-    with run_notebook(browser, lab, "others", len(OTHERS)) as notebook:
+@pytest.fixture(scope="module", params=INTERFACES)
+def others(
+    browser: Browser, lab: tuple[str, Path], request: pytest.FixtureRequest
+) -> Iterator[tuple[Page, Ask]]:
+    """The notebook of all other figures, in JupyterLab and in Notebook 7."""
+    with run_notebook(browser, lab, request.param, len(OTHERS), request.param) as notebook:
         yield notebook
 
 
