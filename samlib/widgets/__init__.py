@@ -4,6 +4,7 @@ from samlib.widgets.alignment import Alignment
 from samlib.widgets.explicit_bias import ExplicitBias
 from samlib.widgets.one_loss import OneLossThreeDestinations
 from samlib.widgets.opposite_drifts import OppositeDrifts
+from samlib.widgets.spectrum_in_training import SpectrumInTraining
 from samlib.widgets.three_notions import ThreeNotions
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "ExplicitBias",
     "OneLossThreeDestinations",
     "OppositeDrifts",
+    "SpectrumInTraining",
     "ThreeNotions",
 ]

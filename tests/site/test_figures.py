@@ -12,7 +12,7 @@ from .conftest import SETTLED, Visit
 FIGURE = "[data-samlib-widget='Alignment'].samlib-live"
 
 # Number fields for whole numbers.
-WHOLE = ("batch_size", "dimension", "seed", "steps", "turn")
+WHOLE = ("batch_size", "dimension", "seed", "step", "steps", "turn")
 
 
 def first_figure(page: Page) -> Locator:

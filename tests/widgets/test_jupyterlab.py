@@ -30,6 +30,7 @@ OTHERS: dict[str, tuple[str, str, str]] = {
     "ExplicitBias": ("approach", "approach", "12.5"),
     "OneLossThreeDestinations": ("turn", "lr", "0.0123"),
     "OppositeDrifts": ("lr", "rho", "0.0321"),
+    "SpectrumInTraining": ("rho", "step", "2160"),
 }
 
 

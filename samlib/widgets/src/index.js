@@ -4,12 +4,14 @@ import { renderAlignment } from "./alignment.js";
 import { renderExplicitBias } from "./explicit-bias.js";
 import { renderOneLossThreeDestinations } from "./one-loss.js";
 import { renderOppositeDrifts } from "./opposite-drifts.js";
+import { renderSpectrumInTraining } from "./spectrum-in-training.js";
 import { renderThreeNotions } from "./three-notions.js";
 
 // For the tests of their numbers.
 export * as destinations from "./destinations.js";
 export * as engine from "./engine.js";
 export { notions } from "./notions.js";
+export { edgeOfStability, readSweep } from "./sweep.js";
 
 /** @typedef {import("./model.js").Model} Model */
 
@@ -19,6 +21,7 @@ const FIGURES = {
   ExplicitBias: renderExplicitBias,
   OneLossThreeDestinations: renderOneLossThreeDestinations,
   OppositeDrifts: renderOppositeDrifts,
+  SpectrumInTraining: renderSpectrumInTraining,
   ThreeNotions: renderThreeNotions,
 };
 
