@@ -138,8 +138,8 @@ class SpectrumInTraining(Figure):
     clock of gradient flow and of the paper's drift: 1-SAM takes ten steps of one row each for one
     step over all rows.
 
-    Ten of the eigenvalues belong to the output's biases, on which the loss is quadratic with
-    curvature 1: λ₁ cannot fall below 1.
+    In the ten biases of the output the loss is quadratic with curvature 1, so that the ten largest
+    eigenvalues are never below 1.
 
     Examples
     --------

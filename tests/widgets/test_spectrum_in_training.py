@@ -71,6 +71,7 @@ def test_the_file_says_what_it_holds() -> None:
     assert (arrays["counts"].sum(axis=-1) == 1210).all()
     assert all(np.isfinite(array).all() for array in arrays.values())
     assert (np.diff(arrays["eigenvalues"], axis=-1) <= 0).all()
+    assert arrays["eigenvalues"].min() >= 1 - 1e-6  # those of the output's biases
     # The ten largest are in the bins where the counts have them.
     top = np.histogram(arrays["eigenvalues"][1, 3, 20], bin_edges())[0]
     assert (top <= arrays["counts"][1, 3, 20]).all()

@@ -52,7 +52,7 @@ export function createSweepPlots(view) {
     margin: { left: 40, right: 10, top: 6, bottom: 40 },
     onResize: view.redraw,
   });
-  density.name("How many eigenvalues of ∇²L in each bin", "eigenvalue λ (logarithmic beyond ±0.001)", "");
+  density.name("Eigenvalues of ∇²L in each bin", "eigenvalue λ (logarithmic beyond ±0.001)", "");
   const rowNames = createLabels(density, Object.keys(SHORT));
   const edgeName = createLabels(density, ["edge"]);
 
@@ -60,7 +60,7 @@ export function createSweepPlots(view) {
   const traceByRho = byRho("Trace for every ρ, at the step shown");
   const top = overTime("samlib-panel samlib-wide", "λ₁ over time");
   const trace = overTime("samlib-panel samlib-wide", "Trace over time");
-  const angle = overTime("samlib-panel", "Alignment of ∇L with the top ten");
+  const angle = overTime("samlib-panel", "Alignment with top ten");
   const loss = overTime("samlib-panel", "Training loss");
   const accuracy = overTime("samlib-panel", "Test accuracy");
   const topNames = createLabels(top, ["descent", "sam"]);
@@ -178,7 +178,7 @@ export function createSweepPlots(view) {
     edgeName.hide("edge", Number.isNaN(wall));
     if (!Number.isNaN(wall)) {
       line(density, colours.ink, DOTTED, 1.5, [x(wall), x(wall)], (i) => (i ? box.top : box.bottom));
-      edgeName.put("edge", x(wall) - 5, box.top + ROWS + 14, wall === descentEdge ? "2/η" : "edge of stability", "end");
+      edgeName.put("edge", x(wall) - 5, box.top + ROWS + 14, wall === descentEdge ? "2/η" : "SAM’s edge", "end");
     }
     const room = box.right - box.left > 280;
     const xTicks = room ? [-1, -0.1, -0.01, 0, 0.01, 0.1, 1] : [-1, -0.1, 0, 0.1, 1];
@@ -282,7 +282,7 @@ export function createSweepPlots(view) {
           angle.context.fill();
         }
       }
-      angleNames.put("share", angle.box.right - SLACK, shares.y(0) - 6, "dots: with v₁ alone", "end");
+      angleNames.put("share", angle.box.right - SLACK, shares.y(0) - 6, "dots: with v₁", "end");
     }
 
     const losses = scaleLog([leastLoss, 1], [0, 1]);
