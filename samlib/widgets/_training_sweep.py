@@ -139,7 +139,7 @@ def sweep(
             with unfinished.open("wb") as stream:
                 np.savez(stream, x=x.numpy(), **columns)
             os.replace(unfinished, file)
-            print(f"{method}, seed {seed}, step {step}: λ₁ = {columns['eigenvalues'][:, 0]}")
+            print(f"{method}, seed {seed}, step {step}: loss {columns['loss'].round(4)}")
         with np.load(file) as kept:
             x, before = torch.from_numpy(kept["x"]), step
             names = [name for name in kept.files if name != "x"]

@@ -107,7 +107,7 @@ class SpectrumInTraining(Figure):
     All that is shown was computed by samlib and ships with it: nothing is trained in the page, so
     that ρ and the step can only be those that were computed. Full-batch gradient descent climbs
     to λ₁ = 2/η and stays there; SAM stays at its own edge of stability, the lower the larger ρ
-    is; 1-SAM lowers the trace.
+    is; 1-SAM presses the trace, which full-batch SAM does far less.
 
     Parameters
     ----------
@@ -137,6 +137,14 @@ class SpectrumInTraining(Figure):
     Gradient descent and SAM use η = 0.5, 1-SAM η = 0.05. Runs are compared at the same ηt, the
     clock of gradient flow and of the paper's drift: 1-SAM takes ten steps of one row each for one
     step over all rows.
+
+    A larger ρ also slows training, and the trace grows while the loss falls, so that a part of what
+    1-SAM does to the trace at a given time is lag. At the same training loss its trace for ρ = 0.2
+    is about a fifth below that of SGD. For ρ = 0.5 1-SAM does not learn at all.
+
+    From other initial weights, with other draws, λ₁ and trace at the end change by up to 3 % for
+    gradient descent, for SAM and for 1-SAM with ρ = 0.2, the test accuracy by up to 2.4 percentage
+    points, but λ₁ of SGD from 4.3 to 3.3: it still grows (see ``provenance``).
 
     In the ten biases of the output the loss is quadratic with curvature 1, so that the ten largest
     eigenvalues are never below 1.

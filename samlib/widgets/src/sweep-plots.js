@@ -40,7 +40,7 @@ export function createSweepPlots(view) {
   const last = steps[steps.length - 1];
   const largest = (/** @type {string} */ name) => Array.from(tables[name].values).reduce((a, b) => Math.max(a, b), 0);
   const highest = { top: 1.08 * largest("eigenvalues"), trace: 1.08 * largest("trace") };
-  const leastLoss = 0.9 * Array.from(tables.loss.values).reduce((a, b) => Math.min(a, b), Infinity);
+  const leastLoss = 0.75 * Array.from(tables.loss.values).reduce((a, b) => Math.min(a, b), Infinity);
   const mostCount = largest("counts");
   // Where full-batch SAM and gradient descent cease to be stable.
   const edge = (/** @type {number} */ rho, /** @type {number} */ step) =>
@@ -172,7 +172,7 @@ export function createSweepPlots(view) {
         context.lineTo(px, middle + 6);
       }
       context.stroke();
-      rowNames.put(run, lowest - 6, middle + 4, i === 0 ? `the ten largest: ${SHORT[run]}` : SHORT[run], "end");
+      rowNames.put(run, lowest - 6, middle + 4, run === runs[0] ? `the ten largest: ${SHORT[run]}` : SHORT[run], "end");
     }
     const wall = runs.includes("gradient-descent") ? descentEdge : alone() === "sam" ? edge(rho, step) : NaN;
     edgeName.hide("edge", Number.isNaN(wall));
@@ -282,7 +282,7 @@ export function createSweepPlots(view) {
           angle.context.fill();
         }
       }
-      angleNames.put("share", angle.box.right - SLACK, shares.y(0) - 6, "dots: with v₁", "end");
+      angleNames.put("share", angle.box.right - SLACK - 10, shares.y(0) - 6, "dots: with v₁", "end");
     }
 
     const losses = scaleLog([leastLoss, 1], [0, 1]);
