@@ -71,7 +71,7 @@ def _density(axes: Axes, widget: SpectrumInTraining, runs: list[str]) -> None:
         counts = np.maximum(table[name].to_numpy(), 0.1)
         axes.stairs(counts, edges, **_style(name))
     axes.axvline(_two_over_lr(), color=_INK, ls=":", lw=1.4)
-    axes.text(_two_over_lr(), 0.8, " 2/η", **_TEXT)
+    axes.text(_two_over_lr(), 100, "2/η ", ha="right", **_TEXT)
     axes.set_xscale("symlog", linthresh=10 * BINS["unit"], linscale=1)
     axes.set_xticks([-1, -0.1, -0.01, 0, 0.01, 0.1, 1], ["−1", "−0.1", "", "0", "", "0.1", "1"])
     axes.set(yscale="log", xlim=(edges[0], edges[-1]), ylim=(0.7, 1.5 * table[runs].max().max()))
