@@ -24,6 +24,7 @@ from samlib.widgets import (
     LimitingFlow,
     OneLossThreeDestinations,
     OppositeDrifts,
+    SpectrumInTraining,
     ThreeNotions,
 )
 from samlib.widgets.base import STATIC, Figure
@@ -55,6 +56,7 @@ CASES: list[tuple[str, Figure, tuple[str, ...]]] = [
     ("OneLossThreeDestinations", OneLossThreeDestinations(), ("rho", "lr", "start", "turn")),
     ("LimitingFlow", LimitingFlow(), ("rho", "lr", "batch_size", "time")),
     ("OppositeDrifts", OppositeDrifts(), ("rho", "lr", "batch_size", "start")),
+    ("SpectrumInTraining", SpectrumInTraining(), ("rho", "frame")),
 ]
 
 # Move a control a number of times, one move an animation frame, and return the drawing times in ms.
@@ -79,7 +81,8 @@ DRAG = """async ([control, moves]) => {
     const turn = (2 * Math.PI * i) / 50;
     if (handle) point("pointermove", 25 * Math.sin(turn), 25 * Math.cos(turn) - 25);
     else {
-      element.value = String(Math.round(600 + 150 * Math.sin(turn)));
+      const part = 0.6 + 0.15 * Math.sin(turn);
+      element.value = String(Math.round(part * Number(element.max)));
       element.dispatchEvent(new Event("input", { bubbles: true }));
     }
     await frame();

@@ -6,6 +6,7 @@ from samlib.widgets.explore import Explore, explore
 from samlib.widgets.limiting_flow import LimitingFlow
 from samlib.widgets.one_loss import OneLossThreeDestinations
 from samlib.widgets.opposite_drifts import OppositeDrifts
+from samlib.widgets.spectrum_in_training import SpectrumInTraining
 from samlib.widgets.three_notions import ThreeNotions
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "LimitingFlow",
     "OneLossThreeDestinations",
     "OppositeDrifts",
+    "SpectrumInTraining",
     "ThreeNotions",
     "explore",
 ]

@@ -152,6 +152,7 @@ class Figure(anywidget.AnyWidget):
             choice = traits.get(self._preset_by, trait.default())
             traits = {**self._preset(choice, traits), self._preset_by: choice, **traits}
         config = {"presets": self._presets, "sliders": self._sliders, "limits": self._limits()}
+        config.update(self._shipped())
         super().__init__(_config=config, **{**self._defaults, **traits})
         if self._preset_by:
             self.observe(self._take_preset, names=[self._preset_by])
@@ -210,6 +211,10 @@ class Figure(anywidget.AnyWidget):
             name: trait.choices for name, trait in traits.items() if isinstance(trait, OneOf)
         }
         return {**limits, **choices}
+
+    def _shipped(self) -> Mapping[str, Any]:
+        """Data that the page needs beside the state."""
+        return {}
 
     def state(self) -> dict[str, Any]:
         """The traits that a page needs to draw the figure, by name."""

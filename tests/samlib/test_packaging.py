@@ -47,9 +47,10 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
     ours = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "samlib").rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed" or path.parent.name == "static"
+        if path.suffix == ".py" or path.name == "py.typed" or path.parent.name in ("static", "data")
     }
     assert {"samlib/py.typed", "samlib/widgets/static/samlib-widgets.esm.js"} <= ours
+    assert "samlib/widgets/data/training_sweep.json" in ours
     packed = {name for name in files if not name.split("/")[0].endswith(".dist-info")}
     assert packed == ours
 

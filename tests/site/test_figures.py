@@ -14,7 +14,7 @@ from .conftest import SETTLED, Visit
 FIGURE = "[data-samlib-widget='Alignment'].samlib-live"
 
 # Number fields for whole numbers.
-WHOLE = ("batch_size", "dimension", "network", "seed", "steps", "turn")
+WHOLE = ("batch_size", "dimension", "network", "seed", "step", "steps", "turn")
 
 
 def first_figure(page: Page) -> Locator:
@@ -178,7 +178,7 @@ def test_every_control_of_every_figure_does_something(visit: Visit, place: tuple
             continue
         value = float(field.input_value())
         whole = field.get_attribute("data-field") in WHOLE
-        field.fill(f"{0.7 * value + 2:.0f}" if whole else f"{0.8 * value + 0.01:.4f}")
+        field.fill(f"{0.7 * value + 2:.0f}" if whole else f"{0.6 * value + 0.01:.4f}")
         field.press("Enter")
         assert field.get_attribute("aria-invalid") != "true"
         assert look() != before, field.get_attribute("data-field")

@@ -52,9 +52,10 @@ export function slider({ label, name, range, limits, integer = false, scale = "l
  * A number field that refuses what is outside its limits and says what is allowed.
  *
  * @param {{label: string, name: string, limits: readonly [number, number], integer?: boolean,
- *   onInput: (value: number) => void}} options
+ *   snap?: (value: number) => number, onInput: (value: number) => void}} options
+ *   `snap` moves what was typed to a value that there is
  */
-export function numberField({ label, name, limits, integer = false, onInput }) {
+export function numberField({ label, name, limits, integer = false, snap, onInput }) {
   const [low, high] = limits;
   let shown = "";
   const input = html("input", {
@@ -67,7 +68,8 @@ export function numberField({ label, name, limits, integer = false, onInput }) {
       const whole = integer ? "a whole number" : "a number";
       input.setCustomValidity(good ? "" : `${whole} from ${low} to ${high}, please`);
       input.setAttribute("aria-invalid", String(!good));
-      if (good) onInput(value);
+      if (good && snap) input.value = field(snap(value));
+      if (good) onInput(snap?.(value) ?? value);
       else input.reportValidity();
     },
     onblur: () => {
@@ -289,6 +291,35 @@ export function player({ onFrame, linear = false }) {
       text.textContent = said;
       back.disabled = frame <= 0;
       forward.disabled = frame >= steps;
+    },
+  };
+}
+
+/** The value nearest to v. @param {number[]} values @param {number} v */
+export const nearest = (values, v) => values.reduce((a, b) => (Math.abs(b - v) < Math.abs(a - v) ? b : a));
+
+/**
+ * A slider that stops at these values only, with a number field that snaps to them.
+ *
+ * @param {{label: string, name: string, values: number[], onInput: (value: number) => void}} options
+ */
+export function stops({ label, name, values, onInput }) {
+  const id = freshId("samlib");
+  const slide = html("input", {
+    type: "range", id, min: 0, max: values.length - 1, step: 1, "data-control": name,
+    oninput: () => onInput(values[Number(slide.value)]),
+  }); // prettier-ignore
+  const box = numberField({
+    label: `${label}, as a number`, name, limits: [values[0], values[values.length - 1]],
+    snap: (value) => nearest(values, value), onInput,
+  }); // prettier-ignore
+  return {
+    el: html("div", { class: "samlib-slider" }, html("label", { for: id }, label), slide, box.el),
+    /** @param {number} value */
+    show(value) {
+      slide.value = String(values.indexOf(value));
+      slide.setAttribute("aria-valuetext", field(value));
+      box.show(value);
     },
   };
 }

@@ -6,6 +6,7 @@ import { renderExplore } from "./explore.js";
 import { renderLimitingFlow } from "./limiting-flow.js";
 import { renderOneLossThreeDestinations } from "./one-loss.js";
 import { renderOppositeDrifts } from "./opposite-drifts.js";
+import { renderSpectrumInTraining } from "./spectrum-in-training.js";
 import { renderThreeNotions } from "./three-notions.js";
 
 // For the tests of their numbers.
@@ -16,6 +17,7 @@ export * as laboratory from "./laboratory.js";
 export * as network from "./network.js";
 export { notions } from "./notions.js";
 export * as training from "./training.js";
+export { edgeOfStability, readSweep } from "./sweep.js";
 
 /** @typedef {import("./model.js").Model} Model */
 
@@ -27,6 +29,7 @@ const FIGURES = {
   LimitingFlow: renderLimitingFlow,
   OneLossThreeDestinations: renderOneLossThreeDestinations,
   OppositeDrifts: renderOppositeDrifts,
+  SpectrumInTraining: renderSpectrumInTraining,
   ThreeNotions: renderThreeNotions,
 };
 

@@ -1,0 +1,163 @@
+// The figure "SpectrumInTraining": the eigenvalues of the Hessian while gradient descent, SAM and 1-SAM train
+// a network. Everything was computed by samlib; here it is only read.
+//
+// The data flows one way: state and data (sweep.js) → pictures (sweep-plots.js).
+
+import { choice, labelled, nearest, numberField, player, stops } from "./controls.js";
+import { html, svg } from "./dom.js";
+import { count, number } from "./format.js";
+import { createFrame } from "./frame.js";
+import { shapeOf } from "./marks.js";
+import { linksOf } from "./permalink.js";
+import { edgeOfStability, readSweep } from "./sweep.js";
+import { createSweepPlots } from "./sweep-plots.js";
+
+/**
+ * @typedef {object} State
+ * @property {number} rho
+ * @property {number} step of the full batch
+ * @property {"all" | "gradient descent" | "SAM" | "1-SAM"} method
+ */
+
+/** @typedef {import("./sweep.js").Run} Run */
+
+/** @type {Record<State["method"], readonly Run[]>} */
+const SHOWN = {
+  all: ["gradient-descent", "sam", "one-sam"],
+  "gradient descent": ["gradient-descent"],
+  SAM: ["sam"],
+  "1-SAM": ["one-sam"],
+};
+
+/**
+ * @param {{model: import("./model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @returns {() => void} takes the figure down
+ */
+export function renderSpectrumInTraining(context) {
+  /** @type {import("./frame.js").Frame<State>} */
+  const frame = createFrame(context, {
+    names: ["rho", "step", "method"],
+    redrawOnly: ["rho", "step", "method"],
+  });
+  const sweep = readSweep(frame.config.sweep);
+  const { rhos, steps } = sweep;
+  const view = Object.assign(frame, {
+    sweep,
+    /** What is shown, by number: ρ, the checkpoint, and the runs. */
+    now: () => ({
+      rho: rhos.indexOf(frame.state.rho),
+      step: steps.indexOf(frame.state.step),
+      runs: SHOWN[frame.state.method],
+    }),
+  });
+  const plots = createSweepPlots(view);
+  // The checkpoints are played one after the other, though the first are closer to each other in time.
+  const keys = steps.map((_, k) => k);
+  const play = player({ linear: true, onFrame: (k, settled) => frame.update({ step: steps[k] }, settled) });
+  const methods = choice({
+    legend: "Methods shown",
+    options: [["all", "All three"], ["gradient descent", "GD"], ["SAM", "SAM"], ["1-SAM", "1-SAM"]],
+    onInput: (value) => frame.update({ method: /** @type {State["method"]} */ (value) }),
+  }); // prettier-ignore
+  const rho = stops({
+    label: "Radius ρ", name: "rho", values: rhos, onInput: (value) => frame.update({ rho: value }),
+  }); // prettier-ignore
+  const step = labelled("Step", numberField({
+    name: "step", label: "Step shown, the nearest checkpoint", limits: frame.config.limits.step, integer: true,
+    snap: (value) => nearest(steps, value),
+    onInput: (value) => {
+      frame.pause();
+      frame.update({ step: value });
+    },
+  })); // prettier-ignore
+
+  return frame.mount({
+    className: "samlib-sweep",
+    choices: methods.el,
+    hint: "Play, or drag across a panel. ρ and the step snap to what was computed.",
+    legend: legend(),
+    stage: plots.plots.map((plot) => plot.el),
+    player: play,
+    controls: html("div", { class: "samlib-controls" }, rho.el, html("div", { class: "samlib-fields" }, step.el)),
+    handles: [],
+    compute() {},
+    draw() {
+      const { state } = frame;
+      methods.show(state.method);
+      rho.show(state.rho);
+      step.show(state.step);
+      play.show(view.now().step, keys, `step ${count(state.step)} of ${count(steps[steps.length - 1])}`);
+      plots.draw();
+    },
+    describe: () => describe(view),
+    ...linksThatSnap(frame, { rho: rhos, step: steps }),
+    dispose: () => plots.plots.forEach((plot) => plot.dispose()),
+  });
+}
+
+/**
+ * Links whose ρ and step are moved to what was computed, with a message.
+ *
+ * @param {import("./frame.js").Frame<State>} frame @param {Record<"rho" | "step", number[]>} values
+ */
+function linksThatSnap(frame, values) {
+  const labels = { rho: "ρ", step: "step" };
+  const links = linksOf(frame, { labels });
+  return {
+    writeLink: links.writeLink,
+    /** @param {Map<string, string>} entries @param {string[]} messages */
+    readLink(entries, messages) {
+      const state = links.readLink(entries, messages);
+      for (const name of /** @type {const} */ (["rho", "step"])) {
+        const value = nearest(values[name], state[name]);
+        if (value !== state[name]) messages.push(`${labels[name]} = ${state[name]} was moved to ${value}, the nearest computed`);
+        state[name] = value;
+      }
+      return state;
+    },
+  };
+}
+
+/** @typedef {import("./frame.js").Frame<State> & {sweep: import("./sweep.js").Sweep, now: () => {rho: number, step: number, runs: readonly Run[]}}} View */
+
+/** One sentence that says what is shown. @param {View} view */
+function describe({ sweep, state, now }) {
+  const { rho, step } = now();
+  const say = (/** @type {Run} */ run, /** @type {string} */ name, /** @type {string} */ aside) => {
+    const at = (/** @type {string} */ what) => sweep.at(what, run, rho, step);
+    return (
+      `${name} has λ₁ = ${number(at("eigenvalues"))}${aside}, trace ${number(at("trace"))}, ` +
+      `loss ${number(at("loss"))}, test accuracy ${number(100 * at("test_accuracy"))} %`
+    );
+  };
+  const edge = edgeOfStability(sweep.lr.sam, state.rho, sweep.at("gradient_norm", "sam", rho, step));
+  const own = `after ${count(state.step * sweep.stride)} steps of one row each`;
+  const parts = [
+    say("gradient-descent", "gradient descent", ` (2/η = ${number(2 / sweep.lr.sam)})`),
+    ...(state.rho > 0 ? [say("sam", "SAM", ` (its edge of stability: ${number(edge)})`)] : []),
+    say("one-sam", `${state.rho > 0 ? "1-SAM" : "SGD, as 1-SAM is then,"} ${own}`, ""),
+  ];
+  return `At step ${count(state.step)} with ρ = ${number(state.rho)}: ${parts.join("; ")}.`;
+}
+
+/** What the marks mean. */
+function legend() {
+  const sample = (/** @type {string} */ name, /** @type {Node[]} */ ...shapes) =>
+    svg("svg", { viewBox: "0 0 32 14", class: `samlib-key samlib-key-${name}`, "aria-hidden": "true" }, ...shapes);
+  const line = () => svg("path", { d: "M1 7h30", class: "samlib-key-line" });
+  /** @type {[string, SVGElement[], string][]} */
+  const entries = [
+    ...Object.entries({
+      "gradient-descent": "gradient descent (GD)",
+      sam: "full-batch SAM",
+      "one-sam": "1-SAM",
+    }).map(([name, text]) => /** @type {[string, SVGElement[], string]} */ ([
+      name, [line(), svg("path", { d: shapeOf(/** @type {any} */ (name), 16, 7), class: "samlib-key-mark" })], text,
+    ])),
+    ["edge", [line()], "edges of stability"],
+  ]; // prettier-ignore
+  return html(
+    "ul", { class: "samlib-legend" },
+    ...entries.map(([name, shapes, text]) => html("li", {}, sample(name, ...shapes), text)),
+  ); // prettier-ignore
+}
