@@ -254,7 +254,9 @@ class Figure(anywidget.AnyWidget):
             ensure_ascii=False,
         )
         if id is None:
-            digest = hashlib.sha256(state.encode()).hexdigest()[:8]
+            named = {"_figure": self._figure, "_config": self._config, **self._identity()}
+            text = json.dumps(named, ensure_ascii=False)
+            digest = hashlib.sha256(text.encode()).hexdigest()[:8]
             id = f"{self._figure.lower()}-{digest}"
         sentence = html.escape(self.sentence())
         png = self.still()
@@ -272,6 +274,10 @@ class Figure(anywidget.AnyWidget):
             f'alt="{sentence}" width="{width}" height="{height}">'
             f"<figcaption>{sentence}</figcaption></figure></div>"
         )
+
+    def _identity(self) -> dict[str, Any]:
+        """What tells two figures of a page apart, and is the same on every machine."""
+        return self.state()
 
     def _page_state(self) -> dict[str, Any]:
         """What a page without a kernel is given: the state, and results that it cannot compute."""

@@ -300,6 +300,9 @@ class Explore(Figure):
                 wishes[wish]()
             self.send({"done": wish})
 
+    def _identity(self) -> dict[str, Any]:
+        return {**self.state(), "_network": self._network}
+
     def _page_state(self) -> dict[str, Any]:
         shown = ("_network", "_point", "_measured", "_message")
         return {**self.state(), **{name: getattr(self, name) for name in shown}}

@@ -42,12 +42,16 @@ def pages_with_figures() -> list[str]:
 
 
 def places_of_figures() -> list[tuple[str, str]]:
-    """Return where each kind of figure stands first in the book: its page and its id."""
+    """Return where each kind of figure stands first in the book: its page and its id.
+
+    But for the one that needs a kernel.
+    """
     found: dict[str, tuple[str, str]] = {}
     for page in pages_with_figures():
         text = (BOOK / page).read_text("utf8")
         for kind, name in re.findall(r'data-samlib-widget="(\w+)" id="([\w-]+)"', text):
-            found.setdefault(kind, (page, name))
+            if kind != "Explore":
+                found.setdefault(kind, (page, name))
     return list(found.values())
 
 

@@ -201,6 +201,28 @@ def test_a_link_to_every_figure_brings_back_its_state(visit: Visit, place: tuple
     assert again.locator(".samlib-readout").inner_text() == readout
 
 
+def test_a_figure_that_needs_a_kernel_shows_what_was_measured(visit: Visit) -> None:
+    page = visit("chapters/figures.html")
+    figure = page.locator("[data-samlib-widget='Explore'].samlib-live")
+    figure.scroll_into_view_if_needed()
+    expect(figure.get_by_text("Measured by a kernel")).to_be_visible()
+    for control in figure.locator("input:visible, [data-control='sweep']:visible").all():
+        expect(control).to_be_disabled()
+    # One can go through what was measured, and link to it.
+    before = picture(figure), values(figure), figure.locator(".samlib-readout").inner_text()
+    handle = figure.locator("[data-control='radius']")
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    after = picture(figure), values(figure), figure.locator(".samlib-readout").inner_text()
+    assert before[0] != after[0]
+    assert (before[1], after[1]) == ({"rho": "0.05"}, {"rho": "0.2"})
+    assert before[2] != after[2]
+    figure.locator("[data-control='link']").click()
+    again = visit("chapters/figures.html#" + page.url.split("#")[1])
+    again = again.locator("[data-samlib-widget='Explore'].samlib-live")
+    expect(again.locator(".samlib-readout")).to_have_text(after[2])
+
+
 def test_without_scripts_a_still_and_its_sentence_remain(visit: Visit, figure_page: str) -> None:
     page = visit(figure_page, java_script_enabled=False)
     still = page.locator("[data-samlib-widget] figure img").first
