@@ -629,10 +629,7 @@ class TanhNetwork(Landscape):
             raise ValueError(
                 f"inputs must have shape [rows, {features}], got {tuple(inputs.shape)}"
             )
-        w, b, a = self._layers(require_point("x", x, self.dim))
-        t = torch.tanh(inputs.to(x) @ w.mT + b.unsqueeze(-2))
-        output: Tensor = (t @ a.unsqueeze(-1)).squeeze(-1) / self.hidden**0.5
-        return output
+        return self._outputs(require_point("x", x, self.dim), inputs.to(x))[-1]
 
     def component_value(self, x: Tensor, k: Tensor) -> Tensor:
         """L_k(x) with one component index per point: x [batch, dim], k [batch] → [batch]."""
@@ -666,9 +663,14 @@ class TanhNetwork(Landscape):
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give a [..., hidden], the tanh [..., points, hidden] and the residuals [..., points]."""
         inputs, targets, _ = self._like(x)
+        a, t, outputs = self._outputs(x, inputs)
+        return a, t, outputs - targets
+
+    def _outputs(self, x: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give a [..., hidden], the tanh [..., rows, hidden] and f at the inputs [..., rows]."""
         w, b, a = self._layers(x)
         t = torch.tanh(inputs @ w.mT + b.unsqueeze(-2))
-        return a, t, (t @ a.unsqueeze(-1)).squeeze(-1) / self.hidden**0.5 - targets
+        return a, t, (t @ a.unsqueeze(-1)).squeeze(-1) / self.hidden**0.5
 
     def _by_point(self, x: Tensor, weights: Sequence[float] | Tensor) -> Tensor:
         """The weights, [points] or [..., points]; given as numbers, they are the landscape's."""

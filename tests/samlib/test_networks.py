@@ -150,6 +150,18 @@ def test_data_that_do_not_fit_are_refused(
         TanhNetwork(inputs, targets, hidden)
 
 
+def test_its_output_is_that_of_torchs_own_layers(dtype: torch.dtype) -> None:
+    network, x = problems.interpolating_network(dtype=dtype)
+    rows = torch.linspace(-2, 2, 12, dtype=dtype).reshape(4, 3)
+    first, second = torch.nn.Linear(3, 10, dtype=dtype), torch.nn.Linear(10, 1, False, dtype=dtype)
+    torch.nn.utils.vector_to_parameters(x, [*first.parameters(), *second.parameters()])
+    expected = second(torch.tanh(first(rows)))[:, 0].detach() / 10**0.5
+    torch.testing.assert_close(network.output(x, rows), expected)
+    torch.testing.assert_close(network.output(torch.stack([x, 2 * x]), rows)[0], expected)
+    with pytest.raises(ValueError, match=r"inputs must have shape \[rows, 3\], got \(4,\)"):
+        network.output(x, rows[:, 0])
+
+
 def test_the_interpolating_network_is_the_one_of_the_recipe(dtype: torch.dtype) -> None:
     state = torch.get_rng_state()
     network, start = problems.interpolating_network(dtype=dtype)

@@ -10,6 +10,10 @@ from playwright.sync_api import Page
 
 from tests.browser import DRAWN
 
+from .conftest import Open
+
+WIDTHS = (360, 400, 500, 620, 700, 760, 1000)
+
 
 def pictures(page: Page) -> list[str]:
     """The content of every canvas that is shown."""
@@ -112,3 +116,28 @@ def assert_refused(figure_class: Any, traits: dict[str, Any], message: str) -> N
     with pytest.raises(traitlets.TraitError, match=message):
         setattr(figure, name, value)
     assert figure.state() == before
+
+
+def assert_nothing_jumps(open_page: Open, placeholder: str) -> None:
+    """The still is as high as the figure that takes its place, and there is no empty room."""
+    still, live = (open_page(placeholder, scripts=scripts) for scripts in (False, True))
+    for width in WIDTHS:
+        heights = []
+        for page in (still, live):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.evaluate(DRAWN)
+            heights.append(page.locator("[data-samlib-widget]").evaluate("(e) => e.offsetHeight"))
+        assert abs(heights[0] - heights[1]) <= 24, (width, heights)
+        rest = live.evaluate(
+            """document.querySelector(".samlib-body").getBoundingClientRect().bottom
+              - document.querySelector(".samlib-controls").getBoundingClientRect().bottom"""
+        )
+        assert rest <= 60, width
+
+
+def assert_accessible(page: Page, theme: str) -> None:
+    """In the dark the pictures are others, and axe-core finds nothing wrong in either theme."""
+    light = pictures(page)
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    assert (pictures(page) == light) == (theme == "light")
+    assert violations(page) == []

@@ -19,6 +19,8 @@ from samlib.widgets.opposite_drifts import mulberry32
 from .conftest import ADDRESS, Open
 from .reading import (
     DRAWN,
+    assert_accessible,
+    assert_nothing_jumps,
     assert_refused,
     fields,
     fill,
@@ -26,7 +28,6 @@ from .reading import (
     pictures,
     press,
     readout,
-    violations,
 )
 
 
@@ -322,28 +323,12 @@ def test_it_fits_and_every_text_can_be_read(page: Page) -> None:
 
 
 def test_nothing_jumps(open_page: Open, placeholder: str) -> None:
-    still, live = (open_page(placeholder, scripts=scripts) for scripts in (False, True))
-    for width in (360, 400, 620, 700, 760, 1000):
-        heights = []
-        for page in (still, live):
-            page.set_viewport_size({"width": width, "height": 900})
-            page.evaluate(DRAWN)
-            heights.append(page.locator("[data-samlib-widget]").evaluate("(e) => e.offsetHeight"))
-        assert abs(heights[0] - heights[1]) <= 24, width
-        # Nor is there more room than is filled.
-        rest = live.evaluate(
-            """document.querySelector(".samlib-body").getBoundingClientRect().bottom
-              - document.querySelector(".samlib-controls").getBoundingClientRect().bottom"""
-        )
-        assert rest <= 60, width
+    assert_nothing_jumps(open_page, placeholder)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_is_accessible_in_both_themes(page: Page, theme: str) -> None:
-    light = pictures(page)
-    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-    assert (pictures(page) == light) == (theme == "light")
-    assert violations(page) == []
+    assert_accessible(page, theme)
 
 
 # ── Python ───────────────────────────────────────────────────────────────────────────────────────

@@ -61,7 +61,7 @@ export function quadratic(eigenvalues) {
 }
 
 /** tanh as samlib writes it; Math.exp is the quickest way to e to the power of … @param {number} z */
-const tanh = (z) => 2 / (1 + Math.exp(-2 * z)) - 1;
+export const tanh = (z) => 2 / (1 + Math.exp(-2 * z)) - 1;
 
 /**
  * L(x, y₁, y₂) = ½(λ₁(x) y₁² + λ₂(x) y₂²), λ₁ = 3 + ½ tanh x, λ₂ = 1 − 0.8 tanh x.

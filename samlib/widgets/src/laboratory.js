@@ -51,7 +51,6 @@ export function createQueue(answer) {
   function groundFor({ network, time }) {
     if (known?.fit.seed === network && known.time === time) return known;
     const fit = known?.fit.seed === network ? known.fit : fittedNetwork(network);
-    // A little further than any run: its last checkpoint may lie a step or so beyond.
     known = { fit, flows: limitingFlows(fit, time), time };
     return known;
   }

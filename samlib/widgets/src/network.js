@@ -4,7 +4,7 @@
 // zero, so that ∇²L = JᵀJ/M with the Jacobian J of the M outputs: its non-zero eigenvalues are those of the
 // M × M matrix JJᵀ/M, and the eigenvector that belongs to u is Jᵀu/‖Jᵀu‖.
 
-import { topEigenpair } from "./engine.js";
+import { tanh } from "./engine.js";
 import { mersenneTwister } from "./mersenne.js";
 
 /** @typedef {ReturnType<typeof tanhNetwork>} Network */
@@ -25,9 +25,6 @@ export function interpolatingNetwork(seed) {
   const targets = random.normals(POINTS);
   return { network: tanhNetwork(inputs, targets, HIDDEN), weights: random.normals(HIDDEN * (FEATURES + 2)) };
 }
-
-/** tanh as samlib writes it. @param {number} z */
-const tanh = (z) => 2 / (1 + Math.exp(-2 * z)) - 1;
 
 /**
  * L(x) = (1/2M) Σ_k (f(s_k; x) − y_k)² with f(s; x) = aᵀ tanh(W s + b)/√hidden; x is W, row by row, then b,
