@@ -1,6 +1,7 @@
 """Eigenvalues, trace and average sharpness against the libraries in use: `python curvature.py`.
 
-`gpu.py` runs the same on a GPU.
+`gpu.py` runs the same on a GPU. `python curvature.py --resume` goes on with a run that was
+interrupted: cases of which every row is stored are kept, if machine and versions are the same.
 
 The same work in one run, at equal accuracy, on a perceptron and on a small residual network:
 
@@ -21,8 +22,10 @@ from __future__ import annotations
 import gc
 import json
 import math
+import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -45,6 +48,7 @@ import samlib
 ACCURACY, TRACE_ACCURACY = 1e-3, 0.02
 # λ₅ and λ₆ of the residual network are so close that the fifth needs a small residual.
 TOLERANCES = {("MLP", 1): 0.02, ("MLP", 5): 0.02, ("CNN", 1): 0.01, ("CNN", 5): 0.005}
+METHODS = 7  # rows of a case
 SEEDS = 48
 PEERS = ("PyHessian", "hessian-eigenthings", "curvlinops-for-pytorch", "scipy")
 
@@ -236,14 +240,26 @@ def show_eigenvalue(row: dict[str, Any], of_ours: float) -> None:
     )
 
 
+def finished_cases(results: dict[str, Any]) -> set[tuple[str, int]]:
+    """The cases of which every row is there; the rows of others are dropped."""
+    rows = results.setdefault("eigenvalues", [])
+    counts = Counter((row["case"], row["k"]) for row in rows)
+    done = {case for case, count in counts.items() if count == METHODS}
+    rows[:] = [row for row in rows if (row["case"], row["k"]) in done]
+    return done
+
+
 def all_eigenvalues(cases: dict[str, tuple[Case, int]], results: dict[str, Any]) -> None:
     print(f"\nTop eigenvalues to {ACCURACY:g}\n")
     print(
         f"{'case':6}{'k':>3}  {'method':38}{'ms':>10}{'products':>10}{'error':>10}{'÷ samlib':>10}"
     )
-    results["eigenvalues"] = []
+    done = finished_cases(results)
     for name, (case, repeats) in cases.items():
         for k in (1, 5):
+            if (name, k) in done:
+                print(f"{name:6}{k:3}  kept from before")
+                continue
             of_ours = None
             for row in eigenvalues(name, case, k, repeats):
                 of_ours = of_ours or row["seconds"]
@@ -364,18 +380,33 @@ def store(results: dict[str, Any]) -> None:
     path.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def main(device: str = "cpu") -> None:
-    results: dict[str, Any] = {"provenance": provenance(device) | {p: version(p) for p in PEERS}}
+def interrupted(now: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier run has stored, or nothing if it was made on something else."""
+    path = results_path("curvature", now["device"])
+    stored: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    before = stored.get("provenance", {})
+    ignored = ("date", "resumed")
+    if any(before.get(key) != value for key, value in now.items() if key not in ignored):
+        return {"provenance": now}
+    return {**stored, "provenance": {**before, "resumed": now["date"]}}
+
+
+def main(device: str = "cpu", resume: bool = False) -> None:
+    now = provenance(device) | {p: version(p) for p in PEERS}
+    results = interrupted(now) if resume else {"provenance": now}
     mlp = perceptron(device)
-    results["traces"] = traces(mlp)
-    show_traces(results["traces"])
-    results["averages"] = averages(mlp)
-    show_averages(results["averages"])
-    store(results)
+    for name, measure, show in (
+        ("traces", traces, show_traces),
+        ("averages", averages, show_averages),
+    ):
+        if name not in results:
+            results[name] = measure(mlp)
+            store(results)
+        show(results[name])
     all_eigenvalues(
         {"MLP": (mlp, 7), "CNN": (residual_network(device), 1 if device == "cpu" else 3)}, results
     )
 
 
 if __name__ == "__main__":
-    main()
+    main(resume="--resume" in sys.argv[1:])
