@@ -451,6 +451,18 @@ def test_a_bad_link_is_put_right_and_says_so(page: Page) -> None:
     assert readout(page).startswith("Step 1000, τ = 1: ")
 
 
+def test_both_flows_are_named_as_far_as_they_go(page: Page) -> None:
+    names = page.locator(".samlib-plot").first.locator(".samlib-mark")
+    page.evaluate(DRAWN)
+    assert names.all_text_contents() == ["λ₁ flow", "trace flow"]
+    boxes = [name.bounding_box() for name in names.all()]
+    assert all(boxes)
+    assert boxes[0]["y"] < boxes[1]["y"]  # type: ignore[index]
+    fill(page, "network", "39")
+    fill(page, "time", "10")  # that of λ₁ ends at 2.1
+    assert [name.is_visible() for name in names.all()] == [False, True]
+
+
 def test_it_fits_and_every_text_can_be_read(page: Page) -> None:
     for width in (360, 800):
         page.set_viewport_size({"width": width, "height": 900})

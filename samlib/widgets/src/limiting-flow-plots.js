@@ -31,7 +31,8 @@ export function createFlowPlots(view) {
   const top = overTime("λ₁ at the nearest minimizer");
   const trace = overTime("Trace at the nearest minimizer");
   const alignment = overTime("Alignment |cos∠(∇L, v₁)|");
-  const fitted = panel("The fitted function between the data points", "");
+  const fitted = panel("Fitted function between data points", "");
+  const flowNames = new Map([top, trace].map((plot) => [plot, createLabels(plot, ["top", "trace"])]));
   const errors = { rho: distances("rho", "ρ"), lr: distances("lr", "η") };
 
   /** @param {string} title @param {string} xLabel */
@@ -129,10 +130,35 @@ export function createFlowPlots(view) {
         trace(FLOW_INTERVALS, (k) => [(k * horizon) / FLOW_INTERVALS, ground.flows[flow][name][k]]);
       }
     }
+    nameFlows(plot, name, time, x, y);
     const method = pen(context, settings.batch_size);
     trace(course.done, (k) => [course.tau[k], course[name][k]]);
     context.setLineDash([]);
     drawMark(context, method, x(course.tau[n]), onCanvas(y(course[name][n])), colours);
+  }
+
+  /**
+   * Write at both flows which one it is: the upper one above it, the lower one below.
+   *
+   * @param {Plot} plot @param {"top" | "trace" | "alignment"} name @param {number} time
+   * @param {(tau: number) => number} x @param {(value: number) => number} y
+   */
+  function nameFlows(plot, name, time, x, y) {
+    const labels = flowNames.get(plot);
+    const { flows } = bench.ground ?? {};
+    if (!labels || !flows || name === "alignment") return;
+    // To the left of the middle: there they part, and a flow that ends early is still there.
+    const at = 0.4 * time;
+    const height = { top: y(flowAt(flows.top, name, at)), trace: y(flowAt(flows.trace, name, at)) };
+    for (const flow of /** @type {const} */ (["top", "trace"])) {
+      const other = height[flow === "top" ? "trace" : "top"];
+      const above = !(height[flow] > other);
+      const ended = !Number.isFinite(height[flow]);
+      labels.hide(flow, ended);
+      if (ended) continue;
+      const text = `${flow === "top" ? "λ₁" : "trace"} flow`;
+      labels.put(flow, x(at), height[flow] + (above ? -8 : 18), text, above ? "start" : "end");
+    }
   }
 
   /** What both flows cover of λ₁ or the trace, with room below for runs that overtake them. @param {Regularizer} name */
