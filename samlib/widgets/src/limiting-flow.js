@@ -174,18 +174,25 @@ function createBench(state, redraw) {
     performance.clearMeasures("samlib:run");
     if (finished) performance.measure("samlib:run", { start: performance.now() - elapsed, duration: elapsed });
     if (swept) bench.waiting = finished ? waiting : waiting + 1;
-    else {
+    else if (finished || !isShown(settings)) {
       Object.assign(bench, { settings, course });
-      bench.busy = !finished || JSON.stringify(settings) !== JSON.stringify(settingsOf(state));
+      bench.busy = !finished || !same(settings, settingsOf(state));
     }
     redraw();
   }
 
+  /**
+   * Is all of this run shown already? Who goes to and fro between settings may have asked for it twice.
+   *
+   * @param {Settings} settings
+   */
+  const isShown = (settings) =>
+    bench.settings !== null && same(bench.settings, settings) && bench.course?.done === CHECKPOINTS;
+
   /** @param {Settings} settings @param {import("./training.js").Course} course @param {import("./laboratory.js").Flows} flows */
   function note(settings, course, flows) {
     const trial = { ...settings, top: errorOf(course, flows, "top"), trace: errorOf(course, flows, "trace") };
-    const key = JSON.stringify(settings);
-    const again = trials.findIndex((t) => JSON.stringify(settingsOf(t)) === key);
+    const again = trials.findIndex((t) => same(settingsOf(t), settings));
     if (again >= 0) trials.splice(again, 1);
     trials.push(trial);
   }
@@ -194,6 +201,9 @@ function createBench(state, redraw) {
 
 /** @param {Settings} state @returns {Settings} */
 const settingsOf = ({ network, rho, lr, batch_size, seed, time }) => ({ network, rho, lr, batch_size, seed, time });
+
+/** @param {Settings} a @param {Settings} b */
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 /** @param {Settings} a @param {Settings} b */
 const sameGround = (a, b) => a.network === b.network && a.time === b.time;
