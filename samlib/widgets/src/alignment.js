@@ -8,6 +8,7 @@ import { choice, numberField, player, slider } from "./controls.js";
 import { html, svg } from "./dom.js";
 import { count, subscript } from "./format.js";
 import { createFrame } from "./frame.js";
+import { createLegend, line, sample } from "./legend.js";
 import { createMap } from "./map.js";
 import { createPanels } from "./panels.js";
 import { readNumber, readNumbers } from "./permalink.js";
@@ -223,25 +224,18 @@ export function renderAlignment(context) {
 
 /** What the lines and marks are. @param {HTMLElement} invariant the switch of the invariant set */
 function legend(invariant) {
-  const sample = (/** @type {string} */ name, /** @type {Node[]} */ ...shapes) =>
-    svg("svg", { viewBox: "0 0 32 14", class: `samlib-key samlib-key-${name}`, "aria-hidden": "true" }, ...shapes);
-  const line = () => svg("path", { d: "M1 7h30" });
   const pointed = () => svg("path", { d: "M1 7h22m0-4l8 4l-8 4z" });
-  /** @type {[string, SVGElement[], string][]} */
-  const entries = [
-    ["sam", [line(), svg("circle", { cx: 16, cy: 7, r: 4.5 })], "SAM"],
-    ["gradient-descent", [line(), svg("rect", { x: 12, y: 3, width: 8, height: 8 })], "gradient descent"],
-    ["ascent", [pointed()], "gradient ∇L"],
-    ["eigenvector", [pointed()], "top eigenvector v₁"],
-    ["predicted", [svg("path", { d: "M16 1l6 6l-6 6l-6-6z" })], "predicted: ±ηρλ₁/(2 − ηλ₁) v₁"],
-    ["worst", [line()], "limiting flow"],
-  ];
-  return html(
-    "ul", { class: "samlib-legend" },
-    ...entries.map(([name, shapes, text]) =>
-      html("li", { class: `samlib-entry-${name}` }, sample(name, ...shapes), text)),
+  const ellipse = svg("path", { d: "M1 7a15 6 0 0 1 30 0a15 6 0 0 1-30 0" });
+  return createLegend(
+    [
+      ["sam", [line(), svg("circle", { cx: 16, cy: 7, r: 4.5 })], "SAM"],
+      ["gradient-descent", [line(), svg("rect", { x: 12, y: 3, width: 8, height: 8 })], "gradient descent"],
+      ["ascent", [pointed()], "gradient ∇L"],
+      ["eigenvector", [pointed()], "top eigenvector v₁"],
+      ["predicted", [svg("path", { d: "M16 1l6 6l-6 6l-6-6z" })], "predicted: ±ηρλ₁/(2 − ηλ₁) v₁"],
+      ["worst", [line()], "limiting flow"],
+    ],
     html("li", { class: "samlib-entry-invariant" },
-      html("label", {}, invariant, sample("invariant", svg("path", { d: "M1 7a15 6 0 0 1 30 0a15 6 0 0 1-30 0" })),
-        "show the invariant set")),
+      html("label", {}, invariant, sample("invariant", ellipse), "show the invariant set")),
   ); // prettier-ignore
 }

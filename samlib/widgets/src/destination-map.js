@@ -3,9 +3,10 @@
 import { scaleLinear } from "d3-scale";
 import { CURVATURES, DESCENDS, DESTINATIONS, METHODS } from "./destinations.js";
 import { number } from "./format.js";
+import { growingWindow } from "./growing-window.js";
 import { createHandle } from "./handle.js";
 import { DASHES, drawMark, onCanvas } from "./marks.js";
-import { createLabels, createPlot, diamond, niceCeil, traceBranches } from "./plot.js";
+import { createLabels, createPlot, diamond, traceBranches } from "./plot.js";
 import { createRelief } from "./relief.js";
 
 /** @typedef {import("./one-loss.js").View} View */
@@ -36,7 +37,7 @@ export function createDestinationMap(view) {
   const handle = createHandle(view, plot, () => [0, 1], { text: "start", label: "Start of all runs" });
   const relief = createRelief(plot);
   const { context } = plot;
-  let more = 0;
+  const extent = growingWindow(view, LOW, HIGH);
 
   /** @param {(v: number) => number} x @param {(v: number) => number} y @param {Method} method */
   function drawRun(x, y, method) {
@@ -80,11 +81,7 @@ export function createDestinationMap(view) {
     if (box.right <= box.left) return;
     const { colours } = view;
     plot.clear();
-    const [x1, x2] = state.start;
-    const outside = Math.max(LOW - x1, LOW - x2, x1 - HIGH, x2 - HIGH);
-    if (!view.dragging) more = outside > 0 ? niceCeil(outside + 0.1) : 0;
-    const low = LOW - more;
-    const high = HIGH + more;
+    const { low, high, more } = extent();
     const x = scaleLinear([low, high], [box.left, box.right]);
     const y = scaleLinear([low, high], [box.bottom, box.top]);
     relief.draw({

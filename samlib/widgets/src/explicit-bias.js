@@ -10,6 +10,7 @@ import { approachFrom, factor1, factor2, limitingRegularizers, PREFERRED } from 
 import { number } from "./format.js";
 import { createFrame } from "./frame.js";
 import { createHandle } from "./handle.js";
+import { createLegend } from "./legend.js";
 import { linksOf } from "./permalink.js";
 import { arrow, createLabels, createPlot, niceCeil } from "./plot.js";
 import { createRelief } from "./relief.js";
@@ -514,20 +515,14 @@ function describe({ state, here, least, from }) {
 
 /** What the lines and marks are. */
 function legend() {
-  /** @type {[string, SVGElement, string][]} */
-  const entries = [
-    ...NOTIONS.map((notion, k) => /** @type {[string, SVGElement, string]} */ ([
-      `samlib-key-notion-${notion}`,
-      svg("path", { d: MARKS[notion], transform: "translate(16 7) scale(0.9)" }),
-      ["worst direction: λ₁", "ascent direction: λ_M", "average direction: trace"][k],
+  const names = { worst: "worst direction: λ₁", ascent: "ascent direction: λ_M", average: "average direction: trace" };
+  return createLegend([
+    ...NOTIONS.map((notion) => /** @type {import("./legend.js").Entry} */ ([
+      `notion-${notion}`,
+      [svg("path", { d: MARKS[notion], transform: "translate(16 7) scale(0.9)" })],
+      names[notion],
     ])),
-    ["samlib-key-ascent", svg("path", { d: "M1 7h22m0-4l8 4l-8 4z" }), "u, direction of ∇L at x′"],
-    ["samlib-key-sides", svg("path", { d: "M4 3v8M12 3v8M20 3v8M28 3v8" }), "Sᴬˢᶜ from 0°, 10°, …, 90°"],
-  ]; // prettier-ignore
-  const key = (/** @type {string} */ name, /** @type {SVGElement} */ shape) =>
-    svg("svg", { viewBox: "0 0 32 14", class: `samlib-key ${name}`, "aria-hidden": "true" }, shape);
-  return html(
-    "ul", { class: "samlib-legend" },
-    ...entries.map(([name, shape, text]) => html("li", {}, key(name, shape), text)),
-  ); // prettier-ignore
+    ["ascent", [svg("path", { d: "M1 7h22m0-4l8 4l-8 4z" })], "u, direction of ∇L at x′"],
+    ["sides", [svg("path", { d: "M4 3v8M12 3v8M20 3v8M28 3v8" })], "Sᴬˢᶜ from 0°, 10°, …, 90°"],
+  ]); // prettier-ignore
 }

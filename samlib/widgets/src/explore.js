@@ -6,6 +6,7 @@ import { html, svg } from "./dom.js";
 import { MARKS, NOTIONS, createExplorePlots, withError } from "./explore-plots.js";
 import { count, number } from "./format.js";
 import { createFrame } from "./frame.js";
+import { createLegend, line } from "./legend.js";
 import { linksOf } from "./permalink.js";
 
 /** @typedef {import("./model.js").Model} Model */
@@ -324,20 +325,12 @@ function describe({ network, point, shown }) {
 
 /** What the lines and marks are. */
 function legend() {
-  const line = () => svg("path", { d: "M1 7h30", class: "samlib-key-line" });
-  const sample = (/** @type {string} */ name, /** @type {Node[]} */ ...shapes) =>
-    svg("svg", { viewBox: "0 0 32 14", class: `samlib-key samlib-key-${name}`, "aria-hidden": "true" }, ...shapes);
-  /** @type {[string, Node[], string][]} */
-  const entries = [
-    ...NOTIONS.map((notion) => /** @type {[string, Node[], string]} */ ([
+  return createLegend([
+    ...NOTIONS.map((notion) => /** @type {import("./legend.js").Entry} */ ([
       `explored-${notion}`, [line(), svg("path", { d: MARKS[notion], transform: "translate(16 7)" })],
       `${NAMES[notion]}, ${{ worst: "Rᴹᵃˣ", ascent: "Rᴬˢᶜ", average: "Rᴬᵛᵍ" }[notion]}`,
     ])),
     ["explored-random", [line()], "one random direction"],
     ["explored-model", [svg("path", { d: "M1 11L31 3" })], "thin: to second order"],
-  ]; // prettier-ignore
-  return html(
-    "ul", { class: "samlib-legend" },
-    ...entries.map(([name, shapes, text]) => html("li", {}, sample(name, ...shapes), text)),
-  ); // prettier-ignore
+  ]); // prettier-ignore
 }

@@ -4,13 +4,13 @@
 // The data flows one way: state → runs in the worker (laboratory.js) → pictures (limiting-flow-plots.js).
 
 import { button, labelled, nextSeed, numberField, player, traitControls } from "./controls.js";
-import { html, svg } from "./dom.js";
+import { html } from "./dom.js";
 import { flowAt } from "./flow.js";
 import { count, number } from "./format.js";
 import { createFrame } from "./frame.js";
+import { createLegend, line, method } from "./legend.js";
 import { createLaboratory } from "./laboratory.js";
 import { createFlowPlots } from "./limiting-flow-plots.js";
-import { shapeOf } from "./marks.js";
 import { POINTS, interpolatingNetwork } from "./network.js";
 import { linksOf } from "./permalink.js";
 import { CHECKPOINTS, MOST_STEPS, errorOf, flowsOf } from "./training.js";
@@ -278,21 +278,12 @@ const the = (name) => (name === "top" ? "λ₁" : "the trace");
 
 /** What the lines and marks are. */
 function legend() {
-  const sample = (/** @type {string} */ name, /** @type {Node[]} */ ...shapes) =>
-    svg("svg", { viewBox: "0 0 32 14", class: `samlib-key samlib-key-${name}`, "aria-hidden": "true" }, ...shapes);
-  const line = () => svg("path", { d: "M1 7h30", class: "samlib-key-line" });
-  const mark = (/** @type {any} */ name) => svg("path", { d: shapeOf(name, 16, 7), class: "samlib-key-mark" });
-  /** @type {[string, SVGElement[], string][]} */
-  const entries = [
-    ["sam", [line(), mark("sam")], "full-batch SAM (m = 5)"],
-    ["mini-batch", [line(), mark("mini-batch")], "SAM on batches of 2 to 4"],
-    ["one-sam", [line(), mark("one-sam")], "1-SAM (m = 1)"],
+  return createLegend([
+    method("sam", "full-batch SAM (m = 5)"),
+    method("mini-batch", "SAM on batches of 2 to 4"),
+    method("one-sam", "1-SAM (m = 1)"),
     ["worst", [line()], "limiting flow of λ₁"],
     ["average", [line()], "limiting flow of the trace"],
     ["gradient-descent", [line()], "as gradient descent had fitted it"],
-  ];
-  return html(
-    "ul", { class: "samlib-legend" },
-    ...entries.map(([name, shapes, text]) => html("li", {}, sample(name, ...shapes), text)),
-  ); // prettier-ignore
+  ]);
 }

@@ -3,8 +3,9 @@
 import { scaleLinear } from "d3-scale";
 import { factor1, factor2 } from "./engine.js";
 import { number } from "./format.js";
+import { growingWindow } from "./growing-window.js";
 import { createHandle } from "./handle.js";
-import { createLabels, createPlot, diamond, niceCeil } from "./plot.js";
+import { createLabels, createPlot, diamond } from "./plot.js";
 import { createRelief } from "./relief.js";
 import { drawPoints, drawRuns } from "./runs.js";
 import { sharpnessOnManifold } from "./world.js";
@@ -31,7 +32,7 @@ export function createMap(view) {
   const handle = createHandle(view, plot, () => [0, 1]);
   const relief = createRelief(plot);
   const { context } = plot;
-  let more = 0;
+  const extent = growingWindow(view, LOW, HIGH);
 
   function draw() {
     const { box } = plot;
@@ -39,11 +40,7 @@ export function createMap(view) {
     const { state, descent, dim } = world;
     const { colours } = view;
     plot.clear();
-    const [x1, x2] = state.start;
-    const outside = Math.max(LOW - x1, LOW - x2, x1 - HIGH, x2 - HIGH);
-    if (!view.dragging) more = outside > 0 ? niceCeil(outside + 0.1) : 0;
-    const low = LOW - more;
-    const high = HIGH + more;
+    const { low, high, more } = extent();
     const x = scaleLinear([low, high], [box.left, box.right]);
     const y = scaleLinear([low, high], [box.bottom, box.top]);
     relief.draw({

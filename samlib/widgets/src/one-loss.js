@@ -6,9 +6,10 @@ import { button, nextSeed, player, slider, traitControls } from "./controls.js";
 import { createDestinationMap } from "./destination-map.js";
 import { createDestinationPanels } from "./destination-panels.js";
 import { CURVATURES, DESCENDS, DESTINATIONS, METHODS, createDestinations } from "./destinations.js";
-import { html, svg } from "./dom.js";
+import { svg } from "./dom.js";
 import { count, number } from "./format.js";
 import { createFrame } from "./frame.js";
+import { createLegend, line } from "./legend.js";
 import { linksOf } from "./permalink.js";
 
 /** @typedef {import("./destinations.js").State} State */
@@ -113,19 +114,11 @@ const fixed = (value) => number(Number(value.toFixed(3)));
 
 /** What the lines and marks are. */
 function legend() {
-  const sample = (/** @type {string} */ name, /** @type {Node[]} */ ...shapes) =>
-    svg("svg", { viewBox: "0 0 32 14", class: `samlib-key samlib-key-${name}`, "aria-hidden": "true" }, ...shapes);
-  const line = () => svg("path", { d: "M1 7h30", class: "samlib-key-line" });
-  /** @type {[string, SVGElement[], string][]} */
-  const entries = [
+  return createLegend([
     ["sam", [line(), svg("circle", { cx: 16, cy: 7, r: 4.5, class: "samlib-key-mark" })], "SAM, full batch"],
     ["one-sam", [line(), svg("path", { d: "M16 1l6 11h-12z", class: "samlib-key-mark" })], "1-SAM, one term at a time"],
     ["ascent-descent", [line(), svg("rect", { x: 12, y: 3, width: 8, height: 8 })], "gradient descent on Lᴬˢᶜ"],
     ["flow", [line()], "limiting flow of each"],
     ["destination", [svg("path", { d: "M16 1l6 6l-6 6l-6-6z" })], "its destination"],
-  ];
-  return html(
-    "ul", { class: "samlib-legend" },
-    ...entries.map(([name, shapes, text]) => html("li", {}, sample(name, ...shapes), text)),
-  ); // prettier-ignore
+  ]);
 }

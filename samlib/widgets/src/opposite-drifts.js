@@ -4,12 +4,11 @@
 // The data flows one way: state → runs and flows (here) → pictures (drifts-plots.js).
 
 import { button, labelled, nextSeed, numberField, player, traitControls } from "./controls.js";
-import { html, svg } from "./dom.js";
 import { createDriftPlots } from "./drifts-plots.js";
 import { VALLEY_SLOPES, batchWeights, simulate, twoValleys, valleyFlow, valleyTop, valleyTrace } from "./engine.js";
 import { count, number } from "./format.js";
 import { createFrame } from "./frame.js";
-import { shapeOf } from "./marks.js";
+import { createLegend, line, method } from "./legend.js";
 import { linksOf } from "./permalink.js";
 
 /**
@@ -200,24 +199,12 @@ function describe(valleys) {
 
 /** What the lines and marks are. */
 function legend() {
-  const sample = (/** @type {string} */ name, /** @type {Node[]} */ ...shapes) =>
-    svg("svg", { viewBox: "0 0 32 14", class: `samlib-key samlib-key-${name}`, "aria-hidden": "true" }, ...shapes);
-  const line = () => svg("path", { d: "M1 7h30", class: "samlib-key-line" });
-  /** @type {[string, SVGElement[], string][]} */
-  const entries = [
-    ...Object.entries({
-      sam: "full-batch SAM",
-      "mini-batch": "SAM on mini-batches of m",
-      "one-sam": "1-SAM",
-      "gradient-descent": "gradient descent (GD)",
-    }).map(([name, text]) => /** @type {[string, SVGElement[], string]} */ ([
-      name, [line(), svg("path", { d: shapeOf(/** @type {any} */ (name), 16, 7), class: "samlib-key-mark" })], text,
-    ])),
+  return createLegend([
+    method("sam", "full-batch SAM"),
+    method("mini-batch", "SAM on mini-batches of m"),
+    method("one-sam", "1-SAM"),
+    method("gradient-descent", "gradient descent (GD)"),
     ["worst", [line()], "limiting flow of λ₁"],
     ["average", [line()], "limiting flow of the trace"],
-  ]; // prettier-ignore
-  return html(
-    "ul", { class: "samlib-legend" },
-    ...entries.map(([name, shapes, text]) => html("li", {}, sample(name, ...shapes), text)),
-  ); // prettier-ignore
+  ]);
 }

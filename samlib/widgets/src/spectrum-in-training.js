@@ -4,10 +4,10 @@
 // The data flows one way: state and data (sweep.js) → pictures (sweep-plots.js).
 
 import { choice, labelled, nearest, numberField, player, stops } from "./controls.js";
-import { html, svg } from "./dom.js";
+import { html } from "./dom.js";
 import { count, number } from "./format.js";
 import { createFrame } from "./frame.js";
-import { shapeOf } from "./marks.js";
+import { createLegend, line, method } from "./legend.js";
 import { linksOf } from "./permalink.js";
 import { edgeOfStability, readSweep } from "./sweep.js";
 import { createSweepPlots } from "./sweep-plots.js";
@@ -142,22 +142,10 @@ function describe({ sweep, state, now }) {
 
 /** What the marks mean. */
 function legend() {
-  const sample = (/** @type {string} */ name, /** @type {Node[]} */ ...shapes) =>
-    svg("svg", { viewBox: "0 0 32 14", class: `samlib-key samlib-key-${name}`, "aria-hidden": "true" }, ...shapes);
-  const line = () => svg("path", { d: "M1 7h30", class: "samlib-key-line" });
-  /** @type {[string, SVGElement[], string][]} */
-  const entries = [
-    ...Object.entries({
-      "gradient-descent": "gradient descent (GD)",
-      sam: "full-batch SAM",
-      "one-sam": "1-SAM",
-    }).map(([name, text]) => /** @type {[string, SVGElement[], string]} */ ([
-      name, [line(), svg("path", { d: shapeOf(/** @type {any} */ (name), 16, 7), class: "samlib-key-mark" })], text,
-    ])),
+  return createLegend([
+    method("gradient-descent", "gradient descent (GD)"),
+    method("sam", "full-batch SAM"),
+    method("one-sam", "1-SAM"),
     ["edge", [line()], "edges of stability"],
-  ]; // prettier-ignore
-  return html(
-    "ul", { class: "samlib-legend" },
-    ...entries.map(([name, shapes, text]) => html("li", {}, sample(name, ...shapes), text)),
-  ); // prettier-ignore
+  ]);
 }

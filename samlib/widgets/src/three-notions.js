@@ -2,11 +2,12 @@
 
 import { scaleLinear } from "d3-scale";
 import { choice, traitControls } from "./controls.js";
-import { html, svg } from "./dom.js";
+import { svg } from "./dom.js";
 import { curvedValley, doubleWell, quadratic } from "./engine.js";
 import { number } from "./format.js";
 import { createFrame } from "./frame.js";
 import { createHandle } from "./handle.js";
+import { createLegend, line } from "./legend.js";
 import { AROUND, angleAt, notions } from "./notions.js";
 import { linksOf } from "./permalink.js";
 import { arrow, createLabels, createPlot, niceCeil } from "./plot.js";
@@ -371,17 +372,11 @@ function describe({ state, world: { at } }) {
 
 /** What the lines and marks are. */
 function legend() {
-  const sample = (/** @type {string} */ name, /** @type {Node[]} */ ...shapes) =>
-    svg("svg", { viewBox: "0 0 32 14", class: `samlib-key samlib-key-${name}`, "aria-hidden": "true" }, ...shapes);
-  /** @type {[string, SVGElement[], string][]} */
-  const entries = [
-    ["worst-direction", [svg("path", { d: "M1 7h30" }), svg("circle", { cx: 16, cy: 7, r: 5 })], "worst direction, Rᴹᵃˣ"],
-    ["ascent-direction", [svg("path", { d: "M1 7h30" }), svg("rect", { x: 12, y: 3, width: 8, height: 8 })], "gradient’s direction, Rᴬˢᶜ"],
-    ["average-direction", [svg("path", { d: "M1 7h30" })], "average over the circle, Rᴬᵛᵍ"],
-    ["order", [svg("path", { d: "M1 7h30", class: "samlib-dotted" }), svg("path", { d: "M16 0v14" })], "to second order"],
-  ]; // prettier-ignore
-  return html(
-    "ul", { class: "samlib-legend" },
-    ...entries.map(([name, shapes, text]) => html("li", {}, sample(name, ...shapes), text)),
-  ); // prettier-ignore
+  const dotted = svg("path", { d: "M1 7h30", class: "samlib-dotted" });
+  return createLegend([
+    ["worst-direction", [line(), svg("circle", { cx: 16, cy: 7, r: 5 })], "worst direction, Rᴹᵃˣ"],
+    ["ascent-direction", [line(), svg("rect", { x: 12, y: 3, width: 8, height: 8 })], "gradient’s direction, Rᴬˢᶜ"],
+    ["average-direction", [line()], "average over the circle, Rᴬᵛᵍ"],
+    ["order", [dotted, svg("path", { d: "M16 0v14" })], "to second order"],
+  ]);
 }
