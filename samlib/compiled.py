@@ -150,6 +150,18 @@ def sam(gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, 
 
 
 @_njit(_STEP, error_model="numpy", cache=True)
+def unnormalized_sam(
+    gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, work: Any
+) -> None:
+    """Move x [dim, batch] by one step of SAM without the normalization."""
+    g, y = work[0], work[1]
+    gradient(x, w, p, g)
+    _add_scaled(x, rho, g, y)
+    gradient(y, w, p, g)
+    _subtract_scaled(x, lr, g, x)
+
+
+@_njit(_STEP, error_model="numpy", cache=True)
 def ascent_loss_descent(
     gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, work: Any
 ) -> None:

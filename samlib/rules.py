@@ -132,6 +132,41 @@ class SAM(_PerturbedRule):
 
 
 @dataclass(frozen=True, eq=False)
+class UnnormalizedSAM(_PerturbedRule):
+    """x⁺ = x − η ∇L(x + ρ ∇L(x)), SAM without the normalization (USAM).
+
+    Andriushchenko and Flammarion (2022). Here ρ is no length: the perturbation is as long as ρ
+    times the gradient, and vanishes with it.
+
+    Parameters
+    ----------
+    lr
+        η > 0, a number or a tensor [batch].
+    rho
+        ρ ≥ 0, a number or a tensor [batch]. ρ = 0 is gradient descent.
+
+    Raises
+    ------
+    ValueError
+        If η or ρ is not finite, η ≤ 0 or ρ < 0.
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> quadratic = samlib.landscapes.Quadratic([2.0])
+    >>> samlib.rules.UnnormalizedSAM(lr=0.25, rho=0.5).step(quadratic, torch.tensor([[3.0]]))
+    tensor([[0.]])
+    """
+
+    kernel: ClassVar[str | None] = "unnormalized_sam"
+
+    def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
+        """One step from x [batch, dim]."""
+        perturbed = x + self._rho(x) * objective.gradient(x)
+        return x - self._lr(x) * objective.gradient(perturbed)
+
+
+@dataclass(frozen=True, eq=False)
 class AscentLossDescent(_PerturbedRule):
     """x⁺ = x − η ∇L^Asc(x), gradient descent on L^Asc(x) = L(x + ρ ∇L(x)/‖∇L(x)‖) (eq. 2).
 

@@ -40,7 +40,14 @@ def test_formulas_are_compiled_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [rules.GradientDescent, rules.SAM, rules.AscentLossDescent, rules.StochasticSAM]
+    "rule",
+    [
+        rules.GradientDescent,
+        rules.SAM,
+        rules.UnnormalizedSAM,
+        rules.AscentLossDescent,
+        rules.StochasticSAM,
+    ],
 )
 def test_every_rule_names_a_kernel_that_advances_in_place(rule: type[rules.Rule]) -> None:
     assert rule.kernel is not None

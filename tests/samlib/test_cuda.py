@@ -68,7 +68,7 @@ def test_no_optimizer_waits(name: str) -> None:
         assert count() == 0
 
 
-@pytest.mark.parametrize("rule", ["GradientDescent", "SAM", "AscentLossDescent"])
+@pytest.mark.parametrize("rule", ["GradientDescent", "SAM", "UnnormalizedSAM", "AscentLossDescent"])
 def test_simulate_does_not_wait_between_steps(rule: str) -> None:
     valley = samlib.landscapes.FourDimensional()
     start = torch.tensor([0.3, 0.1, 0.1, 0.0], dtype=torch.float64, device=CUDA)

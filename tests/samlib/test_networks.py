@@ -96,7 +96,9 @@ def test_a_component_is_the_loss_of_one_data_point(device: torch.device) -> None
         torch.testing.assert_close(component.hessian(x[i]), reference.hessian(x[i]))
 
 
-@pytest.mark.parametrize("rule", [rules.SAM, rules.StochasticSAM, rules.AscentLossDescent])
+@pytest.mark.parametrize(
+    "rule", [rules.SAM, rules.UnnormalizedSAM, rules.StochasticSAM, rules.AscentLossDescent]
+)
 def test_compiled_and_torch_runs_take_the_same_path(
     rule: type[rules.Rule], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from samlib import Objective
 from samlib.landscapes import FourDimensional, Quadratic, TwoValleys
-from samlib.rules import SAM, AscentLossDescent, GradientDescent, StochasticSAM
+from samlib.rules import SAM, AscentLossDescent, GradientDescent, StochasticSAM, UnnormalizedSAM
 
-RULES = [GradientDescent, SAM, AscentLossDescent, StochasticSAM]
-WITH_RADIUS = [SAM, AscentLossDescent, StochasticSAM]
+RULES = [GradientDescent, SAM, UnnormalizedSAM, AscentLossDescent, StochasticSAM]
+WITH_RADIUS = [SAM, UnnormalizedSAM, AscentLossDescent, StochasticSAM]
 
 
 def wavy(x: Tensor) -> Tensor:
@@ -52,10 +52,22 @@ def test_sam_is_its_formula_with_a_rate_and_a_radius_per_point(
         torch.testing.assert_close(step[i], x[i] - lr[i] * objective.gradient(perturbed))
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=repr)
+def test_unnormalized_sam_is_its_formula_with_a_rate_and_a_radius_per_point(
+    objective: Objective, device: torch.device
+) -> None:
+    x = points(objective.dim, device)
+    lr, rho = (torch.linspace(a, 0.3, 6, dtype=torch.float64, device=device) for a in (0.1, 0))
+    step = UnnormalizedSAM(lr, rho).step(objective, x)
+    for i in range(6):
+        perturbed = x[i] + rho[i] * objective.gradient(x[i])
+        torch.testing.assert_close(step[i], x[i] - lr[i] * objective.gradient(perturbed))
+
+
 def test_sam_without_a_radius_is_gradient_descent(device: torch.device) -> None:
     x = points(4, device)
     objective = FourDimensional()
-    for rule in (SAM, AscentLossDescent):
+    for rule in (SAM, UnnormalizedSAM, AscentLossDescent):
         torch.testing.assert_close(
             rule(0.1, 0.0).step(objective, x), GradientDescent(0.1).step(objective, x)
         )

@@ -159,6 +159,7 @@ LANDSCAPES = [Quadratic([3.0, 1.0, 0.5, 2.0]), TwoValleys(), FourDimensional()]
 RULES = [
     rules.GradientDescent(0.02),
     rules.SAM(0.02, 0.05),
+    rules.UnnormalizedSAM(0.02, 0.05),
     rules.AscentLossDescent(0.0002, 0.05),  # larger rates are chaotic: rounding is amplified
     rules.StochasticSAM(0.02, 0.05),
     rules.StochasticSAM(0.02, 0.05, batch_size=2),
@@ -656,3 +657,28 @@ def test_numpy_integers_are_integers() -> None:
         steps=np.int64(3), every=np.int32(2), rule=rules.StochasticSAM(0.1, 0.1), seed=np.int64(1)
     )
     assert run.steps.tolist() == [0, 2, 3]
+
+
+def halve(steps: int) -> float:
+    """x = 1, halved by gradient descent so many times."""
+    start = torch.ones(1, dtype=torch.float64)
+    run = simulate(Quadratic([1.0]), rules.GradientDescent(0.5), start, steps, every=steps)
+    return float(run.x[0, -1, 0])
+
+
+def keeps_tiny_numbers() -> bool:
+    return bool(torch.tensor(5e-324, dtype=torch.float64) * 1 != 0)
+
+
+def test_the_compiled_path_takes_tiny_numbers_as_zero_and_torch_goes_on_as_before() -> None:
+    pytest.importorskip("numba")
+    assert keeps_tiny_numbers()
+    assert halve(1020) == 2.0**-1020
+    assert halve(1030) == 2.0**-1022  # the smallest normal number: half of it counts as zero
+    assert keeps_tiny_numbers()
+    torch.set_flush_denormal(True)
+    try:
+        assert halve(1030) == 2.0**-1022
+        assert not keeps_tiny_numbers()
+    finally:
+        torch.set_flush_denormal(False)
