@@ -66,6 +66,80 @@ class TestChapter:
         assert len(set(identifiers)) == len(identifiers)
 
 
+def prose(notebook: Any) -> str:
+    """The text of a chapter."""
+    return "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+
+
+def without_markup(text: str) -> str:
+    """The words that one reads as prose: no formulas, code, roles, options or names of theorems."""
+    for pattern in (
+        r"\$\$.*?\$\$|\$[^$]*\$",  # formulas
+        r"\{[\w:]+\}`[^`]*`|`[^`]*`",  # roles and code
+        r"(?m)^:\w+:.*$|^`{3,}.*$",  # options and fences
+        r"(?i)\b(theorem|corollary|corollaries|lemma|definition|assumption|example|setting|section|eq\.)s?"
+        r" \d+(\.\d+)?((, | and | to )\d+\.\d+)*",
+    ):
+        text = re.sub(pattern, "", text, flags=re.DOTALL)
+    return text
+
+
+def solutions_with_code(notebook: Any) -> list[str]:
+    """The labels of the exercises whose solution holds a code cell that was run."""
+    found, current = [], None
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            if current and cell.execution_count:
+                found.append(current)
+                current = None
+            continue
+        for mark in re.finditer(r"\{solution-(start|end)\}\s*([\w-]*)", cell.source):
+            current = mark[2] if mark[1] == "start" else None
+    return found
+
+
+NUMBERED = [path for path in CHAPTERS if path.name[0].isdigit()]
+
+
+@pytest.mark.parametrize("chapter", NUMBERED, ids=lambda path: path.stem)
+class TestAnatomy:
+    def test_it_asks_lets_guess_and_lets_play(self, chapter: Path) -> None:
+        notebook = read(chapter)
+        text = prose(notebook)
+        assert "**The question.**" in text
+        assert "```{guess}" in text
+        html = [o for c in code_cells(notebook) for o in outputs_of(c, "text/html")]
+        assert any("data-samlib-widget" in "".join(part) for part in html)
+
+    def test_it_says_where_it_breaks_and_where_it_comes_from(self, chapter: Path) -> None:
+        headings = re.findall(r"(?m)^## (.+)$", prose(read(chapter)))
+        assert "Where it breaks" in headings
+        assert headings[-2:] == ["Exercises", "Sources"]
+
+    def test_it_has_four_exercises_with_solutions_that_run(self, chapter: Path) -> None:
+        notebook = read(chapter)
+        asked = re.findall(r"\{exercise\}[^\n]*\n:label: ([\w-]+)", prose(notebook))
+        assert len(asked) >= 4
+        assert solutions_with_code(notebook) == asked
+
+    def test_measured_numbers_are_not_typed(self, chapter: Path) -> None:
+        """A decimal in prose is pasted from a cell that was run, or else belongs to a formula."""
+        assert (
+            re.findall(r"[^\n]{0,40}\d\.\d[^\n]{0,20}", without_markup(prose(read(chapter)))) == []
+        )
+
+
+def test_a_pasted_number_has_its_own_name_in_the_book() -> None:
+    pasted = [
+        name
+        for chapter in CHAPTERS
+        for cell in code_cells(read(chapter))
+        for output in cell.outputs
+        if (name := output.get("metadata", {}).get("scrapbook", {}).get("name"))
+    ]
+    assert len(set(pasted)) == len(pasted)
+
+
 def first_claim_of(chapter: Path) -> Any:
     """The chapter up to its first claim, without figures, so that it runs in a few seconds."""
     notebook = read(chapter)

@@ -41,6 +41,11 @@ def pages_with_figures() -> list[str]:
     ]
 
 
+def pages_with_guesses() -> list[str]:
+    """Return the pages that ask the reader for a guess."""
+    return [page for page in built_pages() if 'class="guess ' in (BOOK / page).read_text("utf8")]
+
+
 def places_of_figures() -> list[tuple[str, str]]:
     """Return where each kind of figure stands first in the book: its page and its id.
 
@@ -56,14 +61,19 @@ def places_of_figures() -> list[tuple[str, str]]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for `page_path` once for every page, `figure_page` once a figure page.
+    """Run a test that asks for `page_path` once for every page, and so on for the other kinds.
 
     One that asks for `place` is run once for every kind of figure. If the book is not built, one
     case remains, which fails and says so.
     """
     if "place" in metafunc.fixturenames:
         metafunc.parametrize("place", places_of_figures() or [(LANDING, "")], ids="-".join)
-    for name, pages in (("page_path", built_pages), ("figure_page", pages_with_figures)):
+    kinds = {
+        "page_path": built_pages,
+        "figure_page": pages_with_figures,
+        "guess_page": pages_with_guesses,
+    }
+    for name, pages in kinds.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, pages() or [LANDING])
 

@@ -64,6 +64,7 @@ class Book:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.output = folder / "out"
+        self.settings: dict[str, Any] = {"extensions": ["myst_nb", "samlib_book"]}
         self.write("index.md", "# Book\n\n```{toctree}\nchapter\nclaims\n```\n")
         self.write("claims.md", "# Claims\n\n```{claims}\n```\n")
 
@@ -74,8 +75,7 @@ class Book:
     def build(self) -> str:
         """Build the book and return the HTML of the claims page; warnings are errors."""
         warnings = io.StringIO()
-        settings = {
-            "extensions": ["myst_nb", "samlib_book"],
+        settings = self.settings | {
             "nb_execution_mode": "off",
             "exclude_patterns": ["out", "jupyter_execute"],
         }
@@ -191,3 +191,58 @@ def test_the_built_page_lists_every_claim_of_every_chapter(book: Path) -> None:
                     expected.append(output["data"][MIME]["identifier"])
     page = (book / "book/claims.html").read_text("utf8")
     assert re.findall(r'href="[^"]*#claim-([a-z0-9.-]+)"', page) == expected
+
+
+def test_claims_stand_under_the_title_of_their_chapter(small_book: Book) -> None:
+    small_book.write("index.md", "# Book\n\n```{toctree}\nchapter\nlater\nclaims\n```\n")
+    small_book.write("chapter.ipynb", chapter(CLAIM))
+    later = chapter(CLAIM | {"identifier": "later"}).replace("# A chapter", "# Another one")
+    small_book.write("later.ipynb", later)
+    page = small_book.build()
+    assert "2 claims in 2 chapters" in page
+    first, second = re.findall(r'<p class="rubric">(.*?)</p>', page)
+    assert "A chapter" in first
+    assert 'href="chapter.html"' in first
+    assert "Another one" in second
+    assert 'href="later.html"' in second
+    assert page.index(second) < page.index("later.html#claim-later")
+
+
+THEOREM = """# A page
+
+```{prf:theorem} Of somebody
+:label: thm-here
+It holds.
+```
+"""
+
+
+def write_statements(book: Book, lines: str) -> None:
+    """Give the small book a theorem, and a page that lists statements."""
+    book.settings = {"extensions": ["myst_nb", "sphinx_proof", "samlib_book"], "numfig": True}
+    book.write("index.md", "# Book\n\n```{toctree}\nchapter\nclaims\ntheorem\n```\n")
+    book.write("theorem.md", THEOREM)
+    book.write("claims.md", f"# Claims\n\n```{{statements}}\n{lines}\n```\n")
+
+
+def test_a_statement_of_the_paper_is_listed_with_its_place_and_claims(small_book: Book) -> None:
+    claims = [
+        CLAIM,
+        CLAIM | {"identifier": "both", "source": "Theorems 4.5 and 4.8, locally"},
+        CLAIM | {"identifier": "other", "source": "Theorem 4.81"},
+    ]
+    small_book.write("chapter.ipynb", chapter(*claims))
+    write_statements(small_book, "Theorem 4.8: thm-here")
+    page = small_book.build()
+    ((name, place, checked_by),) = rows(page)
+    assert name == "Theorem 4.8"
+    assert place == "Theorem 1"
+    assert 'href="theorem.html#thm-here"' in page
+    assert re.split(r"[\s,]+", checked_by) == ["limit-norm", "both"]
+
+
+def test_a_statement_that_no_claim_checks_is_an_error(small_book: Book) -> None:
+    small_book.write("chapter.ipynb", chapter(CLAIM))
+    write_statements(small_book, "Theorem 4.5: thm-here")
+    with pytest.raises(AssertionError, match=r"no claim of the book names 'Theorem 4\.5'"):
+        small_book.build()

@@ -1,4 +1,4 @@
-"""The book's own Sphinx extension: figures on pages, the claims page, the site as a whole."""
+"""The book's own Sphinx extension: figures, guesses, the claims page, the site as a whole."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import claims, figures, pages, typography
+from . import claims, figures, guess, library, pages, typography
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension's parts with Sphinx."""
     figures.setup(app)
     claims.setup(app)
+    guess.setup(app)
+    library.setup(app)
     pages.setup(app)
     app.add_post_transform(typography.KeepPunctuation)
     return {

@@ -26,9 +26,9 @@ class KeepPunctuation(SphinxPostTransform):
             match = CLOSING.match(follower) if isinstance(follower, nodes.Text) else None
             if match is None or formula.parent is None:
                 continue
+            # by place, because two texts that read the same are equal for docutils
             parent = formula.parent
-            rest = nodes.Text(follower[match.end() :])
-            parent.replace(follower, rest)
-            pair = nodes.inline("", "", classes=["nobreak"])
-            parent.replace(formula, pair)
+            place = next(i for i, child in enumerate(parent) if child is formula)
+            parent[place + 1] = nodes.Text(follower[match.end() :])
+            parent[place] = pair = nodes.inline("", "", classes=["nobreak"])
             pair += [formula, nodes.Text(match.group())]
