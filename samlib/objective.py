@@ -30,7 +30,7 @@ _BATCHED_NUMBERS = 2**24
 
 
 class Objective:
-    """A twice differentiable loss on R^D.
+    """A twice differentiable loss on Rᴰ.
 
     Parameters
     ----------

@@ -22,4 +22,6 @@ def escape(app: Sphinx, what: str, name: str, owner: Any, options: Any, lines: l
 
 def setup(app: Sphinx) -> None:
     """Register the escape, before napoleon reads the sections."""
+    app.setup_extension("sphinx.ext.autodoc")
+    app.setup_extension("sphinx.ext.napoleon")
     app.connect("autodoc-process-docstring", escape, priority=400)
