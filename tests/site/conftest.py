@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, Route
 
+from .small_book import small_book
+
+__all__ = ["small_book"]  # a fixture of the tests here
+
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book/_build/html"
 LANDING = "book/index.html"
