@@ -53,12 +53,12 @@ execute: $(STAMP)-book
 	done
 
 # ----------------------------------------------------------------------------------------- tests
-# A file of tests stays in one process, because the cells of a notebook need each other. Tests in a
-# browser have the machine to themselves.
+# The cells of a notebook need each other, so a file of tests stays in one process. Tests in a browser
+# come after the rest, and two at a time.
 test: book lint $(STAMP)-browser
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/chapters/sanitize.cfg \
 	  --numprocesses auto --maxprocesses 4 --dist loadfile tests/samlib tests/chapters chapters
-	$(BIN)/python -m pytest tests/site tests/widgets
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 2 --dist loadgroup tests/site tests/widgets
 
 lint: $(STAMP)-test $(STAMP)-node
 	$(BIN)/ruff check .

@@ -51,8 +51,7 @@ def test_the_menu_of_mathjax_is_off(visit: Visit, figure_page: str) -> None:
     assert page.locator(".CtxtMenu_Menu").count() == 0
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1400), ("dark", 400)])
 def test_axe_finds_nothing(visit: Visit, page_path: str, theme: str, width: int) -> None:
     assert AXE.is_file(), "axe-core is missing: run `make test`, which installs it"
     page = visit(page_path, color_scheme=theme, viewport={"width": width, "height": 900})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -16,9 +17,11 @@ from typing import Any
 
 import pytest
 from jupyter_client import BlockingKernelClient
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from .reading import DRAWN, fields, has_colour, pictures, readout
+
+pytestmark = pytest.mark.xdist_group("jupyter")  # one server for all
 
 PATIENCE = 90  # seconds; a kernel imports torch before it shows anything
 
@@ -131,6 +134,22 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
         server.wait(30)
 
 
+def run_all(page: Page, cells: Locator) -> None:
+    """Run the cells. What is run before the kernel is connected is dropped: then once more."""
+    not_run = re.compile(r"^\[ ?\]:?$")
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and not_run.match(prompt_of(cells.first)):
+        cells.first.locator(".cm-content").click()
+        for _ in range(cells.count()):
+            page.keyboard.press("Shift+Enter")
+        page.wait_for_timeout(3000)
+
+
+def prompt_of(cell: Locator) -> str:
+    """Return what stands beside a cell: [ ], [*] while it runs, then its number."""
+    return cell.locator(".jp-InputPrompt").inner_text().strip()
+
+
 @contextmanager
 def run_notebook(
     browser: Browser, lab: tuple[str, Path], name: str, figures: int, interface: str = "JupyterLab"
@@ -143,11 +162,8 @@ def run_notebook(
     page.goto(address.format(path, name))
     cells = page.locator(".jp-CodeCell")
     expect(cells.first).to_be_visible(timeout=1000 * PATIENCE)
-    # What is run before the kernel is connected is dropped; only then it is called idle.
     expect(page.locator(idle)).to_have_count(1, timeout=1000 * PATIENCE)
-    cells.first.locator(".cm-content").click()
-    for _ in range(cells.count()):
-        page.keyboard.press("Shift+Enter")
+    run_all(page, cells)
     sentences = page.locator(".samlib-readout")
     expect(sentences).to_have_count(figures, timeout=1000 * PATIENCE)
     expect(sentences.last).not_to_be_empty(timeout=1000 * PATIENCE)
