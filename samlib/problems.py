@@ -6,7 +6,8 @@ import contextlib
 import random
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -187,13 +188,225 @@ def perceptron(
     for width in sizes:
         require_count("every width in sizes", width, minimum=1)
     require_count("seed", seed, minimum=0)
-    with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed, which would seed the accelerators too.
-        torch.default_generator.manual_seed(seed)
+    with _weights_from(seed):
         layers: list[nn.Module] = []
         for width, next_width in pairwise(sizes):
             layers += [nn.Linear(width, next_width, dtype=dtype), nn.Tanh()]
     return nn.Sequential(*layers[:-1]).to(device)
+
+
+class CIFAR10(NamedTuple):
+    """CIFAR-10: colour photographs of ten kinds of things, 32 × 32 pixels, with their labels."""
+
+    inputs: Tensor
+    targets: Tensor
+    test_inputs: Tensor
+    test_targets: Tensor
+
+
+def cifar10(
+    root: str | Path,
+    train_rows: int | None = None,
+    *,
+    download: bool = False,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+) -> CIFAR10:
+    """Load CIFAR-10 from a folder, with torchvision, which can fetch it there first.
+
+    It is the one data set here that does not come with a package: 163 MiB from the network, once.
+
+    Parameters
+    ----------
+    root
+        The folder that holds, or is to hold, ``cifar-10-batches-py``.
+    train_rows
+        How many of the 50,000 training images to use, the first ones; all if not given. There are
+        always 10,000 images for testing.
+    download
+        Fetch what is missing in the folder.
+    dtype, device
+        Of the inputs. Each colour is shifted and scaled so that over the training images used its
+        mean is 0 and its standard deviation 1; the test images are treated in the same way.
+
+    Returns
+    -------
+    CIFAR10
+        inputs [train_rows, 3, 32, 32], targets [train_rows] (int64), and the same for the test
+        rows.
+
+    Raises
+    ------
+    ImportError
+        If torchvision is missing: install it beside your version of torch.
+    RuntimeError
+        From torchvision, if the files are missing or damaged and ``download`` is False.
+    ValueError
+        If train_rows is out of range, or the files hold no images of CIFAR-10's shape.
+
+    Examples
+    --------
+    >>> import samlib
+    >>> data = samlib.problems.cifar10("data", download=True)  # doctest: +SKIP
+    >>> data.inputs.shape  # doctest: +SKIP
+    torch.Size([50000, 3, 32, 32])
+    """
+    if train_rows is not None:
+        require_count("train_rows", train_rows, minimum=1)
+    try:
+        from torchvision import datasets
+    except ImportError as error:
+        raise ImportError(
+            "CIFAR-10 needs torchvision, in the version that fits your torch: "
+            "pip install torchvision"
+        ) from error
+    parts = [datasets.CIFAR10(root=root, train=train, download=download) for train in (True, False)]
+    images, labels, test_images, test_labels = (
+        array for part in parts for array in _images_and_labels(part)
+    )
+    rows = len(images) if train_rows is None else train_rows
+    if rows > len(images):
+        raise ValueError(f"train_rows must be at most {len(images)}, got {rows}")
+    images, labels = images[:rows], labels[:rows]
+    mean, std = (part.to(dtype).view(3, 1, 1) for part in _mean_and_std(images))
+
+    def scaled(images: Tensor) -> Tensor:
+        return images.to(dtype).sub_(mean).div_(std).to(device)
+
+    return CIFAR10(scaled(images), labels.to(device), scaled(test_images), test_labels.to(device))
+
+
+def _mean_and_std(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each colour of images of bytes, [3] and [3]: from exact counts, with little memory."""
+    counts = torch.stack(
+        [torch.bincount(images[:, c].reshape(-1), minlength=256) for c in range(3)]
+    ).double()
+    shares, levels = counts / counts.sum(dim=1, keepdim=True), torch.arange(256).double()
+    mean = shares @ levels
+    return mean, (shares * (levels - mean.unsqueeze(1)) ** 2).sum(dim=1).sqrt()
+
+
+def _images_and_labels(dataset: Any) -> tuple[Tensor, Tensor]:
+    """The images [rows, 3, 32, 32], from 0 to 255, and the labels [rows] of torchvision's set."""
+    images, labels = torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets)
+    if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1:] != (32, 32, 3):
+        raise ValueError(
+            "CIFAR-10 must hold bytes of shape [rows, 32, 32, 3], got "
+            f"{images.dtype} of shape {list(images.shape)}"
+        )
+    if labels.shape != images.shape[:1] or not 0 <= int(labels.min()) <= int(labels.max()) <= 9:
+        raise ValueError(
+            f"CIFAR-10 must have a label from 0 to 9 for each of its {len(images)} images"
+        )
+    return images.permute(0, 3, 1, 2), labels.to(torch.int64)
+
+
+class _Residual(nn.Module):
+    """Two convolutions, and a way around them."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            _convolution(inputs, outputs, 3, stride, dtype),
+            nn.ReLU(),
+            _convolution(outputs, outputs, 3, 1, dtype),
+        )
+        changes = stride != 1 or inputs != outputs
+        self.shortcut = (
+            _convolution(inputs, outputs, 1, stride, dtype) if changes else nn.Identity()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum of both ways, through a ReLU."""
+        return torch.relu(self.convolutions(x) + self.shortcut(x))
+
+
+def _convolution(
+    inputs: int, outputs: int, size: int, stride: int, dtype: torch.dtype
+) -> nn.Sequential:
+    """A convolution and a normalization over each half of the channels."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False, dtype=dtype),
+        nn.GroupNorm(2, outputs, dtype=dtype),
+    )
+
+
+def resnet(
+    depth: int = 20,
+    width: int = 16,
+    *,
+    classes: int = 10,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+) -> nn.Sequential:
+    """A residual network for images such as CIFAR-10's, initialized from a seed.
+
+    The network of He, Zhang, Ren and Sun (2016, Section 4.2): one convolution, then three stages of
+    (depth − 2)/6 residual blocks, the second and third with half the resolution and twice the
+    channels of the one before, then a mean over the image and a linear layer. Two things differ
+    from it. Where the number of channels changes, the way around the block has a convolution of its
+    own. And channels are normalized in two groups (Wu and He, 2018) in place of batches, so that
+    the loss of a row does not depend on the other rows of its batch: L stays the mean of its
+    components, which 1-SAM and m-SAM rely on, and is the same in training as in evaluation.
+
+    Parameters
+    ----------
+    depth
+        The number of layers on the longest way, 6n + 2: 8, 14, 20, …
+    width
+        The number of channels of the first stage, even.
+    classes
+        The number of outputs.
+    seed
+        Fixes the initial weights, without touching torch's global random state.
+    dtype, device
+        Of the parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If depth is not 6n + 2, width is odd, or a number or the seed is not a fitting integer.
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> model = samlib.problems.resnet(depth=8, width=4, seed=0)
+    >>> model(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
+    """
+    require_count("depth", depth, minimum=8)
+    if (depth - 2) % 6:
+        raise ValueError(f"depth must be 6n + 2, such as 8, 14 or 20, got {depth}")
+    require_count("width", width, minimum=2)
+    if width % 2:
+        raise ValueError(f"width must be even, got {width}")
+    require_count("classes", classes, minimum=1)
+    require_count("seed", seed, minimum=0)
+    with _weights_from(seed):
+        layers: list[nn.Module] = [_convolution(3, width, 3, 1, dtype), nn.ReLU()]
+        channels = width
+        for stage in range(3):
+            for block in range((depth - 2) // 6):
+                halves = stage > 0 and block == 0
+                outputs = width * 2**stage
+                layers.append(_Residual(channels, outputs, 2 if halves else 1, dtype))
+                channels = outputs
+        layers += [
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(channels, classes, dtype=dtype),
+        ]
+    return nn.Sequential(*layers).to(device)
+
+
+@contextlib.contextmanager
+def _weights_from(seed: int) -> Iterator[None]:
+    """Initialize what is made inside from a seed, and put the random state back."""
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed, which would seed the accelerators too.
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 class InterpolatingNetwork(NamedTuple):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+import sys
+import types
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from samlib import problems
+from samlib import Objective, problems
 
 
 def test_digits_are_scikit_learns_each_in_one_part(device: torch.device) -> None:
@@ -172,3 +174,165 @@ def test_mnist1d_refuses_wrong_arguments(
 ) -> None:
     with pytest.raises(error, match=message):
         problems.mnist1d(**arguments)
+
+
+class _Downloaded:
+    """What torchvision.datasets.CIFAR10 makes of a folder: bytes and a list of labels."""
+
+    asked: ClassVar[list[dict[str, Any]]] = []
+
+    def __init__(self, root: str, train: bool, download: bool) -> None:
+        self.asked.append({"root": root, "train": train, "download": download})
+        rows = 60 if train else 20
+        draw = np.random.default_rng(int(train))
+        self.data = draw.integers(0, 256, (rows, 32, 32, 3), dtype=np.uint8)
+        self.targets = draw.integers(0, 10, rows).tolist()
+
+
+def _install(monkeypatch: pytest.MonkeyPatch, dataset: type) -> None:
+    """Put a torchvision in place that has this data set and nothing else."""
+    module = types.ModuleType("torchvision")
+    module.datasets = types.SimpleNamespace(CIFAR10=dataset)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torchvision", module)
+
+
+@pytest.fixture
+def photographs(monkeypatch: pytest.MonkeyPatch) -> type[_Downloaded]:
+    monkeypatch.setattr(_Downloaded, "asked", [])
+    _install(monkeypatch, _Downloaded)
+    return _Downloaded
+
+
+def test_cifar10_is_torchvisions_with_each_colour_scaled(
+    photographs: type[_Downloaded], device: torch.device, dtype: torch.dtype
+) -> None:
+    data = problems.cifar10("folder", dtype=dtype, device=device.type)
+    assert data.inputs.shape == (60, 3, 32, 32)
+    assert data.test_inputs.shape == (20, 3, 32, 32)
+    assert data.inputs.dtype == data.test_inputs.dtype == dtype
+    assert data.targets.dtype == data.test_targets.dtype == torch.int64
+    assert all(part.device.type == device.type for part in data)
+    assert photographs.asked == [
+        {"root": "folder", "train": train, "download": False} for train in (True, False)
+    ]
+    for train, inputs, targets in (
+        (True, data.inputs, data.targets),
+        (False, data.test_inputs, data.test_targets),
+    ):
+        raw = photographs("", train, False)
+        assert targets.tolist() == raw.targets
+        # The pixel in row 5 and column 7, of each colour: undo the scaling of the training images.
+        of_training = photographs("", True, False).data
+        for colour in range(3):
+            pixels = of_training[..., colour].astype(float)
+            expected = (raw.data[:, 5, 7, colour] - pixels.mean()) / pixels.std()
+            found = inputs[:, colour, 5, 7].cpu().double().numpy()
+            assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_cifar10_uses_the_first_rows_and_downloads_when_told(
+    photographs: type[_Downloaded],
+) -> None:
+    data = problems.cifar10("folder", 16, download=True)
+    assert data.targets.tolist() == photographs("", True, False).targets[:16]
+    assert float(data.inputs.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(data.inputs[:, 2].std(correction=0)) == pytest.approx(1, abs=1e-6)
+    assert len(data.test_targets) == 20
+    assert photographs.asked[0]["download"] is True
+
+
+@pytest.mark.parametrize(("rows", "error"), [(0, ValueError), (61, ValueError), (10.0, TypeError)])
+def test_cifar10_refuses_an_impossible_number_of_rows(
+    photographs: type[_Downloaded], rows: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="train_rows"):
+        problems.cifar10("folder", rows)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": np.zeros((60, 28, 28), dtype=np.uint8)}, r"\[rows, 32, 32, 3\]"),
+        ({"data": np.zeros((60, 32, 32, 3))}, "bytes"),
+        ({"targets": [0] * 59}, "label"),
+        ({"targets": [10] * 60}, "label"),
+    ],
+)
+def test_cifar10_refuses_files_that_hold_something_else(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    class Other(_Downloaded):
+        def __init__(self, root: str, train: bool, download: bool) -> None:
+            super().__init__(root, train, download)
+            vars(self).update(changes)
+
+    _install(monkeypatch, Other)
+    with pytest.raises(ValueError, match=message):
+        problems.cifar10("folder")
+
+
+def test_cifar10_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(ImportError, match="pip install torchvision"):
+        problems.cifar10("folder")
+
+
+def test_a_resnet_has_the_depth_and_width_that_are_asked_for(
+    device: torch.device, dtype: torch.dtype
+) -> None:
+    model = problems.resnet(14, 6, classes=7, seed=0, dtype=dtype, device=device.type)
+    kernels = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    # One, then 3 stages of 2 blocks with 2 each; beside them the 2 where the width changes.
+    assert len([k for k in kernels if k.kernel_size == (3, 3)]) == 13
+    assert [k.out_channels for k in kernels if k.kernel_size == (1, 1)] == [12, 24]
+    assert {k.out_channels for k in kernels} == {6, 12, 24}
+    assert all(p.dtype == dtype and p.device.type == device.type for p in model.parameters())
+    assert model(torch.ones(3, 3, 32, 32, dtype=dtype, device=device)).shape == (3, 7)
+    # The paper says 0.27 million for 20 layers.
+    assert sum(p.numel() for p in problems.resnet(seed=0).parameters()) == 272_474
+
+
+def test_a_resnet_is_fixed_by_its_seed_and_leaves_the_global_state() -> None:
+    def weights(seed: int) -> torch.Tensor:
+        return torch.cat(
+            [p.detach().reshape(-1) for p in problems.resnet(8, 2, seed=seed).parameters()]
+        )
+
+    first = weights(0)
+    torch.manual_seed(9)
+    state = torch.get_rng_state()
+    assert torch.equal(weights(0), first)
+    assert not torch.equal(weights(1), first)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_loss_of_a_resnet_is_the_mean_of_its_rows() -> None:
+    # It would not be if rows were normalized together.
+    model = problems.resnet(8, 4, seed=0, dtype=torch.float64)
+    inputs = torch.randn(5, 3, 32, 32, dtype=torch.float64)
+    targets = torch.arange(5)
+    objective = Objective.from_module(model, nn.CrossEntropyLoss(), (inputs, targets))
+    x = objective.flat_parameters()
+    rows = torch.stack([part.value(x) for part in objective.components])
+    assert float(rows.mean()) == pytest.approx(float(objective.value(x)), rel=1e-12)
+    gradient = objective.component_gradient(x.expand(5, -1), torch.arange(5)).mean(dim=0)
+    assert torch.allclose(gradient, objective.gradient(x), rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"depth": 10}, ValueError, "6n"),
+        ({"depth": 2}, ValueError, "depth"),
+        ({"width": 5}, ValueError, "even"),
+        ({"width": 0}, ValueError, "width"),
+        ({"width": 4.0}, TypeError, "width"),
+        ({"classes": 0}, ValueError, "classes"),
+        ({"seed": -1}, ValueError, "seed"),
+    ],
+)
+def test_a_resnet_refuses_wrong_arguments(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        problems.resnet(**{"seed": 0, **arguments})
