@@ -85,6 +85,8 @@ def mend(
     body = body.replace('role="doc-biblioentry"', 'role="listitem"')
     # a name that hides the words one sees: "Show the code"
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    # the empty corner of a table that pandas wrote is no heading
+    body = body.replace("<th></th>", "<td></td>")
     context["body"] = body
 
 
