@@ -38,11 +38,10 @@ def built_pages() -> list[str]:
     return sorted(path.as_posix() for path in found if path.parts[0] not in others)
 
 
-def pages_with_figures() -> list[str]:
-    """Return the pages that hold an interactive figure."""
-    return [
-        page for page in built_pages() if "data-samlib-widget" in (BOOK / page).read_text("utf8")
-    ]
+def pages_with_figures(kind: str = "") -> list[str]:
+    """Return the pages that hold an interactive figure, or one of a kind."""
+    mark = f'data-samlib-widget="{kind}'
+    return [page for page in built_pages() if mark in (BOOK / page).read_text("utf8")]
 
 
 def pages_with_guesses() -> list[str]:
@@ -75,6 +74,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     kinds = {
         "page_path": built_pages,
         "figure_page": pages_with_figures,
+        "alignment_page": functools.partial(pages_with_figures, "Alignment"),
         "guess_page": pages_with_guesses,
     }
     for name, pages in kinds.items():

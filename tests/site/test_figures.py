@@ -58,8 +58,8 @@ def test_every_placeholder_becomes_a_figure(visit: Visit, figure_page: str) -> N
     assert page.locator("script[src*='samlib-widgets.js'][defer]").count() == 1
 
 
-def test_a_slider_moves_the_picture_and_the_sentence(visit: Visit, figure_page: str) -> None:
-    figure = first_figure(visit(figure_page))
+def test_a_slider_moves_the_picture_and_the_sentence(visit: Visit, alignment_page: str) -> None:
+    figure = first_figure(visit(alignment_page))
     before = picture(figure), figure.locator(".samlib-readout").inner_text(), values(figure)
     slider = figure.locator("[data-control='rho']")
     box = slider.bounding_box()
@@ -71,8 +71,8 @@ def test_a_slider_moves_the_picture_and_the_sentence(visit: Visit, figure_page: 
     assert before[2]["rho"] != after[2]["rho"]
 
 
-def test_the_start_can_be_dragged(visit: Visit, figure_page: str) -> None:
-    page = visit(figure_page)
+def test_the_start_can_be_dragged(visit: Visit, alignment_page: str) -> None:
+    page = visit(alignment_page)
     figure = first_figure(page)
     handle = figure.locator("[data-control='start']").first
     before = picture(figure), handle.get_attribute("aria-valuetext")
@@ -88,8 +88,10 @@ def test_the_start_can_be_dragged(visit: Visit, figure_page: str) -> None:
     assert before[1] != after[1]
 
 
-def test_the_keyboard_alone_reaches_and_moves_every_control(visit: Visit, figure_page: str) -> None:
-    page = visit(figure_page)
+def test_the_keyboard_alone_reaches_and_moves_every_control(
+    visit: Visit, alignment_page: str
+) -> None:
+    page = visit(alignment_page)
     figure = first_figure(page)
     controls = figure.locator("[data-control]:visible, button:visible:enabled")
     wanted = set(range(controls.count()))
@@ -118,8 +120,8 @@ def test_the_keyboard_alone_reaches_and_moves_every_control(visit: Visit, figure
         assert before != after, name
 
 
-def test_a_permalink_brings_back_the_state(visit: Visit, site: str, figure_page: str) -> None:
-    page = visit(figure_page, permissions=["clipboard-read", "clipboard-write"])
+def test_a_permalink_brings_back_the_state(visit: Visit, site: str, alignment_page: str) -> None:
+    page = visit(alignment_page, permissions=["clipboard-read", "clipboard-write"])
     figure = first_figure(page)
     start = figure.locator("[data-control='start']").first
     for name in ("rho", "lr"):
@@ -134,7 +136,7 @@ def test_a_permalink_brings_back_the_state(visit: Visit, site: str, figure_page:
     figure.get_by_role("button", name="Copy link").click()
     expect(figure.locator(".samlib-note")).not_to_be_empty()
     link = page.evaluate("navigator.clipboard.readText()")
-    assert link.startswith(f"{site}/{figure_page}#")
+    assert link.startswith(f"{site}/{alignment_page}#")
 
     again = first_figure(visit(link))
     assert values(again) == values(figure)
@@ -144,7 +146,7 @@ def test_a_permalink_brings_back_the_state(visit: Visit, site: str, figure_page:
         "aria-valuetext"
     ) == start.get_attribute("aria-valuetext")
     # and it is not what the figure shows without a link
-    assert values(first_figure(visit(figure_page))) != values(figure)
+    assert values(first_figure(visit(alignment_page))) != values(figure)
 
 
 def the_figure(visit: Visit, place: tuple[str, str], fragment: str = "") -> Locator:
@@ -178,7 +180,7 @@ def test_every_control_of_every_figure_does_something(visit: Visit, place: tuple
             continue
         value = float(field.input_value())
         whole = field.get_attribute("data-field") in WHOLE
-        field.fill(f"{0.7 * value + 2:.0f}" if whole else f"{0.6 * value + 0.01:.4f}")
+        field.fill(f"{0.7 * value + 2:.0f}" if whole else f"{0.6 * value + 0.03:.4f}")
         field.press("Enter")
         assert field.get_attribute("aria-invalid") != "true"
         assert look() != before, field.get_attribute("data-field")
@@ -237,9 +239,9 @@ def test_without_scripts_a_still_and_its_sentence_remain(visit: Visit, figure_pa
 
 
 def test_the_figure_works_on_a_page_opened_as_a_file(
-    visit: Visit, book: Path, figure_page: str
+    visit: Visit, book: Path, alignment_page: str
 ) -> None:
-    figure = first_figure(visit((book / figure_page).as_uri()))
+    figure = first_figure(visit((book / alignment_page).as_uri()))
     before = picture(figure)
     figure.locator("[data-control='rho']").focus()
     figure.page.keyboard.press("PageUp")
@@ -263,10 +265,10 @@ def test_nothing_jumps_when_a_figure_mounts(visit: Visit, figure_page: str, widt
         assert abs(after - before) < 2
 
 
-def test_the_figure_is_dark_on_a_dark_page(visit: Visit, figure_page: str) -> None:
+def test_the_figure_is_dark_on_a_dark_page(visit: Visit, alignment_page: str) -> None:
     grounds = []
     for theme in ("light", "dark"):
-        figure = first_figure(visit(figure_page, color_scheme=theme))
+        figure = first_figure(visit(alignment_page, color_scheme=theme))
         grounds.append(
             figure.evaluate(
                 """(element) => getComputedStyle(element.querySelector(".samlib-body"))
