@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
 from pathlib import Path
@@ -152,6 +153,13 @@ def test_claims_stand_under_the_title_of_their_chapter(small_book: Book) -> None
     assert "Another one" in second
     assert 'href="later.html"' in second
     assert page.index(second) < page.index("later.html#claim-later")
+
+
+def test_the_example_of_the_names_in_a_source_runs(small_book: Book) -> None:
+    from samlib_book import claims
+
+    outcome = doctest.testmod(claims)
+    assert (outcome.failed, outcome.attempted) == (0, 1)
 
 
 THEOREM = """# A page
