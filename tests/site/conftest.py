@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, Route
 
+from .inspection import SETTLED, Inspection, inspect
 from .small_book import small_book
 
 __all__ = ["small_book"]  # a fixture of the tests here
@@ -21,12 +22,8 @@ ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book/_build/html"
 LANDING = "book/index.html"
 
-# Resolves when fonts are there and MathJax, where a page uses it, has set its formulas.
-SETTLED = """async () => {
-  await document.fonts.ready;
-  await window.MathJax?.startup?.promise;
-  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-}"""
+# Each page is inspected in these themes and widths of the window.
+LOOKS = (("light", 1400), ("dark", 400))
 
 Visit = Callable[..., Page]
 
@@ -66,9 +63,22 @@ def places_of_figures() -> list[tuple[str, str]]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for `page_path` once for every page, and so on for the other kinds.
 
-    One that asks for `place` is run once for every kind of figure. If the book is not built, one
-    case remains, which fails and says so.
+    One that asks for `place` is run once for every kind of figure, one that asks for `inspection`
+    once for every page in every look; what is asked of one inspection is asked by one process. If
+    the book is not built, one case remains, which fails and says so.
     """
+    if "inspection" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "inspection",
+            [
+                pytest.param((page, theme, width), id=name, marks=pytest.mark.xdist_group(name))
+                for page in built_pages() or [LANDING]
+                for theme, width in LOOKS
+                for name in [f"{page}-{theme}"]
+            ],
+            indirect=True,
+            scope="session",
+        )
     if "place" in metafunc.fixturenames:
         metafunc.parametrize("place", places_of_figures() or [(LANDING, "")], ids="-".join)
     kinds = {
@@ -110,40 +120,48 @@ def site(book: Path) -> Iterator[str]:
     thread.join()
 
 
+def watch(page: Page, site: str) -> list[str]:
+    """Return a list that will hold what is wrong with the pages that `page` opens.
+
+    A page may not log an error or a warning, throw, miss a file, or ask for anything that is not on
+    this machine.
+    """
+    complaints: list[str] = []
+
+    def guard(route: Route, request: Request) -> None:
+        if request.url.startswith((f"{site}/", "data:", "blob:", "file:")):
+            route.continue_()
+        else:
+            complaints.append(f"{page.url} asks for {request.url}")
+            route.abort()
+
+    def listen(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(f"{page.url} logs {message.type}: {message.text}")
+
+    def note_missing(response: Response) -> None:
+        if response.status >= 400:
+            complaints.append(f"{page.url} misses {response.url}")
+
+    page.context.route("**/*", guard)
+    page.on("console", listen)
+    page.on("pageerror", lambda error: complaints.append(f"{page.url} throws {error}"))
+    page.on("response", note_missing)
+    return complaints
+
+
 @pytest.fixture
 def visit(browser: Browser, site: str) -> Iterator[Visit]:
     """Return a function that opens a page of the book.
 
-    Keyword arguments are those of Playwright's new_context. In the end the test fails if a page
-    logged an error or a warning, threw, missed a file, or asked for anything outside this machine.
+    Keyword arguments are those of Playwright's new_context. In the end the test fails if there is
+    anything to complain about (see `watch`).
     """
-    contexts = []
-    complaints: list[str] = []
+    visits: list[tuple[Page, list[str]]] = []
 
     def open_page(path: str, **options: Any) -> Page:
-        context = browser.new_context(**{"reduced_motion": "reduce"} | options)
-        contexts.append(context)
-        page = context.new_page()
-
-        def guard(route: Route, request: Request) -> None:
-            if request.url.startswith((f"{site}/", "data:", "blob:", "file:")):
-                route.continue_()
-            else:
-                complaints.append(f"{path} asks for {request.url}")
-                route.abort()
-
-        def listen(message: ConsoleMessage) -> None:
-            if message.type in ("error", "warning"):
-                complaints.append(f"{path} logs {message.type}: {message.text}")
-
-        def note_missing(response: Response) -> None:
-            if response.status >= 400:
-                complaints.append(f"{path} misses {response.url}")
-
-        context.route("**/*", guard)
-        page.on("console", listen)
-        page.on("pageerror", lambda error: complaints.append(f"{path} throws {error}"))
-        page.on("response", note_missing)
+        page = browser.new_context(**{"reduced_motion": "reduce"} | options).new_page()
+        visits.append((page, watch(page, site)))
         page.goto(path if "://" in path else f"{site}/{path}")
         if page.url.rstrip("/") == site:  # the front door
             page.wait_for_url(f"{site}/{LANDING}")
@@ -152,6 +170,20 @@ def visit(browser: Browser, site: str) -> Iterator[Visit]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    for page, _ in visits:
+        page.context.close()
+    assert [complaint for _, complaints in visits for complaint in complaints] == []
+
+
+@pytest.fixture(scope="session")
+def inspection(request: pytest.FixtureRequest, browser: Browser, site: str) -> Inspection:
+    """Return what one visit shows of a page in one theme at one width."""
+    path, theme, width = request.param
+    context = browser.new_context(
+        color_scheme=theme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    complaints = watch(page, site)
+    found = inspect(page, f"{site}/{path}")
+    context.close()
+    return found._replace(complaints=complaints)

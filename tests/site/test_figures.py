@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import DRAWN
 
-from .conftest import SETTLED, Visit
+from .conftest import Visit, built_pages, pages_with_figures
+from .inspection import Inspection
 
 FIGURE = "[data-samlib-widget='Alignment'].samlib-live"
 
@@ -48,14 +49,20 @@ def values(figure: Locator) -> dict[str, str]:
     return found
 
 
-def test_every_placeholder_becomes_a_figure(visit: Visit, figure_page: str) -> None:
-    page = visit(figure_page)
-    placeholders = page.locator("[data-samlib-widget]")
-    assert placeholders.count() >= 1
-    for index in range(placeholders.count()):
-        expect(placeholders.nth(index).locator("canvas").first).to_be_visible()
-        assert placeholders.nth(index).locator("figure img").count() == 0
-    assert page.locator("script[src*='samlib-widgets.js'][defer]").count() == 1
+def test_every_placeholder_becomes_a_figure(inspection: Inspection) -> None:
+    assert inspection.lifeless == []
+
+
+def test_nothing_jumps_when_a_figure_mounts(inspection: Inspection) -> None:
+    for before, after in zip(inspection.stills, inspection.figures, strict=True):
+        assert abs(after - before) < 2
+
+
+def test_the_script_of_the_figures_is_where_figures_are(book: Path) -> None:
+    script = re.compile(r'<script defer="defer" src="[^"]*samlib-widgets\.js[^"]*">')
+    with_script = [p for p in built_pages() if len(script.findall((book / p).read_text())) == 1]
+    assert with_script == pages_with_figures()
+    assert len(with_script) > 10
 
 
 def test_a_slider_moves_the_picture_and_the_sentence(visit: Visit, alignment_page: str) -> None:
@@ -246,23 +253,6 @@ def test_the_figure_works_on_a_page_opened_as_a_file(
     figure.locator("[data-control='rho']").focus()
     figure.page.keyboard.press("PageUp")
     assert picture(figure) != before
-
-
-@pytest.mark.parametrize("width", [1400, 400])
-def test_nothing_jumps_when_a_figure_mounts(visit: Visit, figure_page: str, width: int) -> None:
-    def heights(block_script: bool) -> list[float]:
-        page = visit("search.html", viewport={"width": width, "height": 900})
-        if block_script:
-            page.route("**/samlib-widgets.js*", lambda route: route.fulfill(body=""))
-        page.goto(page.url.replace("search.html", figure_page))
-        page.evaluate(SETTLED)
-        found: list[float] = page.locator("[data-samlib-widget]").evaluate_all(
-            "(all) => all.map((figure) => figure.getBoundingClientRect().height)"
-        )
-        return found
-
-    for before, after in zip(heights(True), heights(False), strict=True):
-        assert abs(after - before) < 2
 
 
 def test_the_figure_is_dark_on_a_dark_page(visit: Visit, alignment_page: str) -> None:

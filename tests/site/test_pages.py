@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -9,9 +10,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from .conftest import LANDING, ROOT, Visit
-
-AXE = ROOT / "node_modules/axe-core/axe.min.js"
+from .conftest import LANDING, Visit
+from .inspection import Inspection
 
 
 class Document(HTMLParser):
@@ -35,10 +35,15 @@ class Document(HTMLParser):
             self.assets += [values[name] for name in ("href", "src") if name in values]
 
 
-def test_a_page_is_quiet_and_stays_on_this_machine(visit: Visit, page_path: str) -> None:
-    page = visit(page_path)
-    assert page.locator("main h1").first.is_visible()
-    # The fixture fails the test for what the page logs, misses, or asks for elsewhere.
+@functools.cache
+def document_at(path: Path) -> Document:
+    """Return what the page at a path names."""
+    return Document(path)
+
+
+def test_a_page_is_quiet_and_stays_on_this_machine(inspection: Inspection) -> None:
+    assert inspection.heading
+    assert list(inspection.complaints) == []
 
 
 def test_the_menu_of_mathjax_is_off(visit: Visit) -> None:
@@ -51,42 +56,22 @@ def test_the_menu_of_mathjax_is_off(visit: Visit) -> None:
     assert page.locator(".CtxtMenu_Menu").count() == 0
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1400), ("dark", 400)])
-def test_axe_finds_nothing(visit: Visit, page_path: str, theme: str, width: int) -> None:
-    assert AXE.is_file(), "axe-core is missing: run `make test`, which installs it"
-    page = visit(page_path, color_scheme=theme, viewport={"width": width, "height": 900})
-    page.add_script_tag(path=str(AXE))
-    violations = page.evaluate("async () => (await axe.run()).violations")
-    assert [
-        (violation["id"], [(node["target"], node["failureSummary"]) for node in violation["nodes"]])
-        for violation in violations
-    ] == []
+def test_axe_finds_nothing(inspection: Inspection) -> None:
+    assert inspection.violations == []
 
 
-def test_nothing_sticks_out_at_360_pixels(visit: Visit, page_path: str) -> None:
-    page = visit(page_path, viewport={"width": 360, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    # An element may be wider than the screen only inside something that scrolls by itself.
-    assert (
-        page.evaluate(
-            """() => [...document.querySelectorAll("main *")].filter((element) => {
-              const box = element.getBoundingClientRect();
-              if (box.width === 0 || (box.right <= 360.5 && box.left >= -0.5)) return false;
-              if (!element.checkVisibility({ opacityProperty: true })) return false;
-              for (let up = element; up; up = up.parentElement) {
-                const style = getComputedStyle(up);
-                if (style.overflowX !== "visible" || style.clipPath !== "none") return false;
-              }
-              return true;
-            }).map((element) => element.outerHTML.slice(0, 120))"""
-        )
-        == []
-    )
+def test_nothing_sticks_out_at_360_pixels(inspection: Inspection) -> None:
+    assert inspection.width <= 360
+    assert inspection.sticking_out == []
+
+
+def test_images_say_what_they_show(inspection: Inspection) -> None:
+    assert [alt for alt in inspection.images if not alt] == []
 
 
 def test_links_and_files_of_a_page_are_there(book: Path, page_path: str) -> None:
     here = book / page_path
-    document = Document(here)
+    document = document_at(here)
     missing = []
     for link in document.links + document.assets:
         parts = urlsplit(link)
@@ -99,20 +84,14 @@ def test_links_and_files_of_a_page_are_there(book: Path, page_path: str) -> None
         elif parts.fragment and target.suffix == ".html":
             # A fragment with a colon is a figure's state; its figure is the part before.
             anchor = unquote(parts.fragment).split(":")[0]
-            if anchor not in Document(target).ids:
+            if anchor not in document_at(target).ids:
                 missing.append(link)
     assert missing == []
 
 
 def test_ids_are_unique(book: Path, page_path: str) -> None:
-    ids = Document(book / page_path).ids
+    ids = document_at(book / page_path).ids
     assert sorted({name for name in ids if ids.count(name) > 1}) == []
-
-
-def test_images_say_what_they_show(visit: Visit, page_path: str) -> None:
-    page = visit(page_path)
-    assert page.locator("img:not([alt])").count() == 0
-    assert page.locator("main img[alt='']").count() == 0
 
 
 def test_the_front_door_leads_to_the_landing_page(visit: Visit, site: str) -> None:
