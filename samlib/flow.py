@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -184,16 +184,18 @@ class LimitingFlow:
     Attributes
     ----------
     regularizer
-        Which sharpness the flow lowers.
+        Which sharpness the flow lowers; of a function, its name.
     times
         τ, [times]. One step of SAM or 1-SAM advances τ by ηρ².
     x
         The points on Γ, [times, dim].
+    value
+        S at these points, what the flow lowers, [times].
     top_eigenvalue, trace, smallest_nonzero_eigenvalue
         λ₁, Tr and λ_M of ∇²L at these points, [times].
     eigengap
         Between the eigenvalue that the flow lowers and its nearest neighbour, relative to λ₁,
-        [times]; infinite for the trace and where there is only one eigenvalue.
+        [times]; infinite if it lowers something else, or where there is only one eigenvalue.
     gradient_norm
         ‖∇L‖ at these points, [times]: zero on Γ.
     rank
@@ -207,6 +209,7 @@ class LimitingFlow:
     regularizer: str
     times: Tensor
     x: Tensor
+    value: Tensor
     top_eigenvalue: Tensor
     trace: Tensor
     smallest_nonzero_eigenvalue: Tensor
@@ -215,12 +218,6 @@ class LimitingFlow:
     rank: int
     evaluations: int
     converged: bool
-
-    @property
-    def value(self) -> Tensor:
-        """What the flow lowers: λ₁, the trace or λ_M, [times]."""
-        value: Tensor = getattr(self, self.regularizer)
-        return value
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per time: time, λ₁, trace, λ_M, eigengap, gradient norm, then x1, …, xD."""
@@ -255,7 +252,7 @@ class LimitingFlow:
 def limiting_flow(
     objective: Objective,
     start: Tensor,
-    regularizer: Regularizer,
+    regularizer: Regularizer | Callable[[Tensor], Tensor],
     times: Sequence[float] | Tensor,
     rtol: float = 1e-8,
     atol: float = 1e-9,
@@ -263,14 +260,15 @@ def limiting_flow(
     gap_rtol: float = 1e-4,
     progress: bool = True,
 ) -> LimitingFlow:
-    """Integrate dX/dτ = −½ P⊥ ∇S(∇²L(X)) on Γ from X(0) = Φ(start).
+    """Integrate dX/dτ = −½ P⊥ ∇S(X) on Γ from X(0) = Φ(start).
 
     P⊥ projects on the tangent space of Γ. S is one of
 
     * ``"top_eigenvalue"``: λ₁. Full-batch SAM follows this flow (eq. 7, Theorem 4.5);
     * ``"trace"``: 1-SAM follows it (Theorem 5.4);
     * ``"smallest_nonzero_eigenvalue"``: λ_M. Gradient descent on L^Asc follows it as η → 0 at
-      fixed ρ; the same factor ½ and the same unit of time.
+      fixed ρ; the same factor ½ and the same unit of time;
+    * any other function of x, [dim] → [], that torch can differentiate.
 
     One step with η and ρ advances τ by ηρ².
 
@@ -282,7 +280,7 @@ def limiting_flow(
     start
         [dim], on Γ or not.
     regularizer
-        Which S.
+        Which S: a name, or the function itself.
     times
         Increasing, not negative, [times].
     rtol, atol
@@ -304,8 +302,9 @@ def limiting_flow(
     Raises
     ------
     ValueError
-        If an argument has the wrong shape or range, gradient flow from start does not reach Γ,
-        Γ is a single point there, or the eigenvalue to be followed is not simple there.
+        If an argument has the wrong shape or range, a function does not return one finite number,
+        gradient flow from start does not reach Γ, Γ is a single point there, or the eigenvalue to
+        be followed is not simple there.
 
     Warns
     -----
@@ -325,13 +324,20 @@ def limiting_flow(
     0.3678...
     >>> flow.top_eigenvalue
     tensor([19.5000, 16.0677], dtype=torch.float64)
+
+    A function of x as the regularizer; on Γ this one has the gradient (2x₁, 2x₂).
+
+    >>> flow = limiting_flow(landscape, start, lambda x: x.square().sum(), [0.0, 0.5])
+    >>> float(flow.x[-1, 0] / flow.x[0, 0])  # e^(−1/2)
+    0.6065...
     """
     require_point("start", start, objective.dim)
     if start.dim() != 1:
         raise ValueError(f"start must have shape [{objective.dim}], got {tuple(start.shape)}")
-    if regularizer not in REGULARIZERS:
+    if not callable(regularizer) and regularizer not in REGULARIZERS:
         raise ValueError(
-            f"regularizer must be one of {', '.join(REGULARIZERS)}, got {regularizer!r}"
+            f"regularizer must be one of {', '.join(REGULARIZERS)}, or a function of x, "
+            f"got {regularizer!r}"
         )
     if not 0 < gap_rtol < 1:
         raise ValueError(f"gap_rtol must be between 0 and 1, got {gap_rtol}")
@@ -360,7 +366,7 @@ def limiting_flow(
         states, problem = gamma.integrate(instants, max(rtol, least), max(atol, least), bar)
     if problem:
         warnings.warn(
-            f"the flow of {regularizer} ends before τ = {instants[-1]:g}: {problem}",
+            f"the flow of {gamma.name} ends before τ = {instants[-1]:g}: {problem}",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -373,9 +379,10 @@ def limiting_flow(
         return result
 
     return LimitingFlow(
-        regularizer,
+        gamma.name,
         times=torch.as_tensor(instants).to(start),
         x=column("x"),
+        value=column("value"),
         top_eigenvalue=column("top_eigenvalue"),
         trace=column("trace"),
         smallest_nonzero_eigenvalue=column("smallest_nonzero_eigenvalue"),
@@ -498,13 +505,14 @@ class _Search:
 
 @dataclass(frozen=True, eq=False)
 class _Place:
-    """A point of Γ, with the non-zero eigenvalues [rank] and their eigenvectors [dim, rank]."""
+    """A point of Γ, with S, the non-zero eigenvalues [rank] and their eigenvectors [dim, rank]."""
 
     x: Tensor
     values: Tensor
     vectors: Tensor
     eigengap: Tensor
     gradient_norm: Tensor
+    value: Tensor
 
     @property
     def top_eigenvalue(self) -> Tensor:
@@ -528,7 +536,12 @@ class _Gamma:
     """
 
     def __init__(
-        self, objective: Objective, x: Tensor, rank: int, regularizer: str, gap_rtol: float
+        self,
+        objective: Objective,
+        x: Tensor,
+        rank: int,
+        regularizer: str | Callable[[Tensor], Tensor],
+        gap_rtol: float,
     ) -> None:
         self.objective, self.rank, self.regularizer = objective, rank, regularizer
         self.gap_rtol = gap_rtol
@@ -571,6 +584,13 @@ class _Gamma:
         return np.asarray(solution.y).T.reshape(-1, len(begin)), problem
 
     @property
+    def name(self) -> str:
+        """What S is called."""
+        if isinstance(self.regularizer, str):
+            return self.regularizer
+        return getattr(self.regularizer, "__name__", type(self.regularizer).__name__)
+
+    @property
     def obstacle(self) -> str:
         """What ends a flow."""
         return (
@@ -596,9 +616,23 @@ class _Gamma:
         values, vectors = self._eigenpairs(point)
         gaps = (values[:-1] - values[1:]) / values[0]
         gap = values.new_tensor(torch.inf)
-        if len(gaps) and self.regularizer != "trace":
-            gap = gaps[0] if self.regularizer == "top_eigenvalue" else gaps[-1]
-        return _Place(point, values, vectors, gap, self.objective.gradient(point).norm())
+        if len(gaps) and self.regularizer == "top_eigenvalue":
+            gap = gaps[0]
+        elif len(gaps) and self.regularizer == "smallest_nonzero_eigenvalue":
+            gap = gaps[-1]
+        length = self.objective.gradient(point).norm()
+        return _Place(point, values, vectors, gap, length, self._value(point, values))
+
+    def _value(self, x: Tensor, values: Tensor) -> Tensor:
+        """S at a point of Γ, where ∇²L has these non-zero eigenvalues."""
+        if callable(self.regularizer):
+            value = self.regularizer(x).detach()
+            if value.shape != () or not bool(value.isfinite()):
+                raise ValueError(f"regularizer must return one finite number, got {value}")
+            return value
+        return {"top_eigenvalue": values[0], "trace": values.sum()}.get(
+            self.regularizer, values[-1]
+        )
 
     def _retract(self, x: Tensor, last: _Place) -> Tensor:
         """The point of Γ next to x, with the eigenvectors of the last place if they are good."""
@@ -617,15 +651,21 @@ class _Gamma:
     def _velocity(self, place: _Place) -> Tensor:
         """−½ P⊥ ∇S on Γ, [dim]."""
         vectors = place.vectors
+        slope = self._slope(place)
+        return -(slope - vectors @ (vectors.mT @ slope)) / 2
+
+    def _slope(self, place: _Place) -> Tensor:
+        """∇S, up to its part across Γ, [dim]."""
+        if callable(self.regularizer):
+            return _gradient(self.regularizer, place.x)
         # Of Tr = Σ vᵢᵀ∇²L vᵢ over an eigenbasis, the zero eigenvalues' share has no derivative
         # along Γ: ∇²L v = 0 there for every tangent v, and moving along Γ it stays so.
         followed = {
-            "top_eigenvalue": vectors[:, :1],
-            "trace": vectors,
-            "smallest_nonzero_eigenvalue": vectors[:, -1:],
+            "top_eigenvalue": place.vectors[:, :1],
+            "trace": place.vectors,
+            "smallest_nonzero_eigenvalue": place.vectors[:, -1:],
         }[self.regularizer]
-        slope = _curvature_gradient(self.objective, place.x, followed.mT)
-        return -(slope - vectors @ (vectors.mT @ slope)) / 2
+        return _curvature_gradient(self.objective, place.x, followed.mT)
 
 
 def _curvature_gradient(objective: Objective, x: Tensor, directions: Tensor) -> Tensor:
@@ -635,13 +675,22 @@ def _curvature_gradient(objective: Objective, x: Tensor, directions: Tensor) -> 
     a unit eigenvector does not contribute at first order.
     """
     directions = directions.detach().contiguous()
+
+    def curvature(x: Tensor) -> Tensor:
+        images = objective.hessian_vector_product(x.expand_as(directions), directions)
+        return (images * directions).sum()
+
+    return _gradient(curvature, x)
+
+
+def _gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """∇ of a function of x, [dim]; zero if it does not depend on x."""
     with torch.enable_grad():
         at = x.detach().requires_grad_()
-        images = objective.hessian_vector_product(at.expand_as(directions), directions)
-        curvature = (images * directions).sum()
-        if not curvature.requires_grad:  # a Hessian that does not depend on x
+        value = function(at)
+        if not value.requires_grad:
             return torch.zeros_like(x)
-        (slope,) = torch.autograd.grad(curvature, at, materialize_grads=True)
+        (slope,) = torch.autograd.grad(value, at, materialize_grads=True)
     return slope
 
 

@@ -267,8 +267,8 @@ def plot_limiting_flow(
     flow
         From :func:`samlib.limiting_flow`.
     name
-        "top_eigenvalue", "trace" or "smallest_nonzero_eigenvalue"; that which the flow lowers if
-        not given.
+        "top_eigenvalue", "trace" or "smallest_nonzero_eigenvalue"; what the flow lowers if not
+        given.
     ax
         Draw into these axes, or into a new figure.
     **style
@@ -279,12 +279,14 @@ def plot_limiting_flow(
     ValueError
         If the name is none of these.
     """
-    chosen = flow.regularizer if name is None else name
-    require_names("name", [chosen], _ALONG_FLOWS)
-    label, colour = _ALONG_FLOWS[chosen]
+    if name is None:
+        values, (label, colour) = flow.value, _ALONG_FLOWS.get(flow.regularizer, ("$S$", "black"))
+    else:
+        require_names("name", [name], _ALONG_FLOWS)
+        values, (label, colour) = getattr(flow, name), _ALONG_FLOWS[name]
     with plt.rc_context(cast(Any, _STYLE)):
         panel = _stacked_axes(1)[0] if ax is None else ax
-        panel.plot(_numpy(flow.times), _numpy(getattr(flow, chosen)), **{"color": colour, **style})
+        panel.plot(_numpy(flow.times), _numpy(values), **{"color": colour, **style})
         panel.set_xlabel(r"$\tau$ (one step advances it by $\eta\rho^2$)")
         panel.set_ylabel(label)
         if "label" in style:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -358,6 +359,43 @@ def test_a_flow_on_a_curved_gamma_stays_on_it_and_is_known(regularizer: str) -> 
     torch.testing.assert_close(flow.value, 2 + height, rtol=0, atol=1e-7)
 
 
+def test_the_flow_of_any_function_of_x_is_known() -> None:
+    # On Γ of Figure 1's loss, S = x₁ + x₂² is lowered by dx₁/dτ = −½, dx₂/dτ = −x₂. Its
+    # derivative across Γ must not matter.
+    def tilt(x: Tensor) -> Tensor:
+        return x[0] + x[1] ** 2 + 7 * x[2] - x[3]
+
+    start = double(0.5, 0.5, 0.1, 0.2)
+    flow = limiting_flow(FourDimensional(), start, tilt, [0.0, 0.3, 1.0])
+    begin = project_to_minimizers(FourDimensional(), start).x
+    torch.testing.assert_close(flow.x[:, 0], begin[0] - flow.times / 2, rtol=0, atol=1e-7)
+    decay = torch.exp(-flow.times)
+    torch.testing.assert_close(flow.x[:, 1], begin[1] * decay, rtol=0, atol=1e-7)
+    assert float(flow.x[:, 2:].abs().max()) < 1e-14
+    torch.testing.assert_close(flow.value, flow.x[:, 0] + flow.x[:, 1] ** 2)
+    assert flow.regularizer == "tilt"
+    assert bool(flow.eigengap.isinf().all())
+    assert repr(flow).startswith("LimitingFlow('tilt', times=3")
+    still = limiting_flow(FourDimensional(), start, lambda x: torch.ones(()).double(), [0.0, 1.0])
+    assert torch.equal(still.x[0], still.x[1])
+
+
+@pytest.mark.parametrize("function", [lambda x: x, lambda x: x[0] / 0])
+def test_a_flow_refuses_a_function_that_returns_no_number(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    with pytest.raises(ValueError, match="regularizer must return one finite number"):
+        limiting_flow(FourDimensional(), double(0.5, 0.5, 0.1, 0.2), function, [0.0, 1.0])
+
+
+def test_the_trace_as_a_function_has_the_flow_of_the_trace(trace_flow: LimitingFlow) -> None:
+    def trace(x: Tensor) -> Tensor:
+        return torch.func.hessian(network_loss)(x).trace()
+
+    flow = limiting_flow(NETWORK, START, trace, TAUS[:3])
+    torch.testing.assert_close(flow.value, trace_flow.value[:3], rtol=1e-6, atol=0)
+
+
 TAUS = [0.0, 0.5, 1.0, 2.0, 3.0, 4.0]
 
 
@@ -541,6 +579,7 @@ def test_results_print_and_become_a_table() -> None:
         ({"start": torch.ones(2, 4)}, "start must have shape"),
         ({"start": torch.ones(3)}, "start"),
         ({"regularizer": "lambda"}, "regularizer must be one of top_eigenvalue, trace"),
+        ({"regularizer": None}, "or a function of x, got None"),
         ({"times": []}, "times"),
         ({"times": [1.0, 0.5]}, "increasing"),
         ({"times": [0.0, math.inf]}, "finite"),

@@ -208,3 +208,6 @@ def test_a_limiting_flow_is_drawn_over_its_time() -> None:
     assert panel.lines[1].get_ydata().tolist() == flow.top_eigenvalue.tolist()
     with pytest.raises(ValueError, match="name must be among top_eigenvalue"):
         flow.plot("loss")
+    own = limiting_flow(FourDimensional(), start, lambda x: x[0], [0.0, 1.0]).plot()
+    assert own.lines[0].get_ydata().tolist() == [0.5, 0.0]
+    assert own.get_ylabel() == "$S$"
