@@ -127,7 +127,7 @@ def check(
     >>> samlib.claims.check(
     ...     "square-root", predicted=1.41421, measured=2**0.5, rtol=1e-4,
     ...     source="arithmetic", statement="The square root of two.")
-    square-root holds: predicted 1.4142, measured 1.4142 (relative 1e-04) [arithmetic]
+    square-root holds: predicted 1.4142, measured 1.4142 (relative 0.0001) [arithmetic]
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", identifier):
         raise ValueError(
@@ -185,7 +185,7 @@ def _agree(expected: NDArray[Any], found: NDArray[Any], rtol: float, atol: float
 
 def _show_tolerance(rtol: float | None, atol: float | None) -> str:
     parts = [("relative", rtol), ("absolute", atol)]
-    return ", ".join(f"{name} {value:.0e}" for name, value in parts if value is not None)
+    return ", ".join(f"{name} {value:.2g}" for name, value in parts if value is not None)
 
 
 def _show(values: NDArray[Any], rtol: float | None, atol: float | None) -> str:
