@@ -21,7 +21,7 @@ CLAIM = {
     "source": "Theorem 4.8",
     "predicted": "0.0095238",
     "measured": "0.0095239",
-    "tolerance": "relative 1e-04",
+    "tolerance": "relative 0.0001",
     "holds": True,
 }
 
@@ -71,7 +71,7 @@ def test_a_claim_that_holds_is_listed_with_a_link_to_its_place(small_book: Book)
     ((statement, predicted, measured, tolerance, where),) = rows(page)
     assert statement.split("\n")[0].strip() == CLAIM["statement"]
     assert CLAIM["source"] in statement
-    assert [predicted, measured, tolerance] == ["0.0095238", "0.0095239", "relative 1e-04"]
+    assert [predicted, measured, tolerance] == ["0.0095238", "0.0095239", "relative 0.0001"]
     assert where == "see it"
     assert 'href="chapter.html#claim-limit-norm"' in page
     assert 'id="claim-limit-norm"' in (small_book.output / "chapter.html").read_text("utf8")

@@ -55,7 +55,7 @@ export function renderOneLossThreeDestinations(context) {
   return frame.mount({
     className: "samlib-one-loss",
     choices: null,
-    hint: "Press play. Then drag the start, or make η smaller: which of the three runs minds?",
+    hint: "Press play. Then drag the start, or change η: which of the three runs minds?",
     legend: legend(),
     stage: [map.plot.el, bowls.plot.el, ...panels.plots.map((plot) => plot.el)],
     player: play,
