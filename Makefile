@@ -2,9 +2,13 @@
 #
 #   make book      set up what the book needs, build it, say where it is
 #   make serve     build it and serve it on this machine
+#   make lab       open the chapters in JupyterLab
+#   make zip       the whole site in one file, to be read without a connection
 #   make test      set up what the tests need, run all of them
 #   make execute   run the chapters again and keep their outputs (CHAPTERS=… for some of them)
-#   make widgets   bundle the figures' JavaScript
+#   make pdf       the whole book as one PDF
+#   make widgets   bundle the figures' JavaScript, and MathJax
+#   make card      draw the picture that goes with a link to the book
 #   make bench     run the benchmarks
 #   make lint      style and types
 #   make clean     remove what was built (make distclean: what was installed, too)
@@ -14,12 +18,13 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: book serve test execute widgets bench lint clean distclean
+.PHONY: book serve lab zip pdf card test execute widgets bench lint clean distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/stamp
 PAGES := book/_build/html
+ZIP := book/_build/how-sam-minimizes-sharpness.zip
 PORT ?= 8000
 CHAPTERS ?= $(wildcard chapters/*.ipynb)
 
@@ -37,6 +42,18 @@ book: $(STAMP)-book
 serve: book
 	@echo "The book is on http://127.0.0.1:$(PORT)/ until you press Ctrl-C"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(PAGES)
+
+lab: $(STAMP)-book
+	$(BIN)/jupyter lab chapters
+
+# Beside the pages, so that one zip does not hold the one before.
+zip: book
+	@rm -f $(ZIP)
+	@$(BIN)/python -m zipfile -c $(ZIP) $(PAGES)/.
+	@echo "The book is in $(abspath $(ZIP)); unpack it and open index.html"
+
+pdf: book $(STAMP)-browser
+	@$(BIN)/python book/_pdf/pdf.py
 
 # Each chapter is run beside its place and moved there when it is done, so that an interrupt
 # loses nothing: a chapter is either as it was or as it was run.
@@ -68,6 +85,9 @@ lint: $(STAMP)-test $(STAMP)-node
 
 widgets: $(STAMP)-node
 	@npm run --silent build
+
+card: $(STAMP)-browser
+	@$(BIN)/python book/_card/card.py
 
 # The allocator keeps what it frees: to get large buffers from the system anew, page by page, takes
 # half of the time of a Hessian-vector product otherwise, in every library.

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, Route
 
 from .inspection import SETTLED, Inspection, inspect
-from .small_book import small_book
+from .small_book import EXTENSIONS, small_book
 
 __all__ = ["small_book"]  # a fixture of the tests here
 
@@ -107,10 +109,8 @@ class QuietHandler(SimpleHTTPRequestHandler):
         """Log nothing."""
 
 
-@pytest.fixture(scope="session")
-def site(book: Path) -> Iterator[str]:
-    """Return the address of the built book on this machine."""
-    handler = functools.partial(QuietHandler, directory=str(book))
+def serve(handler: Callable[..., SimpleHTTPRequestHandler]) -> Iterator[str]:
+    """Serve files on this machine, and give the address as long as it is asked for."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -118,6 +118,12 @@ def site(book: Path) -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture(scope="session")
+def site(book: Path) -> Iterator[str]:
+    """Return the address of the built book on this machine."""
+    yield from serve(functools.partial(QuietHandler, directory=str(book)))
 
 
 def watch(page: Page, site: str) -> list[str]:
@@ -187,3 +193,12 @@ def inspection(request: pytest.FixtureRequest, browser: Browser, site: str) -> I
     found = inspect(page, f"{site}/{path}")
     context.close()
     return found._replace(complaints=complaints)
+
+
+@pytest.fixture
+def part(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Return a function that imports a module of the book's extension, in an unpublished book."""
+    monkeypatch.syspath_prepend(str(EXTENSIONS))
+    for name in ("BOOK_URL", "BOOK_REPOSITORY"):
+        monkeypatch.delenv(name, raising=False)
+    return lambda name: importlib.import_module(f"samlib_book.{name}")

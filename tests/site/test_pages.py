@@ -46,12 +46,12 @@ def test_a_page_is_quiet_and_stays_on_this_machine(inspection: Inspection) -> No
     assert list(inspection.complaints) == []
 
 
-def test_the_menu_of_mathjax_is_off(visit: Visit) -> None:
+def test_mathjax_has_no_menu(visit: Visit) -> None:
     """Its speech engine would be fetched from outside as soon as a reader asks for it."""
     page = visit("chapters/05_alignment.html")
     formula = page.locator("mjx-container").first
     expect(formula).to_be_attached()
-    assert page.evaluate("MathJax.startup.document.options.enableMenu") is False
+    assert page.evaluate("MathJax.startup.document.options.enableMenu") is None
     formula.click(button="right")
     assert page.locator(".CtxtMenu_Menu").count() == 0
 
@@ -136,6 +136,11 @@ def test_formulas_are_set_and_read_aloud(visit: Visit) -> None:
     page = visit("book/notation.html")
     assert page.locator("mjx-container").count() > 30
     assert page.locator("mjx-container mjx-assistive-mml").count() > 30
+
+
+def test_no_formula_holds_a_macro_that_is_unknown(visit: Visit, page_path: str) -> None:
+    page = visit(page_path)
+    assert page.locator("mjx-merror, mjx-mtext[style*='color: red']").all_inner_texts() == []
 
 
 def test_search_finds_a_word_of_the_book(visit: Visit) -> None:

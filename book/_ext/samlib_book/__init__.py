@@ -6,7 +6,19 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import claims, figures, guess, library, pages, typography
+from . import (
+    addresses,
+    claims,
+    figures,
+    guess,
+    library,
+    notebooks,
+    pages,
+    pictures,
+    policy,
+    trim,
+    typography,
+)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -16,6 +28,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
     guess.setup(app)
     library.setup(app)
     pages.setup(app)
+    addresses.setup(app)
+    notebooks.setup(app)
+    pictures.setup(app)
+    trim.setup(app)
+    policy.setup(app)
     app.add_post_transform(typography.KeepPunctuation)
     return {
         "version": "1",

@@ -1,0 +1,55 @@
+"""What the theme loads and this book does without.
+
+Font Awesome is half a megabyte for a dozen icons, which stand in the book's own style instead. And
+a script in a page's head holds up the page's first lines unless it is deferred.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+FONT_AWESOME = re.compile(
+    r"\s*<!-- So that users[^>]*-->\s*<script[^>]*fontawesome\.js[^>]*></script>"
+)
+PRELOADED = re.compile(r'<link rel="preload" as="script"[^>]*/>\s*')
+SCRIPT = re.compile(r'<script src="(?P<path>[^"]*)"></script>')
+
+# A line inside each page's head needs this one at once.
+AT_ONCE = "documentation_options.js"
+
+UNUSED = ("_static/scripts/fontawesome*", "_static/vendor/fontawesome", "_static/**/*.map")
+
+
+def trim(html: str) -> str:
+    """Return a page without icons from Font Awesome and with its scripts deferred."""
+    html = PRELOADED.sub("", FONT_AWESOME.sub("", html))
+
+    def defer(found: re.Match[str]) -> str:
+        path = found["path"]
+        return found[0] if AT_ONCE in path else f'<script defer src="{path}"></script>'
+
+    return SCRIPT.sub(defer, html)
+
+
+def trim_site(app: Sphinx, problem: Exception | None) -> None:
+    """Trim every page, and remove the files that no page asks for any more."""
+    if problem is not None or app.builder.name != "html":
+        return
+    site = Path(app.outdir)
+    for path in site.rglob("*.html"):
+        html = path.read_text(encoding="utf8")
+        if (trimmed := trim(html)) != html:
+            path.write_text(trimmed, encoding="utf8")
+    for pattern in UNUSED:
+        for path in sorted(site.glob(pattern), reverse=True):
+            for file in path.rglob("*") if path.is_dir() else [path]:
+                if file.is_file():
+                    file.unlink()
+
+
+def setup(app: Sphinx) -> None:
+    """Register what happens after a build."""
+    app.connect("build-finished", trim_site, priority=910)
