@@ -7,26 +7,37 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
+import samlib
 from tests.samlib.test_docstrings import python_of
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("samlib", "README.md", "LICENSE", "pyproject.toml")
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the working tree, built from a copy: building leaves its traces there."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+def copy_of_the_library(folder: Path) -> Path:
+    """Copy what samlib is built from."""
+    folder.mkdir(exist_ok=True)
     for name in PARTS:
         part = ROOT / name
         copy = shutil.copytree if part.is_dir() else shutil.copy
-        copy(part, source / name)
+        copy(part, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the working tree, built from a copy: building leaves its traces there."""
+    source = copy_of_the_library(tmp_path_factory.mktemp("source"))
+    out = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index",
         "--disable-pip-version-check", "--wheel-dir", out, source)  # fmt: skip
     (built,) = out.glob("*.whl")
@@ -85,3 +96,31 @@ def test_the_readmes_first_example_runs_with_what_was_installed(
     printed = run(python, "-X", "utf8", example, cwd=tmp_path).strip().split("\n")
     assert Path(printed[-1]).resolve() == (site / "samlib" / "__init__.py").resolve()
     assert len(printed) > 1, "the example prints what it measured"
+
+
+def test_one_version_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
+    citation = (ROOT / "CITATION.cff").read_text("utf8")
+    assert samlib.__version__ == project["version"]
+    assert f"\nversion: {project['version']}\n" in citation
+    assert f"## Version {project['version']}" in (ROOT / "CHANGELOG.md").read_text("utf8")
+
+
+def test_the_citation_is_well_formed() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf8"))
+    required = {"cff-version", "title", "message", "authors", "version", "date-released", "license"}
+    assert required <= citation.keys()
+    assert citation["cff-version"] == "1.2.0"
+    assert all(set(author) & {"name", "family-names"} for author in citation["authors"])
+
+
+def test_the_source_distribution_holds_what_the_wheel_holds(wheel: Path, tmp_path: Path) -> None:
+    source = copy_of_the_library(tmp_path / "source")
+    build = "import setuptools.build_meta as b, sys; print(b.build_sdist(sys.argv[1]))"
+    name = run(sys.executable, "-c", build, tmp_path, cwd=source).strip().split("\n")[-1]
+    with tarfile.open(tmp_path / name) as archive:
+        held = {path.split("/", 1)[1] for path in archive.getnames() if "/" in path}
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("samlib/")}
+    assert packed <= held
+    assert {"README.md", "LICENSE", "pyproject.toml"} <= held
+    assert not any(path.startswith(("tests/", "chapters/", "book/")) for path in held)
