@@ -95,7 +95,7 @@ def test_the_next_page_is_lighter(browser: Browser, zipped_site: str) -> None:
 def test_pictures_come_late_and_have_their_room(book: Path, page_path: str) -> None:
     html = (book / page_path).read_text("utf8")
     assert "data:image/png" not in html
-    body = html[html.index("<article") : html.index("</article>")]
+    body = html[html.index("<main") : html.index("</main>")]
     for tag in re.findall(r"<img\b[^>]*>", body):
         assert 'loading="lazy"' in tag, tag
         assert re.search(r'width="\d+"', tag), tag

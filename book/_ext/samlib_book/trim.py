@@ -1,7 +1,8 @@
 """What the theme loads and this book does without.
 
-Font Awesome is half a megabyte for a dozen icons, which stand in the book's own style instead. And
-a script in a page's head holds up the page's first lines unless it is deferred.
+Font Awesome is half a megabyte for a dozen icons, which stand in the book's own style instead. The
+index of the search is needed where one searches. And a script in a page's head holds up the page's
+first lines unless it is deferred.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ FONT_AWESOME = re.compile(
     r"\s*<!-- So that users[^>]*-->\s*<script[^>]*fontawesome\.js[^>]*></script>"
 )
 PRELOADED = re.compile(r'<link rel="preload" as="script"[^>]*/>\s*')
+SEARCH = re.compile(
+    r'<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>\s*'
+)
 SCRIPT = re.compile(r'<script src="(?P<path>[^"]*)"></script>')
 
 # A line inside each page's head needs this one at once.
@@ -23,9 +27,13 @@ AT_ONCE = "documentation_options.js"
 UNUSED = ("_static/scripts/fontawesome*", "_static/vendor/fontawesome", "_static/**/*.map")
 
 
-def trim(html: str) -> str:
-    """Return a page without icons from Font Awesome and with its scripts deferred."""
+def trim(html: str, *, searches: bool = False) -> str:
+    """Return a page without what it does not need, and with its scripts deferred.
+
+    ``searches`` says whether the page is the one that searches.
+    """
     html = PRELOADED.sub("", FONT_AWESOME.sub("", html))
+    html = html if searches else SEARCH.sub("", html)
 
     def defer(found: re.Match[str]) -> str:
         path = found["path"]
@@ -41,7 +49,7 @@ def trim_site(app: Sphinx, problem: Exception | None) -> None:
     site = Path(app.outdir)
     for path in site.rglob("*.html"):
         html = path.read_text(encoding="utf8")
-        if (trimmed := trim(html)) != html:
+        if (trimmed := trim(html, searches=path.name == "search.html")) != html:
             path.write_text(trimmed, encoding="utf8")
     for pattern in UNUSED:
         for path in sorted(site.glob(pattern), reverse=True):
