@@ -19,6 +19,8 @@ MIME_TYPE = "application/vnd.samlib.claim+json"
 
 # Small arrays are shown in full, larger ones by their first entries.
 _SHOWN_ENTRIES = 6
+# Decimals up to which zeros at the end are shown.
+_PADDED = 3
 
 
 class ClaimError(AssertionError):
@@ -197,11 +199,19 @@ def _show(values: NDArray[Any], rtol: float | None, atol: float | None) -> str:
 
 
 def _show_number(value: float, rtol: float | None, atol: float | None) -> str:
-    """Round to the digits that the tolerance distinguishes, six at most."""
+    """Round to the digits that the tolerance distinguishes, six at most.
+
+    Zeros at the end are kept where the tolerance is coarse: 1.00 says how close to 1 it is.
+    """
     if not math.isfinite(value):
         return str(value)
-    if atol:
-        decimals = min(max(math.ceil(-math.log10(atol)), 0), 12)
-        value = round(value, decimals)
     digits = 6 if not rtol else min(max(math.ceil(-math.log10(rtol)) + 1, 2), 6)
-    return f"{value + 0.0:.{digits}g}"
+    decimals = min(max(math.ceil(-math.log10(atol)), 0), 12) if atol else None
+    if decimals is not None:
+        value = round(value, decimals)
+        padded = decimals <= _PADDED and abs(value) < 10 ** (digits - decimals)
+        shown = f"{value + 0.0:.{decimals}f}" if padded else f"{value + 0.0:.{digits}g}"
+    else:
+        padded = digits <= _PADDED + 1 and 1e-4 <= abs(value) < 10**digits
+        shown = f"{value:#.{digits}g}".removesuffix(".") if padded else f"{value + 0.0:.{digits}g}"
+    return shown.replace("-", "−", 1) if value < 0 else shown

@@ -16,7 +16,7 @@ import tomllib
 import venv
 from pathlib import Path
 
-from versions import ROOT, requirements, run
+from versions import ROOT, TOOLS, requirements, run
 
 # Pinned in the second half: what the chapters import and compute with.
 COMPUTED_WITH = (
@@ -57,8 +57,8 @@ def tools() -> list[str]:
 def try_notebooks() -> None:
     """Run the chapters and the library's tests with the newest of what they import."""
     python = environment("notebooks")
-    needed = [*requirements("newest"), "myst-nb", "jupyterlab", "nbval", "pytest", "hypothesis"]
-    run(python, "-m", "pip", "install", "--quiet", "setuptools>=77", *needed)
+    needed = [*requirements("newest"), "myst-nb", "jupyterlab", "nbval", *TOOLS]
+    run(python, "-m", "pip", "install", "--quiet", *needed)
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--editable", ".")
     run(python, "-m", "pip", "list")
     run(python, "-m", "pytest", "-q", "--nbval-lax", "chapters")

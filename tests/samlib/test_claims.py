@@ -99,9 +99,11 @@ def test_an_identifier_must_fit_into_an_anchor(identifier: str) -> None:
         (1.23456789, {"rtol": 0.0, "atol": 1e-2}, "1.23", "relative 0, absolute 0.01"),
         (1e-9, {"atol": 1e-6}, "0", "absolute 1e-06"),
         (-1e-9, {"atol": 1e-6}, "0", "absolute 1e-06"),
+        (-0.9, {"atol": 0.2}, "−0.9", "absolute 0.2"),
+        (0.04, {"atol": 0.1}, "0.0", "absolute 0.1"),
         (123456.789, {"rtol": 0.5}, "1.2e+05", "relative 0.5"),
-        ([1, 2, 3], {"rtol": 1e-2}, "1, 2, 3", "relative 0.01"),
-        (range(8), {"atol": 0.1}, "0, 1, 2, 3, 4, 5, … (8 values)", "absolute 0.1"),
+        ([1, 2, 3], {"rtol": 1e-2}, "1.00, 2.00, 3.00", "relative 0.01"),
+        (range(8), {"atol": 0.1}, "0.0, 1.0, 2.0, 3.0, 4.0, 5.0, … (8 values)", "absolute 0.1"),
     ],
 )
 def test_values_are_shown_to_the_precision_of_the_tolerance(
@@ -145,14 +147,14 @@ def test_a_claim_displays_as_text_as_html_and_as_data() -> None:
     assert MIME_TYPE == "application/vnd.samlib.claim+json"
     assert bundle["text/plain"] == repr(claim)
     assert bundle["text/plain"] == (
-        "thm-1 holds: predicted 2, measured 2 (relative 0.001) [<b>1</b>]"
+        "thm-1 holds: predicted 2.000, measured 2.000 (relative 0.001) [<b>1</b>]"
     )
     assert bundle[MIME_TYPE] == {
         "identifier": "thm-1",
         "statement": statement,
         "source": "<b>1</b>",
-        "predicted": "2",
-        "measured": "2",
+        "predicted": "2.000",
+        "measured": "2.000",
         "tolerance": "relative 0.001",
         "holds": True,
     }
