@@ -72,10 +72,10 @@ def test_a_claim_that_holds_is_listed_with_a_link_to_its_place(small_book: Book)
     assert statement.split("\n")[0].strip() == CLAIM["statement"]
     assert CLAIM["source"] in statement
     assert [predicted, measured, tolerance] == ["0.0095238", "0.0095239", "relative 0.0001"]
-    assert where == "see it"
+    assert where == CLAIM["identifier"]
     assert 'href="chapter.html#claim-limit-norm"' in page
     assert 'id="claim-limit-norm"' in (small_book.output / "chapter.html").read_text("utf8")
-    assert "1 claim in 1 chapter" in page
+    assert "1 claim on 1 page" in page
 
 
 def test_claims_come_in_reading_order(small_book: Book) -> None:
@@ -83,7 +83,7 @@ def test_claims_come_in_reading_order(small_book: Book) -> None:
     small_book.write("chapter.ipynb", chapter(*claims))
     page = small_book.build()
     assert re.findall(r"#claim-(\w)\"", page) == ["z", "a", "m"]
-    assert "3 claims in 1 chapter" in page
+    assert "3 claims on 1 page" in page
 
 
 def test_the_page_follows_a_chapter_that_changes(small_book: Book) -> None:
@@ -146,7 +146,7 @@ def test_claims_stand_under_the_title_of_their_chapter(small_book: Book) -> None
     later = chapter(CLAIM | {"identifier": "later"}).replace("# A chapter", "# Another one")
     small_book.write("later.ipynb", later)
     page = small_book.build()
-    assert "2 claims in 2 chapters" in page
+    assert "2 claims on 2 pages" in page
     first, second = re.findall(r'<p class="rubric">(.*?)</p>', page)
     assert "A chapter" in first
     assert 'href="chapter.html"' in first

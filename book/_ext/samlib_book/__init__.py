@@ -16,6 +16,7 @@ from . import (
     pages,
     pictures,
     policy,
+    reading_time,
     trim,
     typography,
 )
@@ -31,6 +32,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     addresses.setup(app)
     notebooks.setup(app)
     pictures.setup(app)
+    reading_time.setup(app)
     trim.setup(app)
     policy.setup(app)
     app.add_post_transform(typography.KeepPunctuation)

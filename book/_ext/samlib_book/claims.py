@@ -128,11 +128,17 @@ def count(number: int, noun: str) -> str:
 
 
 def statements_in(source: str) -> set[str]:
-    """Return the paper's statements that a claim's source names.
+    """Return the paper's statements that a claim's source names, and so puts to the test.
+
+    What is measured outside a statement's assumptions is no test of it.
 
     >>> sorted(statements_in("Corollary 4.7; Theorems 4.5 and 5.4"))
     ['Corollary 4.7', 'Theorem 4.5', 'Theorem 5.4']
+    >>> statements_in("measured; outside Theorem 4.8 where ηλ₁ ≥ 1")
+    set()
     """
+    if re.search(r"\boutside\b", source):
+        return set()
     return {
         f"{'Corollary' if kind == 'Corollaries' else kind} {number}"
         for kind, numbers in NAMED.findall(source)
@@ -176,11 +182,11 @@ class Claims(ClaimsDirective):
     """A table of all claims of each chapter, under the chapter's title."""
 
     columns: ClassVar = {
-        "Statement": 40,
-        "Predicted": 19,
-        "Measured": 19,
-        "Tolerance": 14,
-        "Where": 8,
+        "Statement": 38,
+        "Predicted": 18,
+        "Measured": 18,
+        "Tolerance": 12,
+        "Name and place": 14,
     }
 
     def run(self) -> list[nodes.Node]:
@@ -189,12 +195,14 @@ class Claims(ClaimsDirective):
         if not records:
             return [nodes.paragraph("", "No chapter of the book makes a claim yet.")]
         chapters = [(name, list(group)) for name, group in groupby(records, lambda r: r.document)]
-        counted = f"{count(len(records), 'claim')} in {count(len(chapters), 'chapter')}."
+        counted = f"{count(len(records), 'claim')} on {count(len(chapters), 'page')}."
         result: list[nodes.Node] = [nodes.paragraph("", counted, classes=["claims-count"])]
         for document, group in chapters:
             rows = [self.row(record) for record in group]
-            result.append(nodes.rubric("", "", self.title(document)))
-            result.append(make_table("claims", self.columns, rows))
+            name = nodes.make_id(f"claims-{document.split('/')[-1]}")
+            section = nodes.section("", nodes.title("", "", self.title(document)), ids=[name])
+            section += make_table("claims", self.columns, rows)
+            result.append(section)
         return result
 
     def title(self, document: str) -> nodes.Node:
@@ -213,7 +221,7 @@ class Claims(ClaimsDirective):
         row = nodes.row("", statement)
         for value in (record.claim.predicted, record.claim.measured, record.claim.tolerance):
             row += nodes.entry("", nodes.paragraph("", value))
-        row += nodes.entry("", nodes.paragraph("", "", self.link(record, "see it")))
+        row += nodes.entry("", nodes.paragraph("", "", self.link(record, record.claim.identifier)))
         return row
 
 
