@@ -57,6 +57,7 @@ pdf: book $(STAMP)-browser
 
 # Each chapter is run beside its place and moved there when it is done, so that an interrupt
 # loses nothing: a chapter is either as it was or as it was run.
+execute: export TQDM_DISABLE := 1
 execute: $(STAMP)-book
 	@mkdir -p book/_build/execute
 	@for chapter in $(CHAPTERS); do \

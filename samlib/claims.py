@@ -186,6 +186,8 @@ def _agree(expected: NDArray[Any], found: NDArray[Any], rtol: float, atol: float
 
 
 def _show_tolerance(rtol: float | None, atol: float | None) -> str:
+    if not rtol and not atol:
+        return "exact"
     parts = [("relative", rtol), ("absolute", atol)]
     return ", ".join(f"{name} {value:.2g}" for name, value in parts if value is not None)
 

@@ -99,6 +99,7 @@ def test_an_identifier_must_fit_into_an_anchor(identifier: str) -> None:
         (1.23456789, {"rtol": 0.0, "atol": 1e-2}, "1.23", "relative 0, absolute 0.01"),
         (1e-9, {"atol": 1e-6}, "0", "absolute 1e-06"),
         (-1e-9, {"atol": 1e-6}, "0", "absolute 1e-06"),
+        (12, {"atol": 0}, "12", "exact"),
         (-0.9, {"atol": 0.2}, "−0.9", "absolute 0.2"),
         (0.04, {"atol": 0.1}, "0.0", "absolute 0.1"),
         (123456.789, {"rtol": 0.5}, "1.2e+05", "relative 0.5"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -87,6 +88,15 @@ def test_links_and_files_of_a_page_are_there(book: Path, page_path: str) -> None
             if anchor not in document_at(target).ids:
                 missing.append(link)
     assert missing == []
+
+
+def test_every_icon_is_drawn(book: Path, page_path: str) -> None:
+    """An icon of the theme's that the book's style does not know would be a black square."""
+    style = (book / "_static/book.css").read_text("utf8")
+    known = set(re.findall(r"\.fa-([a-z-]+) \{ --icon:", style))
+    html = (book / page_path).read_text("utf8")
+    used = set(re.findall(r"\bfa-([a-z-]+)", html)) - {"solid", "lg"}
+    assert used - known == set()
 
 
 def test_ids_are_unique(book: Path, page_path: str) -> None:

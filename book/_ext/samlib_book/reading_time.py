@@ -1,7 +1,7 @@
 """How long a chapter takes: the role ``{reading-time}`chapters/05_alignment` ``.
 
-Counted are the words of the main line, at the pace of a text that one thinks about, and some time for
-each figure. What is folded, the exercises and the code are left to whoever wants them.
+Counted are the words of the main line, at the pace of a text that one thinks about, and some time
+for each figure. What is folded, the exercises and the code are left to whoever wants them.
 """
 
 from __future__ import annotations
