@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import scipy
 import torch
 from numpy.typing import NDArray
 from scipy.integrate import DOP853, LSODA, solve_ivp
@@ -34,6 +35,8 @@ _DENSE_DIM = 512
 # Numbers of all the points' Hessians together, up to which points are integrated as one system.
 _HESSIAN_NUMBERS = 2**24
 _FOREVER = 1e10
+# Before 1.16 SciPy's LSODA wanted a banded Jacobian with room below the bands for its own use.
+_TAKES_BANDS_ALONE = tuple(int(part) for part in scipy.__version__.split(".")[:2]) >= (1, 16)
 _FAR = 1e6
 _NEWTON_STEPS = 20
 
@@ -483,12 +486,13 @@ class _Search:
         if dim > _DENSE_DIM:
             return DOP853(self._velocity, 0.0, begin, _FOREVER, **tolerances)
         row, column = np.indices((dim, dim))
+        rows = 2 * dim - 1 if _TAKES_BANDS_ALONE else 3 * dim - 2
 
         def jacobian(time: float, y: NDArray[np.float64]) -> NDArray[np.float64]:
             hessians = self.objective.hessian(self._points(y)).double().cpu().numpy()
-            packed = np.zeros((2 * dim - 1, batch, dim))
+            packed = np.zeros((rows, batch, dim))
             packed[row - column + dim - 1, :, column] = -hessians.transpose(1, 2, 0)
-            return packed.reshape(2 * dim - 1, batch * dim)
+            return packed.reshape(rows, batch * dim)
 
         band = {"lband": dim - 1, "uband": dim - 1}
         return LSODA(self._velocity, 0.0, begin, _FOREVER, jac=jacobian, **band, **tolerances)
