@@ -25,6 +25,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/stamp
 PAGES := book/_build/html
 ZIP := book/_build/how-sam-minimizes-sharpness.zip
+# Of two builds at the same time the second waits for the first.
+LOCKED = $(BIN)/python book/_tools/locked.py book/_build/lock
 PORT ?= 8000
 CHAPTERS ?= $(wildcard chapters/*.ipynb)
 
@@ -35,8 +37,8 @@ export PATH := $(PATH):$(abspath $(BIN))
 # ------------------------------------------------------------------------------------------ book
 # Sphinx forgets the warnings of pages it has already read, so a failed build starts over.
 book: $(STAMP)-book
-	$(BIN)/jupyter-book build . --toc book/_toc.yml --config _config.yml --path-output book \
-	  -W --keep-going -n -q || { rm -rf book/_build/.doctrees; exit 1; }
+	@$(LOCKED) bash -c '$(BIN)/jupyter-book build . --toc book/_toc.yml --config _config.yml \
+	  --path-output book -W --keep-going -n -q || { rm -rf book/_build/.doctrees; exit 1; }'
 	@echo "The book is at $(abspath $(PAGES)/index.html)"
 
 serve: book
@@ -56,18 +58,19 @@ pdf: book $(STAMP)-browser
 	@$(BIN)/python book/_pdf/pdf.py
 
 # Each chapter is run beside its place and moved there when it is done, so that an interrupt
-# loses nothing: a chapter is either as it was or as it was run.
+# loses nothing: a chapter is either as it was or as it was run. (Two runs at once have a folder each.)
 execute: export TQDM_DISABLE := 1
 execute: $(STAMP)-book
 	@mkdir -p book/_build/execute
-	@for chapter in $(CHAPTERS); do \
+	@place=$$(mktemp -d book/_build/execute/XXXXXX); trap 'rm -rf "$$place"' EXIT; \
+	for chapter in $(CHAPTERS); do \
 	  echo "running $$chapter"; \
 	  $(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute \
 	    --ExecutePreprocessor.store_widget_state=False \
 	    --ExecutePreprocessor.record_timing=False \
 	    --ExecutePreprocessor.timeout=600 \
-	    --output-dir book/_build/execute "$$chapter"; \
-	  mv "book/_build/execute/$${chapter##*/}" "$$chapter"; \
+	    --output-dir "$$place" "$$chapter"; \
+	  mv "$$place/$${chapter##*/}" "$$chapter"; \
 	done
 
 # ----------------------------------------------------------------------------------------- tests
@@ -75,7 +78,7 @@ execute: $(STAMP)-book
 # come after the rest, and two at a time.
 test: book lint $(STAMP)-browser
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/chapters/sanitize.cfg \
-	  --numprocesses auto --maxprocesses 4 --dist loadfile tests/samlib tests/chapters chapters
+	  --numprocesses auto --maxprocesses 4 --dist loadfile tests/samlib tests/chapters tests/build chapters
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 2 --dist loadgroup tests/site tests/widgets
 
 lint: $(STAMP)-test $(STAMP)-node

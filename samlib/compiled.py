@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import functools
 import math
+import pickle
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numba
@@ -52,6 +54,33 @@ _LOOP = types.void(
 )
 # Arrays [dim, batch] that a step may use as it likes, so that no step allocates.
 _WORK = 5
+
+
+def _is_whole(path: Path) -> bool:
+    """Say whether Numba can read a file of its cache: an index, or compiled code."""
+    try:
+        with path.open("rb") as file:
+            first = pickle.load(file)
+            if path.suffix == ".nbc":
+                return isinstance(first, tuple)
+            return isinstance(first, str) and isinstance(pickle.load(file), tuple)
+    except Exception:  # unpickling raises whatever the bytes lead to
+        return False
+
+
+def _remove_broken_cache() -> None:
+    """Remove what a full disk or a killed process left broken of this file's compiled code.
+
+    Numba would raise; what is missing it compiles again.
+    """
+    # Never compiled: it only tells where Numba keeps the code of this file.
+    folder = Path(_njit(_is_whole, cache=True).stats.cache_path)
+    for path in folder.glob(f"{Path(__file__).stem}.*.nb[ci]"):
+        if not _is_whole(path):
+            path.unlink(missing_ok=True)
+
+
+_remove_broken_cache()
 
 
 @functools.cache

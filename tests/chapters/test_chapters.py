@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import subprocess
@@ -195,3 +196,13 @@ def test_nbval_refuses_a_chapter_with_one_number_altered(
     result = run_nbval(notebook, tmp_path)
     assert result.returncode == 1, result.stdout
     assert "1 failed" in result.stdout, result.stdout
+
+
+def test_a_chapter_may_not_reach_beyond_this_machine() -> None:
+    code = "import socket; socket.create_connection(('192.0.2.1', 9), timeout=1)"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).with_name("offline"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "chapters run without a network" in done.stderr

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +18,7 @@ pytest.importorskip("numba")
 
 from samlib import compiled
 
+ROOT = Path(__file__).parents[2]
 NETWORK = problems.interpolating_network().objective
 LANDSCAPES = [Quadratic([3.0, 1.0, 0.5]), TwoValleys(), FourDimensional(), NETWORK]
 
@@ -85,3 +91,20 @@ def test_a_run_enters_its_kernel_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "advance", lambda *args: (calls.append(1), advance(*args)))
     simulate(FourDimensional(), rules.SAM(0.02, 0.05), torch.ones(4).double(), 1000, every=3)
     assert len(calls) == 1
+
+
+def test_a_broken_cache_is_compiled_again(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", "import samlib.compiled"]
+    subprocess.run(command, env=environment, check=True)
+    kept = sorted(tmp_path.rglob("compiled._*.nb[ci]"))
+    assert {path.suffix for path in kept} == {".nbi", ".nbc"}
+    assert all(compiled._is_whole(path) for path in kept)
+    # an index and a piece of code, broken in three ways
+    broken = kept[:6]
+    for path, content in zip(broken, (b"", b"nonsense", b"\x80\x04K\x01.") * 2, strict=True):
+        path.write_bytes(content)
+        assert not compiled._is_whole(path)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(compiled._is_whole(path) for path in tmp_path.rglob("compiled.*.nb[ci]"))

@@ -8,6 +8,7 @@ from sphinx.application import Sphinx
 
 from . import (
     addresses,
+    caches,
     claims,
     figures,
     guess,
@@ -24,6 +25,7 @@ from . import (
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension's parts with Sphinx."""
+    caches.setup(app)
     figures.setup(app)
     claims.setup(app)
     guess.setup(app)

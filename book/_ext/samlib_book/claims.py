@@ -268,6 +268,7 @@ def setup(app: Sphinx) -> None:
     app.add_directive("claims", Claims)
     app.add_directive("statements", Statements)
     # Jupyter's own display of an output is enough for a page; myst_nb warns of what it cannot show.
-    app.config.suppress_warnings.append("mystnb.unknown_mime_type")
+    # (A new list: Sphinx's own is shared by all builds of a process.)
+    app.config.suppress_warnings = [*app.config.suppress_warnings, "mystnb.unknown_mime_type"]
     app.connect("env-get-outdated", collect)
     app.connect("env-purge-doc", forget_page)
