@@ -153,8 +153,23 @@ def test_no_formula_holds_a_macro_that_is_unknown(visit: Visit, page_path: str) 
     assert page.locator("mjx-merror, mjx-mtext[style*='color: red']").all_inner_texts() == []
 
 
-def test_search_finds_a_word_of_the_book(visit: Visit) -> None:
-    page = visit("search.html?q=hutchinson")
-    page.locator("#search-results li a").first.wait_for()
-    titles = page.locator("#search-results li a").all_inner_texts()
-    assert any("Glossary" in title for title in titles)
+@pytest.mark.parametrize(
+    ("words", "title", "anchor"),
+    [
+        ("hutchinson", "Glossary", "term-Hutchinson-estimator"),
+        ("eigengap", "Glossary", "term-eigengap"),
+        ("Theorem 4.8", "Theorem 5.1", "thm-quadratic"),
+        ("Lemma 5.5", "Lemma 7.1", "lem-one-sam-alignment"),
+        ("claim two-cycle", "Claim edge-two-cycle", "claim-edge-two-cycle"),
+        ("top_eigenpairs", "samlib.top_eigenpairs", "samlib.top_eigenpairs"),
+    ],
+)
+def test_search_finds_words_terms_theorems_and_claims(
+    visit: Visit, book: Path, words: str, title: str, anchor: str
+) -> None:
+    page = visit(f"search.html?q={words}")
+    found = page.locator("#search-results li a", has_text=title).first
+    found.wait_for()
+    target = found.get_attribute("href") or ""
+    assert target.endswith(f"#{anchor}")
+    assert anchor in document_at(book / target.split("#")[0]).ids

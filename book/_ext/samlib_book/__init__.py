@@ -18,6 +18,7 @@ from . import (
     pictures,
     policy,
     reading_time,
+    search,
     trim,
     typography,
 )
@@ -35,13 +36,14 @@ def setup(app: Sphinx) -> dict[str, Any]:
     notebooks.setup(app)
     pictures.setup(app)
     reading_time.setup(app)
+    search.setup(app)
     trim.setup(app)
     policy.setup(app)
     app.add_post_transform(typography.KeepPunctuation)
     return {
         "version": "1",
         # Another number when what is kept between builds changes its form: they then start over.
-        "env_version": 2,
+        "env_version": 3,
         "parallel_read_safe": True,
         "parallel_write_safe": True,
     }
