@@ -130,6 +130,32 @@ class TestAnatomy:
         )
 
 
+def glossary() -> list[str]:
+    """The terms of the glossary."""
+    text = (ROOT / "book/glossary.md").read_text("utf8")
+    lines = text[text.index(":sorted:") : text.rindex("\n:::")].splitlines()[1:]
+    return [line for line in lines if line and not line.startswith(" ")]
+
+
+def first_use(term: str, text: str) -> str:
+    """How a term occurs first in a text: "linked", "plain" or "nowhere"."""
+    for pattern in (r"\$\$.*?\$\$|\$[^$]*\$", r"(?m)^#.*$|^:\w+:.*$|^`{3,}.*$|^\([\w-]+\)=$"):
+        text = re.sub(pattern, " ", text, flags=re.DOTALL)
+    name = re.escape(term)
+    link = re.search(rf"(?i)\{{term\}}`(?:[^`]*<{name}>|{name})`", text)
+    before = text[: link.start()] if link else text
+    before = re.sub(r"\{[\w:]+\}`[^`]*`|`[^`]*`", " ", before)
+    if re.search(rf"(?i)\b{name}(?:s|es)?\b", before):
+        return "plain"
+    return "linked" if link else "nowhere"
+
+
+@pytest.mark.parametrize("term", sorted(set(glossary()) - {"claim"}))  # an everyday word, too
+def test_a_term_is_linked_where_the_book_first_uses_it(term: str) -> None:
+    uses = (first_use(term, prose(read(chapter))) for chapter in NUMBERED)
+    assert next((use for use in uses if use != "nowhere"), "linked") == "linked"
+
+
 def test_a_pasted_number_has_its_own_name_in_the_book() -> None:
     pasted = [
         name

@@ -16,6 +16,8 @@ FONT_AWESOME = re.compile(
     r"\s*<!-- So that users[^>]*-->\s*<script[^>]*fontawesome\.js[^>]*></script>"
 )
 PRELOADED = re.compile(r'<link rel="preload" as="script"[^>]*/>\s*')
+# In the list of all pages, a button that holds an icon and nothing that could be read aloud.
+UNFOLDS = re.compile(r'<summary>(?=<span class="toctree-toggle")')
 SEARCH = re.compile(
     r'<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>\s*'
 )
@@ -34,6 +36,7 @@ def trim(html: str, *, searches: bool = False) -> str:
     """
     html = PRELOADED.sub("", FONT_AWESOME.sub("", html))
     html = html if searches else SEARCH.sub("", html)
+    html = UNFOLDS.sub('<summary aria-label="Its pages">', html)
 
     def defer(found: re.Match[str]) -> str:
         path = found["path"]
