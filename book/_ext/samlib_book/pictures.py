@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from docutils import nodes
 from PIL import Image
 from sphinx.application import Sphinx
 
+COLOURS = 256
 INLINE = re.compile(r'src="data:image/png;base64,([A-Za-z0-9+/=]+)"')
 IMAGE = re.compile(r"<img\b[^>]*>")
 SOURCE = re.compile(r'\bsrc="([^"]+)"')
@@ -29,34 +31,37 @@ def move_out(body: str, folder: Path, address: str) -> str:
 
     def write(found: re.Match[str]) -> str:
         content = base64.b64decode(found[1])
-        path = folder / f"still-{hashlib.sha256(content).hexdigest()[:20]}.png"
+        path = folder / f"still-{hashlib.sha256(content).hexdigest()[:20]}.webp"
         if not path.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-            make_smaller(path)
+            with Image.open(io.BytesIO(content)) as image:
+                few = with_palette(image)
+            # without loss, and a fifth smaller than as a PNG
+            few.convert("RGB").save(path, lossless=True, quality=100, method=6)
         return f'src="{address}/{path.name}"'
 
     return INLINE.sub(write, body)
 
 
-def make_smaller(path: Path) -> None:
-    """Give a picture in PNG a palette of 256 colours, unless it has one: a third of the size.
+def with_palette(image: Image.Image) -> Image.Image:
+    """Return a picture with 256 colours.
 
     A plot has a few colours and the shades between them at the edges of its lines, so that nobody
-    sees the difference. A picture with transparent parts stays as it is.
+    sees the difference.
+    """
+    return image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+
+
+def make_smaller(path: Path) -> None:
+    """Give a picture in PNG a palette, unless it has one: a third of the size.
+
+    A picture with transparent parts stays as it is.
     """
     with Image.open(path) as image:
         if image.mode == "P" or (image.mode == "RGBA" and image.getextrema()[3][0] < 255):
             return
-        palette = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    palette.save(path, optimize=True)
-
-
-def make_all_smaller(app: Sphinx, problem: Exception | None) -> None:
-    """Do so for the plots of the chapters, once they are copied."""
-    if problem is None and app.builder.name == "html":
-        for path in Path(app.outdir, app.builder.imagedir).glob("*.png"):
-            make_smaller(path)
+        few = with_palette(image)
+    few.save(path, optimize=True)
 
 
 def reserve_room(body: str, page_folder: Path) -> str:
@@ -77,19 +82,30 @@ def reserve_room(body: str, page_folder: Path) -> str:
     return IMAGE.sub(complete, body)
 
 
-def mend_pictures(
+def take_out_stills(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.Node
 ) -> None:
-    """Do both for a page that is about to be written."""
-    if app.builder.format != "html" or "body" not in context:
+    """Make files of the pictures inside a page that is about to be written."""
+    if app.builder.name == "html" and "body" in context:
+        folder = Path(app.outdir, app.builder.imagedir)
+        address = context["pathto"](app.builder.imagedir, 1)
+        context["body"] = move_out(context["body"], folder, address)
+
+
+def finish_pictures(app: Sphinx, problem: Exception | None) -> None:
+    """Make the plots smaller and keep room for them, once Sphinx has copied them."""
+    if problem is not None or app.builder.name != "html":
         return
-    folder = Path(app.outdir, app.builder.imagedir)
-    page = Path(app.builder.get_outfilename(pagename))
-    body = move_out(context["body"], folder, context["pathto"](app.builder.imagedir, 1))
-    context["body"] = reserve_room(body, page.parent)
+    site = Path(app.outdir)
+    for path in (site / app.builder.imagedir).glob("*.png"):
+        make_smaller(path)
+    for path in site.rglob("*.html"):
+        html = path.read_text(encoding="utf8")
+        if (complete := reserve_room(html, path.parent)) != html:
+            path.write_text(complete, encoding="utf8")
 
 
 def setup(app: Sphinx) -> None:
-    """Register what happens to each page."""
-    app.connect("html-page-context", mend_pictures, priority=900)
-    app.connect("build-finished", make_all_smaller)
+    """Register what happens to each page, and to all of them."""
+    app.connect("html-page-context", take_out_stills, priority=900)
+    app.connect("build-finished", finish_pictures)
