@@ -74,7 +74,12 @@ def reserve_room(body: str, page_folder: Path) -> str:
         source = SOURCE.search(tag)
         added = ' loading="lazy" decoding="async"'
         path = page_folder / source[1] if source else None
-        if path is not None and path.suffix == ".png" and path.is_file() and "width=" not in tag:
+        if (
+            path is not None
+            and path.suffix in (".png", ".webp")
+            and path.is_file()
+            and "width=" not in tag
+        ):
             with Image.open(path) as image:
                 added += f' width="{image.width}" height="{image.height}"'
         return f"<img{added}{tag.removeprefix('<img')}"
