@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from samlib._validation import require_number, require_text, shown
+
 MIME_TYPE = "application/vnd.samlib.claim+json"
 
 # Small arrays are shown in full, larger ones by their first entries.
@@ -131,7 +133,7 @@ def check(
     ...     source="arithmetic", statement="The square root of two.")
     square-root holds: predicted 1.4142, measured 1.4142 (relative 0.0001) [arithmetic]
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", identifier):
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", require_text("identifier", identifier)):
         raise ValueError(
             "identifier must consist of lower-case letters, digits, dots and hyphens, "
             f"got {identifier!r}"
@@ -140,15 +142,24 @@ def check(
     if expected.shape != found.shape:
         raise ValueError(
             f"predicted and measured must have the same shape, got {expected.shape} "
-            f"and {found.shape}"
+            f"and {found.shape}: {shown(predicted)} against {shown(measured)}"
         )
     if expected.size == 0:
-        raise ValueError("predicted and measured are empty: there is nothing to compare")
+        raise ValueError(
+            "predicted and measured must have something to compare and not be empty, "
+            f"got shape {expected.shape}"
+        )
     if (expected.dtype == bool) != (found.dtype == bool):
-        raise ValueError("predicted and measured must be both booleans or both numbers")
+        raise ValueError(
+            "predicted and measured must be both booleans or both numbers, "
+            f"got {shown(predicted)} and {shown(measured)}"
+        )
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
-        if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
-            raise ValueError(f"{name} must be finite and ≥ 0, got {tolerance}")
+        if tolerance is not None:
+            require_number(name, tolerance)
+    for name, text in (("source", source), ("statement", statement)):
+        if not require_text(name, text):
+            raise ValueError(f"{name} must not be empty, got {text!r}")
     exact = expected.dtype == bool
     if not exact and rtol is None and atol is None:
         raise ValueError("give rtol or atol: a comparison of numbers needs a tolerance")
@@ -168,11 +179,14 @@ def check(
 
 def _array(name: str, values: ArrayLike) -> NDArray[Any]:
     detach = getattr(values, "detach", None)
-    array = np.asarray(detach().cpu() if detach is not None else values)
+    try:
+        array = np.asarray(detach().cpu() if detach is not None else values)
+    except ValueError:  # lists of different lengths
+        raise ValueError(f"{name} must be one array of numbers, got {shown(values)}") from None
     if array.dtype == bool:
         return array
     if not np.issubdtype(array.dtype, np.integer) and not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"{name} must be real numbers or booleans, got {values!r}")
+        raise ValueError(f"{name} must be real numbers or booleans, got {shown(values)}")
     return array.astype(np.float64)  # small integer types would wrap around in the difference
 
 

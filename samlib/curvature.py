@@ -18,10 +18,20 @@ from scipy.special import ndtr, stdtrit
 from torch import Tensor
 
 from samlib._progress import ProgressBar
-from samlib._validation import require_count, require_point
+from samlib._validation import (
+    require_count,
+    require_flag,
+    require_fraction,
+    require_number,
+    require_one_point,
+    require_points,
+    require_seed,
+    require_tensor,
+    shown,
+)
 from samlib.estimate import Estimate, show_with_error
 from samlib.lanczos import Lanczos, random_direction
-from samlib.objective import Objective
+from samlib.objective import Objective, require_objective
 
 # Below this many parameters a dense symmetric eigendecomposition of a whole batch is cheaper
 # than Lanczos point by point.
@@ -136,13 +146,14 @@ def top_eigenpairs(
     >>> samlib.top_eigenpairs(quadratic, torch.zeros(3), k=2).values
     tensor([3., 2.])
     """
-    require_point("x", x, objective.dim)
+    require_points("x", x, require_objective(objective).dim)
     require_count("k", k, minimum=1)
-    require_count("max_products", max_products, minimum=k)
     if k > objective.dim:
-        raise ValueError(f"k must be at most dim = {objective.dim}, got {k}")
-    _require_fraction("rtol", rtol)
+        raise ValueError(f"k must be at most dim = {objective.dim}, got {shown(k)}")
+    require_count("max_products", max_products, minimum=k)
+    require_fraction("rtol", rtol)
     _require_start(start, objective.dim)
+    require_flag("progress", progress)
     if objective.dim <= _DENSE_DIM:
         return _dense_eigenpairs(objective, x, k)
     points = x.reshape(-1, objective.dim)
@@ -182,8 +193,9 @@ def alignment(
     >>> samlib.alignment(quadratic, torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
     tensor([1., 0.])
     """
-    gradient = objective.gradient(x)
+    require_points("x", x, require_objective(objective).dim)
     vectors = top_eigenpairs(objective, x, k, rtol, progress=progress).vectors
+    gradient = objective.gradient(x)
     coefficients = (vectors * gradient.unsqueeze(-1)).sum(dim=-2)
     inside = torch.linalg.vector_norm(coefficients, dim=-1)
     cosine: Tensor = inside / torch.linalg.vector_norm(gradient, dim=-1)
@@ -264,10 +276,10 @@ def _lanczos(
 def _require_start(start: Tensor | None, dim: int) -> None:
     if start is None:
         return
-    if start.shape != (dim,):
+    if require_tensor("start", start).shape != (dim,):
         raise ValueError(f"start must have shape [{dim}], got {tuple(start.shape)}")
     if not 0 < float(start.norm()) < math.inf:
-        raise ValueError("start must be finite and not zero")
+        raise ValueError(f"start must be finite and not zero, got {shown(start)}")
 
 
 def _collect_eigenpairs(
@@ -351,13 +363,14 @@ def smallest_nonzero_eigenvalue(
     >>> samlib.smallest_nonzero_eigenvalue(landscape, torch.tensor([1.0, 1.0, 0.0, 0.0])).values
     tensor([2.])
     """
-    require_point("x", x, objective.dim)
+    require_points("x", x, require_objective(objective).dim)
     require_count("max_products", max_products, minimum=1)
-    _require_fraction("rtol", rtol)
+    require_fraction("rtol", rtol)
     if zero_rtol is not None:
-        _require_fraction("zero_rtol", zero_rtol)
+        require_fraction("zero_rtol", zero_rtol)
+    require_flag("progress", progress)
     if rank is not None and require_count("rank", rank, minimum=1) > objective.dim:
-        raise ValueError(f"rank must be at most dim = {objective.dim}, got {rank}")
+        raise ValueError(f"rank must be at most dim = {objective.dim}, got {shown(rank)}")
     zero = math.sqrt(torch.finfo(x.dtype).eps) if zero_rtol is None else zero_rtol
     if objective.dim <= _DENSE_DIM:
         return _dense_smallest(objective, x, rank, zero)
@@ -476,9 +489,11 @@ def trace(
     >>> samlib.trace(quadratic, torch.zeros(3))
     Estimate(6, 3 products)
     """
-    require_point("x", x, objective.dim)
+    require_points("x", x, require_objective(objective).dim)
     require_count("max_products", max_products, minimum=4)
-    _require_fraction("rtol", rtol)
+    require_fraction("rtol", rtol)
+    seed = require_seed("seed", seed)
+    require_flag("progress", progress)
     if objective.dim <= _DENSE_DIM:
         hessian = objective.hessian(x)
         finite = hessian.isfinite().all(dim=-1).all(dim=-1)
@@ -671,13 +686,13 @@ def spectral_density(
     >>> samlib.spectral_density(quadratic, torch.zeros(3))
     SpectralDensity(eigenvalues from 1 to 3, 1 probes, 3 products)
     """
-    require_point("x", x, objective.dim)
-    if x.dim() != 1:
-        raise ValueError(f"x must be one point of shape [{objective.dim}], got {tuple(x.shape)}")
+    require_one_point("x", x, require_objective(objective).dim)
     for name, count, minimum in (("probes", probes, 2), ("steps", steps, 1), ("points", points, 2)):
         require_count(name, count, minimum=minimum)
-    if width is not None and not 0 < width < math.inf:
-        raise ValueError(f"width must be positive and finite, got {width}")
+    if width is not None:
+        width = require_number("width", width, positive=True)
+    seed = require_seed("seed", seed)
+    require_flag("progress", progress)
     if objective.dim <= _DENSE_DIM:
         nodes = _dense_eigenpairs(objective, x, objective.dim).values.double().unsqueeze(0)
         weights = torch.full_like(nodes, 1 / objective.dim)
@@ -722,8 +737,3 @@ def _lanczos_quadrature(
             nodes[i, : len(ritz.values)] = ritz.values
             weights[i, : len(ritz.values)] = ritz.vectors[0] ** 2
     return nodes, weights, products
-
-
-def _require_fraction(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise ValueError(f"{name} must be between 0 and 1, got {value}")

@@ -22,9 +22,17 @@ from scipy.integrate import DOP853, LSODA, solve_ivp
 from torch import Tensor
 
 from samlib._progress import ProgressBar
-from samlib._validation import require_count, require_point
+from samlib._validation import (
+    require_count,
+    require_flag,
+    require_fraction,
+    require_numbers,
+    require_one_point,
+    require_points,
+    shown,
+)
 from samlib.curvature import top_eigenpairs
-from samlib.objective import Objective
+from samlib.objective import Objective, require_objective
 
 Regularizer = Literal["top_eigenvalue", "trace", "smallest_nonzero_eigenvalue"]
 REGULARIZERS = ("top_eigenvalue", "trace", "smallest_nonzero_eigenvalue")
@@ -144,12 +152,13 @@ def project_to_minimizers(
     >>> project_to_minimizers(valleys, start).x.round(decimals=4)
     tensor([0.1695, 0.0000, 0.0000], dtype=torch.float64)
     """
-    require_point("x", x, objective.dim)
-    if not bool(x.isfinite().all()):
-        raise ValueError("x must be finite")
-    require_count("max_evaluations", max_evaluations, minimum=1)
-    _require_tolerances(rtol, atol)
-    _require_rank(rank, objective)
+    require_points("x", x, require_objective(objective).dim)
+    _require_finite("x", x)
+    max_evaluations = require_count("max_evaluations", max_evaluations, minimum=1)
+    require_fraction("rtol", rtol)
+    require_fraction("atol", atol)
+    rank = _require_rank(rank, objective)
+    require_flag("progress", progress)
     points = x.detach().reshape(-1, objective.dim)
     together = max(1, _HESSIAN_NUMBERS // objective.dim**2)
     chunks = torch.split(points, together)
@@ -334,18 +343,20 @@ def limiting_flow(
     >>> float(flow.x[-1, 0] / flow.x[0, 0])  # e^(−1/2)
     0.6065...
     """
-    require_point("start", start, objective.dim)
-    if start.dim() != 1:
-        raise ValueError(f"start must have shape [{objective.dim}], got {tuple(start.shape)}")
-    if not callable(regularizer) and regularizer not in REGULARIZERS:
+    require_one_point("start", start, require_objective(objective).dim)
+    _require_finite("start", start)
+    named = isinstance(regularizer, str) and regularizer in REGULARIZERS
+    if not (named or callable(regularizer)):
         raise ValueError(
             f"regularizer must be one of {', '.join(REGULARIZERS)}, or a function of x, "
-            f"got {regularizer!r}"
+            f"got {shown(regularizer)}"
         )
-    if not 0 < gap_rtol < 1:
-        raise ValueError(f"gap_rtol must be between 0 and 1, got {gap_rtol}")
     instants = _require_times(times)
-    _require_tolerances(rtol, atol)
+    require_fraction("rtol", rtol)
+    require_fraction("atol", atol)
+    rank = _require_rank(rank, objective)
+    require_fraction("gap_rtol", gap_rtol)
+    require_flag("progress", progress)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         first = project_to_minimizers(objective, start, rtol / 10, atol / 10, rank, progress=False)
@@ -755,31 +766,29 @@ def _retract(
 
 
 def _require_times(times: Sequence[float] | Tensor) -> NDArray[np.float64]:
-    instants = torch.as_tensor(times, dtype=torch.float64).detach().cpu()
-    if instants.dim() != 1 or len(instants) == 0:
-        raise ValueError(f"times must be a non-empty sequence of numbers, got {times!r}")
-    increasing = bool((instants.diff() > 0).all())
-    if not (bool(instants.isfinite().all()) and increasing and float(instants[0]) >= 0):
-        raise ValueError(f"times must be finite, not negative and increasing, got {times!r}")
+    instants = require_numbers("times", times)
+    if not (bool((instants.diff() > 0).all()) and float(instants[0]) >= 0):
+        raise ValueError(f"times must be finite, not negative and increasing, got {shown(times)}")
     return instants.numpy()
 
 
-def _require_tolerances(rtol: float, atol: float) -> None:
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if not 0 < value < 1:
-            raise ValueError(f"{name} must be between 0 and 1, got {value}")
+def _require_finite(name: str, x: Tensor) -> None:
+    if not bool(x.isfinite().all()):
+        wrong = x[~x.isfinite()][0].item()
+        raise ValueError(f"{name} must be finite, got {wrong} in it")
 
 
-def _require_rank(rank: int | None, objective: Objective) -> None:
+def _require_rank(rank: int | None, objective: Objective) -> int | None:
     if rank is not None:
-        require_count("rank", rank, minimum=1)
+        rank = require_count("rank", rank, minimum=1)
         if rank > objective.dim:
-            raise ValueError(f"rank must be at most dim = {objective.dim}, got {rank}")
+            raise ValueError(f"rank must be at most dim = {objective.dim}, got {shown(rank)}")
     elif objective.dim > _DENSE_DIM:
         raise ValueError(
             f"with more than {_DENSE_DIM} parameters, here {objective.dim}, rank is required: the "
             "number of non-zero eigenvalues on Γ, such as the number of fitted data points"
         )
+    return rank
 
 
 def _largest(values: Tensor) -> float:

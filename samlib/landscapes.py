@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,11 +20,17 @@ import torch
 from torch import Tensor
 
 from samlib._validation import (
+    require_callable,
     require_count,
-    require_non_negative,
+    require_indices,
+    require_number,
+    require_numbers,
+    require_one_point,
     require_pair,
     require_point,
     require_positive,
+    require_tensor,
+    shown,
 )
 from samlib.objective import Objective
 
@@ -44,6 +50,10 @@ class Formulas:
     gradient: Formula
     hessian_vector_product: Formula
 
+    def __post_init__(self) -> None:
+        for name, formula in vars(self).items():
+            require_callable(name, formula, "plain arithmetic on the components of x")
+
 
 class MinimizerManifold:
     """Γ, the set of minimizers of a landscape, and the curvature on it.
@@ -61,9 +71,13 @@ class MinimizerManifold:
     def __init__(
         self, dim: int, normal: Sequence[int], curvatures: Callable[[Tensor], Tensor]
     ) -> None:
-        self.dim = dim
-        self.normal = tuple(normal)
-        self._curvatures = curvatures
+        self.dim = require_count("dim", dim, minimum=1)
+        if isinstance(normal, str) or not isinstance(normal, Iterable):
+            raise TypeError(f"normal must be a sequence of coordinates, got {shown(normal)}")
+        self.normal = tuple(
+            require_count("every entry of normal", i, minimum=0, maximum=dim - 1) for i in normal
+        )
+        self._curvatures = require_callable("curvatures", curvatures, "x [..., dim] ↦ [..., M]")
 
     def nearest(self, x: Tensor) -> Tensor:
         """The point of Γ nearest to x: [..., dim] → [..., dim]."""
@@ -119,8 +133,8 @@ class Landscape(Objective):
 
     def __init__(self, dim: int, terms: int, parameters: Sequence[float] = ()) -> None:
         super().__init__(self.value, dim)
-        self.terms = terms
-        self.parameters = tuple(float(parameter) for parameter in parameters)
+        self.terms = require_count("terms", terms, minimum=1)
+        self.parameters = _parameters(parameters)
         self.weights = (1.0,) * terms
 
     def value(self, x: Tensor) -> Tensor:
@@ -144,6 +158,7 @@ class Landscape(Objective):
 
     def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         """v ↦ ∇²L(x) v at one point x [dim]."""
+        require_one_point("x", x, self.dim)
         return lambda v: self.hessian_vector_product(x, v)
 
     @property
@@ -165,6 +180,7 @@ class Landscape(Objective):
 
     def _only(self, k: Tensor, x: Tensor) -> Tensor:
         """The weights that make L_k of L: M at term k, 0 elsewhere."""
+        require_indices("k", k, x, self.terms)
         chosen = torch.arange(self.terms, device=x.device).unsqueeze(-1) == k
         return chosen.to(x) * self.terms
 
@@ -179,6 +195,13 @@ class Landscape(Objective):
         component._function = component.value
         vars(component).pop("minimizer_manifold", None)  # Γ belongs to the sum, not to one term
         return component
+
+
+def _parameters(parameters: Sequence[float]) -> tuple[float, ...]:
+    """Return the parameters as floats; a landscape may have none."""
+    if isinstance(parameters, (list, tuple)) and not parameters:
+        return ()
+    return tuple(require_numbers("parameters", parameters).tolist())
 
 
 def _quadratic_value(x: Any, w: Any, p: Any) -> Any:
@@ -224,11 +247,7 @@ class Quadratic(Landscape):
     formulas = Formulas(_quadratic_value, _quadratic_gradient, _quadratic_product)
 
     def __init__(self, eigenvalues: Sequence[float] | Tensor) -> None:
-        values = torch.as_tensor(eigenvalues, dtype=torch.float64)
-        if values.dim() != 1 or len(values) == 0:
-            raise ValueError(
-                f"eigenvalues must be a non-empty sequence of numbers, got {eigenvalues!r}"
-            )
+        values = require_numbers("eigenvalues", eigenvalues)
         require_positive("eigenvalues", values)
         self.eigenvalues = tuple(values.tolist())
         super().__init__(len(values), len(values), self.eigenvalues)
@@ -267,8 +286,8 @@ class Quadratic(Landscape):
         >>> quadratic.in_invariant_set(x, lr=0.3, rho=0.4)
         tensor([False,  True])
         """
-        require_positive("lr", lr)
-        require_non_negative("rho", rho)
+        lr, rho = require_number("lr", lr, positive=True), require_number("rho", rho)
+        require_point("x", x, self.dim)
         values, order = x.new_tensor(self.eigenvalues).sort()
         gradient = self.gradient(x)[..., order]
         # The smallest come first, so the projections grow with the sum.
@@ -591,6 +610,8 @@ class TanhNetwork(Landscape):
     formulas = Formulas(_tanh_network_value, _tanh_network_gradient, _tanh_network_product)
 
     def __init__(self, inputs: Tensor, targets: Tensor, hidden: int) -> None:
+        require_tensor("inputs", inputs)
+        require_tensor("targets", targets)
         if inputs.dim() != 2 or inputs.numel() == 0 or targets.shape != inputs.shape[:1]:
             raise ValueError(
                 "inputs must have shape [points, inputs] and targets [points], at least one of "
@@ -598,8 +619,10 @@ class TanhNetwork(Landscape):
             )
         self.inputs = inputs.detach().to("cpu", torch.float64, copy=True)
         self.targets = targets.detach().to("cpu", torch.float64, copy=True)
-        if not bool(self.inputs.isfinite().all() & self.targets.isfinite().all()):
-            raise ValueError("inputs and targets must be finite")
+        for name, values in (("inputs", self.inputs), ("targets", self.targets)):
+            if not bool(values.isfinite().all()):
+                wrong = values[~values.isfinite()][0].item()
+                raise ValueError(f"{name} must be finite, got {wrong} in it")
         self.hidden = require_count("hidden", hidden, minimum=1)
         points, features = inputs.shape
         self._constants: dict[Any, tuple[Tensor, Tensor, Tensor]] = {}
@@ -625,7 +648,7 @@ class TanhNetwork(Landscape):
             If x or the inputs have the wrong shape.
         """
         features = self.inputs.shape[1]
-        if inputs.dim() != 2 or inputs.shape[1] != features:
+        if require_tensor("inputs", inputs).dim() != 2 or inputs.shape[1] != features:
             raise ValueError(
                 f"inputs must have shape [rows, {features}], got {tuple(inputs.shape)}"
             )

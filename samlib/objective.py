@@ -19,7 +19,15 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils.data import DataLoader, RandomSampler
 
 from samlib._data import Pairs, require_batch, require_data
-from samlib._validation import require_count, require_pair, require_point
+from samlib._validation import (
+    require_callable,
+    require_count,
+    require_indices,
+    require_instance,
+    require_one_point,
+    require_pair,
+    require_point,
+)
 
 ScalarFunction = Callable[[Tensor], Tensor]
 LossFunction = Callable[[Any, Any], Tensor]
@@ -56,9 +64,7 @@ class Objective:
     """
 
     def __init__(self, function: ScalarFunction, dim: int) -> None:
-        if not callable(function):
-            raise TypeError(f"function must be callable, got {type(function).__name__}")
-        self._function = function
+        self._function = require_callable("function", function, "x [dim] ↦ a scalar tensor")
         self.dim = require_count("dim", dim, minimum=1)
 
     @classmethod
@@ -132,7 +138,7 @@ class Objective:
         The graph of the gradient is built once and kept, so a product costs less than by
         :meth:`hessian_vector_product`.
         """
-        return _kept_graph(self._scalar, require_point("x", x, self.dim))
+        return _kept_graph(self._scalar, require_one_point("x", x, self.dim))
 
     def hessian(self, x: Tensor) -> Tensor:
         """∇²L(x) as a dense matrix: [..., dim] → [..., dim, dim]. For small D."""
@@ -193,6 +199,11 @@ class Objective:
         return f"{type(self).__name__}(dim={self.dim})"
 
 
+def require_objective(objective: Objective) -> Objective:
+    """Return ``objective`` if it is one, otherwise raise ``TypeError``."""
+    return require_instance("objective", objective, Objective, "a samlib.Objective")
+
+
 def _no_components() -> ValueError:
     return ValueError(
         "this objective has no components: a stochastic rule or notion needs a loss that is a "
@@ -249,6 +260,8 @@ class ModuleObjective(Objective):
     def __init__(
         self, model: nn.Module, loss_fn: LossFunction, data: tuple[Any, Any] | Pairs
     ) -> None:
+        require_instance("model", model, nn.Module, "a torch.nn.Module")
+        require_callable("loss_fn", loss_fn, "(outputs, targets) ↦ a scalar tensor")
         if getattr(loss_fn, "reduction", "mean") == "sum":
             raise ValueError("loss_fn must average over the rows, got one with reduction='sum'")
         self._pair = require_data(data)
@@ -271,9 +284,7 @@ class ModuleObjective(Objective):
 
     def load_flat_parameters(self, x: Tensor) -> None:
         """Write x [dim] into the model's trainable parameters."""
-        require_point("x", x, self.dim)
-        if x.dim() != 1:
-            raise ValueError(f"x must have shape [{self.dim}], got {tuple(x.shape)}")
+        require_one_point("x", x, self.dim)
         with torch.no_grad():
             for name, part in self._unflatten(x).items():
                 self._parameters[name].copy_(part)
@@ -298,7 +309,7 @@ class ModuleObjective(Objective):
         convolutions is differentiated forwards first, because the second backward pass of a
         convolution is slow there.
         """
-        require_point("x", x, self.dim)
+        require_one_point("x", x, self.dim)
         derive = _reverse_over_forward if x.is_cuda and self._convolves else _kept_graph
         if self._pair is not None:
             return derive(self._on(*self._pair), x)
@@ -324,6 +335,7 @@ class ModuleObjective(Objective):
     def row(self, k: int) -> Objective:
         """The loss of data row k alone."""
         inputs, targets = self._require_pair()
+        require_count("k", k, minimum=0, maximum=len(targets) - 1)
         return Objective(self._on(inputs[k : k + 1], targets[k : k + 1]), self.dim)
 
     def _require_pair(self) -> tuple[Tensor, Tensor]:
@@ -333,7 +345,7 @@ class ModuleObjective(Objective):
 
     def _by_row(self, function: Callable[..., Tensor], x: Tensor, k: Tensor) -> Tensor:
         inputs, targets = self._require_pair()
-        require_point("x", x, self.dim)
+        require_indices("k", k, require_point("x", x, self.dim), len(targets))
         result: Tensor = vmap(function, chunk_size=max(1, _BATCHED_NUMBERS // self.dim))(
             x, inputs[k].unsqueeze(1), targets[k].unsqueeze(1)
         )

@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from samlib._validation import require_names
+from samlib._validation import require_instance, require_name, require_names
 
 if TYPE_CHECKING:
     from samlib.curvature import SpectralDensity
@@ -157,13 +157,17 @@ def plot_history(
     With several steps in an epoch, the loss of each step is drawn faintly and the mean of each
     epoch over it. The band around a reading is ± its error.
     """
+    from samlib.training import History  # which imports this module
+
+    require_instance("history", history, History, "what samlib.training.fit returns")
+    _require_axes(ax)
     known = [*(["loss"] if len(history.losses) else []), *history.readings]
     if names is None:
         names = [name for name in known if not name.endswith("products")]
         names = names if ax is None else names[:1]
     chosen = require_names("names", names, known)
     if not chosen:
-        raise ValueError("history is empty: there is nothing to draw")
+        raise ValueError("names must not be empty: there is nothing to draw, got []")
     panels: dict[str, list[str]] = {}
     for name in chosen:
         panels.setdefault("" if ax is not None else _quantity(name).axis, []).append(name)
@@ -201,6 +205,10 @@ def plot_spectral_density(density: SpectralDensity, ax: Axes | None = None) -> A
     eigenvalues are low peaks, which only a logarithmic axis shows. It ends six decades below the
     highest.
     """
+    from samlib.curvature import SpectralDensity
+
+    require_instance("density", density, SpectralDensity, "what samlib.spectral_density returns")
+    _require_axes(ax)
     grid, height, error = (_numpy(t) for t in (density.grid, density.density, density.error))
     with plt.rc_context(cast(Any, _STYLE)):
         panel = _stacked_axes(1)[0] if ax is None else ax
@@ -242,6 +250,10 @@ def plot_trajectory(
     -----
     Several runs are told apart by the colour of ρ (or of η, if only that differs).
     """
+    from samlib.trajectory import Trajectory
+
+    require_instance("trajectory", trajectory, Trajectory, "what samlib.simulate returns")
+    _require_axes(ax)
     values = _numpy(_scalar(trajectory, name))
     steps = _numpy(trajectory.steps)
     labels, shades = _run_labels(trajectory)
@@ -279,10 +291,14 @@ def plot_limiting_flow(
     ValueError
         If the name is none of these.
     """
+    from samlib.flow import LimitingFlow
+
+    require_instance("flow", flow, LimitingFlow, "what samlib.limiting_flow returns")
+    _require_axes(ax)
     if name is None:
         values, (label, colour) = flow.value, _ALONG_FLOWS.get(flow.regularizer, ("$S$", "black"))
     else:
-        require_names("name", [name], _ALONG_FLOWS)
+        require_name("name", name, _ALONG_FLOWS)
         values, (label, colour) = getattr(flow, name), _ALONG_FLOWS[name]
     with plt.rc_context(cast(Any, _STYLE)):
         panel = _stacked_axes(1)[0] if ax is None else ax
@@ -292,6 +308,11 @@ def plot_limiting_flow(
         if "label" in style:
             panel.legend()
     return panel
+
+
+def _require_axes(ax: Axes | None) -> None:
+    if ax is not None:
+        require_instance("ax", ax, Axes, "axes of matplotlib or None")
 
 
 def _stacked_axes(panels: int) -> list[Axes]:
@@ -365,7 +386,7 @@ def _scalar(trajectory: Trajectory, name: str) -> Tensor:
             columns[key] = values
         else:
             columns.update({f"{key}{i + 1}": values[..., i] for i in range(values.shape[-1])})
-    require_names("name", [name], columns)
+    require_name("name", name, columns)
     return columns[name]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from samlib._validation import require_count
+from samlib._validation import (
+    require_count,
+    require_device,
+    require_dtype,
+    require_flag,
+    require_instance,
+    require_seed,
+    shown,
+)
 from samlib.landscapes import TanhNetwork
 
 
@@ -57,11 +65,13 @@ def digits(
     >>> samlib.problems.digits().inputs.shape
     torch.Size([1000, 64])
     """
+    require_count("train_rows", train_rows, minimum=1)
+    require_dtype("dtype", dtype)
+    require_device("device", device)
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise ImportError("the digits need scikit-learn: pip install 'samlib[data]'") from error
-    require_count("train_rows", train_rows, minimum=1)
     images, labels = load_digits(return_X_y=True)
     if train_rows >= len(images):
         raise ValueError(f"train_rows must be below {len(images)}, got {train_rows}")
@@ -125,17 +135,17 @@ def mnist1d(
     >>> samlib.problems.mnist1d().inputs.shape
     torch.Size([4000, 40])
     """
+    require_count("train_rows", train_rows, minimum=1)
+    seed = require_seed("seed", seed, bits=32)  # NumPy's
+    require_dtype("dtype", dtype)
+    require_device("device", device)
     try:
         from mnist1d.data import get_dataset_args, make_dataset
     except ImportError as error:
         raise ImportError("MNIST-1D needs mnist1d: pip install 'samlib[data]'") from error
-    require_count("train_rows", train_rows, minimum=1)
-    require_count("seed", seed, minimum=0)
     arguments = get_dataset_args()
     if train_rows >= arguments.num_samples:
         raise ValueError(f"train_rows must be below {arguments.num_samples}, got {train_rows}")
-    if seed >= 2**32:
-        raise ValueError(f"seed must be below 2³², got {seed}")
     arguments.seed = seed
     with _global_random_state_kept():
         made = make_dataset(arguments)
@@ -183,11 +193,15 @@ def perceptron(
     >>> sum(p.numel() for p in samlib.problems.perceptron((64, 32, 10), seed=0).parameters())
     2410
     """
+    if isinstance(sizes, str) or not isinstance(sizes, Sequence):
+        raise TypeError(f"sizes must be a tuple of widths, got {shown(sizes)}")
     if len(sizes) < 2:
-        raise ValueError(f"sizes must name at least the input and the output, got {sizes}")
+        raise ValueError(f"sizes must name at least the input and the output, got {shown(sizes)}")
     for width in sizes:
         require_count("every width in sizes", width, minimum=1)
-    require_count("seed", seed, minimum=0)
+    seed = require_seed("seed", seed)
+    require_dtype("dtype", dtype)
+    require_device("device", device)
     with _weights_from(seed):
         layers: list[nn.Module] = []
         for width, next_width in pairwise(sizes):
@@ -251,8 +265,12 @@ def cifar10(
     >>> data.inputs.shape  # doctest: +SKIP
     torch.Size([50000, 3, 32, 32])
     """
+    require_instance("root", root, (str, Path), "the path of a folder")
     if train_rows is not None:
         require_count("train_rows", train_rows, minimum=1)
+    require_flag("download", download)
+    require_dtype("dtype", dtype)
+    require_device("device", device)
     try:
         from torchvision import datasets
     except ImportError as error:
@@ -382,7 +400,9 @@ def resnet(
     if width % 2:
         raise ValueError(f"width must be even, got {width}")
     require_count("classes", classes, minimum=1)
-    require_count("seed", seed, minimum=0)
+    seed = require_seed("seed", seed)
+    require_dtype("dtype", dtype)
+    require_device("device", device)
     with _weights_from(seed):
         layers: list[nn.Module] = [_convolution(3, width, 3, 1, dtype), nn.ReLU()]
         channels = width
@@ -458,10 +478,11 @@ def interpolating_network(
     >>> network, start.shape
     (TanhNetwork(inputs=3, hidden=10, points=5), torch.Size([50]))
     """
-    require_count("inputs", inputs, minimum=1)
-    require_count("hidden", hidden, minimum=1)
-    require_count("points", points, minimum=1)
-    require_count("seed", seed, minimum=0)
+    for name, count in (("inputs", inputs), ("hidden", hidden), ("points", points)):
+        require_count(name, count, minimum=1)
+    seed = require_seed("seed", seed)
+    require_dtype("dtype", dtype)
+    require_device("device", device)
     dim = hidden * (inputs + 2)
     if points >= dim:
         raise ValueError(f"points must be below dim = {dim}, got {points}")

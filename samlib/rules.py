@@ -17,10 +17,13 @@ from torch import Tensor
 from samlib._validation import (
     broadcast_batch,
     require_count,
+    require_integers,
     require_non_negative,
+    require_point,
     require_positive,
+    require_tensor,
 )
-from samlib.objective import Objective
+from samlib.objective import Objective, require_objective
 
 
 def unit_direction(gradient: Tensor) -> Tensor:
@@ -29,6 +32,10 @@ def unit_direction(gradient: Tensor) -> Tensor:
     SAM's direction is undefined at a stationary point, and the paper takes an arbitrary unit
     vector there (Appendix B). Ours is fixed, so that results do not depend on chance.
     """
+    if require_tensor("gradient", gradient).dim() == 0 or gradient.shape[-1] == 0:
+        raise ValueError(
+            f"gradient must have shape [..., dim], dim ≥ 1, got {tuple(gradient.shape)}"
+        )
     norm = gradient.norm(dim=-1, keepdim=True)
     fallback = 1 / math.sqrt(gradient.shape[-1])
     return torch.where(norm == 0, fallback, gradient / norm)
@@ -80,6 +87,7 @@ class GradientDescent(Rule):
 
     def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
         """One step from x [batch, dim]."""
+        require_objective(objective)
         return x - self._lr(x) * objective.gradient(x)
 
 
@@ -127,6 +135,7 @@ class SAM(_PerturbedRule):
 
     def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
         """One step from x [batch, dim]."""
+        require_objective(objective)
         perturbed = x + self._rho(x) * unit_direction(objective.gradient(x))
         return x - self._lr(x) * objective.gradient(perturbed)
 
@@ -162,6 +171,7 @@ class UnnormalizedSAM(_PerturbedRule):
 
     def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
         """One step from x [batch, dim]."""
+        require_objective(objective)
         perturbed = x + self._rho(x) * objective.gradient(x)
         return x - self._lr(x) * objective.gradient(perturbed)
 
@@ -193,6 +203,7 @@ class AscentLossDescent(_PerturbedRule):
 
     def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
         """One step from x [batch, dim]."""
+        require_objective(objective)
         gradient = objective.gradient(x)
         norm = gradient.norm(dim=-1, keepdim=True)
         u = unit_direction(gradient)
@@ -251,11 +262,17 @@ class StochasticSAM(_PerturbedRule):
 
         For m = 1, k may have shape [batch].
         """
+        require_objective(objective)
+        if require_point("x", x, objective.dim).dim() != 2:
+            raise ValueError(f"x must have shape [batch, dim], got {tuple(x.shape)}")
         if k is None:
-            raise ValueError("StochasticSAM.step needs k, component indices for each point")
-        if k.numel() != len(x) * self.batch_size:
             raise ValueError(
-                f"k must have shape [{len(x)}, {self.batch_size}], batch_size component indices "
+                "StochasticSAM.step needs k, component indices for each point, got None"
+            )
+        batch, m = len(x), self.batch_size
+        if require_integers("k", k).shape not in ((batch, m), (batch * m,)):
+            raise ValueError(
+                f"k must have shape [{batch}, {m}], batch_size component indices "
                 f"for each point, got {tuple(k.shape)}"
             )
         gradient = self._mean_gradient(objective, x, k)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +19,19 @@ import torch
 from torch import Tensor
 
 from samlib._progress import ProgressBar
-from samlib._validation import require_count, require_names, require_point, require_positive
+from samlib._validation import (
+    require_count,
+    require_flag,
+    require_fraction,
+    require_name,
+    require_points,
+    require_positive,
+    require_seed,
+)
 from samlib.curvature import smallest_nonzero_eigenvalue, top_eigenpairs, trace
 from samlib.estimate import Estimate, show_with_error
 from samlib.lanczos import Lanczos
-from samlib.objective import Objective
+from samlib.objective import Objective, require_objective
 from samlib.rules import unit_direction
 from samlib.trust_region import maximize_quadratic
 
@@ -33,6 +42,13 @@ _DENSE_DIM = 64
 _NUMBERS_AT_ONCE = 2**24
 
 _MOST_ROUNDS = 60
+
+# What the function of each notion takes beside the point and the radius.
+_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "worst": ("restarts", "rtol", "seed"),
+    "ascent": (),
+    "average": ("samples", "seed"),
+}
 
 # Points of the ball at which L is looked at for each random start of the dense search.
 _SCOUTS_PER_START = 128
@@ -190,6 +206,8 @@ def _average_direction(
     require_count("samples", samples, minimum=4)
     if samples % 2:
         raise ValueError(f"samples must be even, because directions come in pairs, got {samples}")
+    seed = require_seed("seed", seed)
+    require_flag("progress", progress)
     generator = torch.Generator(x.device).manual_seed(seed)
     before = objective.value(x)
     pairs, rises = samples // 2, []
@@ -289,8 +307,9 @@ def _worst_direction(
     """R^Max, and whether the search stopped on a slope somewhere."""
     x, rho = _points_and_radii(objective, x, rho)
     require_count("restarts", restarts, minimum=0)
-    if not 0 < rtol < 1:
-        raise ValueError(f"rtol must be between 0 and 1, got {rtol}")
+    require_fraction("rtol", rtol)
+    seed = require_seed("seed", seed)
+    require_flag("progress", progress)
     points, radii = x.reshape(-1, objective.dim), rho.reshape(-1)
     scouts = restarts * (_SCOUTS_PER_START if objective.dim <= _DENSE_DIM else 1)
     random = _random_points_of_ball(x, scouts, seed)
@@ -375,8 +394,13 @@ def stochastic_sharpness(
     >>> sharpness.value / 0.01**2  # near Tr(∇²L)/2 = 14
     tensor(14.0003, dtype=torch.float64)
     """
-    (notion,) = require_names("notion", notion, ("worst", "ascent", "average"))
-    components = objective.components
+    require_name("notion", notion, _OPTIONS)
+    for name in options:
+        if name not in _OPTIONS[notion]:
+            allowed = ", ".join(_OPTIONS[notion]) or "none"
+            raise TypeError(f"options for the notion {notion} must be {allowed}; got {name!r}")
+    require_flag("progress", progress)
+    components = require_objective(objective).components
     if components is None:
         raise ValueError(
             "this objective has no components: stochastic sharpness needs a landscape or "
@@ -505,7 +529,7 @@ def _points_and_radii(
     objective: Objective, x: Tensor, rho: float | Tensor
 ) -> tuple[Tensor, Tensor]:
     """Broadcast x [..., dim] and ρ [...] against each other."""
-    require_point("x", x, objective.dim)
+    require_points("x", x, require_objective(objective).dim)
     if isinstance(rho, Tensor):
         require_positive("rho", rho.reshape(-1))
     else:

@@ -17,7 +17,19 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from samlib import plotting
 from samlib._data import Pairs, require_batch, require_data
 from samlib._progress import ProgressBar
-from samlib._validation import require_count, require_names, require_positive
+from samlib._validation import (
+    require_callable,
+    require_count,
+    require_flag,
+    require_fraction,
+    require_instance,
+    require_integers,
+    require_names,
+    require_number,
+    require_seed,
+    require_text,
+    shown,
+)
 from samlib.curvature import top_eigenpairs, trace
 from samlib.objective import LossFunction, Objective
 from samlib.optim import MSAM, DiametricalRisk, EigenSAM
@@ -213,12 +225,18 @@ def fit(
     >>> bool(history.losses[-1] < history.losses[0])
     True
     """
+    require_instance("model", model, nn.Module, "a torch.nn.Module")
+    require_instance("optimizer", optimizer, Optimizer, "a torch.optim.Optimizer")
+    _require_loss_fn(loss_fn)
     require_count("epochs", epochs, minimum=0)
     if seed is not None:
-        require_count("seed", seed, minimum=0)
+        seed = require_seed("seed", seed)
+    if scheduler is not None and not callable(getattr(scheduler, "step", None)):
+        raise TypeError(f"scheduler must be a learning-rate scheduler, got {shown(scheduler)}")
+    require_flag("progress", progress)
     _require_parameters_of(model, optimizer)
     batches = _Batches(data, batch_size, seed)
-    monitors = list(monitors)
+    monitors = _require_monitors(monitors)
     for monitor in monitors:
         if hasattr(monitor, "start"):
             monitor.start(data, loss_fn)
@@ -321,21 +339,27 @@ class SharpnessMonitor:
         prefix: str = "",
     ) -> None:
         self.measure = require_names("measure", measure, (*_CURVATURES, *_NOTIONS))
+        if not self.measure:
+            raise ValueError(f"measure must name at least one, got {shown(measure)}")
         if rho is not None:
-            require_positive("rho", rho)
+            rho = require_number("rho", rho, positive=True)
         elif wanting := [name for name in self.measure if name in _NOTIONS]:
-            raise ValueError(f"rho must be given to measure {', '.join(wanting)}")
-        if not 0 < rtol < 1:
-            raise ValueError(f"rtol must be between 0 and 1, got {rtol}")
+            raise ValueError(
+                f"rho must be given, a number > 0, to measure {', '.join(wanting)}; got None"
+            )
         self.rho = rho
         self.every = None if every is None else require_count("every", every, minimum=1)
-        self.rtol = rtol
-        self.prefix = prefix
+        self.rtol = require_fraction("rtol", rtol)
+        self.prefix = require_text("prefix", prefix)
         self._data, self._loss_fn = data, loss_fn
         self.start(data, loss_fn)
 
     def start(self, data: Data | None, loss_fn: LossFunction | None) -> None:
         """Forget earlier readings; measure this loss where none was given before."""
+        if data is not None:
+            require_data(data)
+        if loss_fn is not None:
+            _require_loss_fn(loss_fn)
         self._measured = (
             data if self._data is None else self._data,
             loss_fn if self._loss_fn is None else self._loss_fn,
@@ -345,9 +369,10 @@ class SharpnessMonitor:
 
     def __call__(self, step: int, model: nn.Module) -> dict[str, float]:
         """Measure the model as it is."""
+        require_instance("model", model, nn.Module, "a torch.nn.Module")
         data, loss_fn = self._measured
         if data is None or loss_fn is None:
-            raise ValueError("outside fit, SharpnessMonitor needs data= and loss_fn=")
+            raise ValueError("outside fit, SharpnessMonitor needs data= and loss_fn=, got None")
         readings: dict[str, float] = {}
         with _random_state_kept(model):
             objective = Objective.from_module(model, loss_fn, data)
@@ -426,14 +451,16 @@ class AccuracyMonitor:
 
     def __init__(self, data: Data, *, every: int | None = None, name: str = "accuracy") -> None:
         self.every = None if every is None else require_count("every", every, minimum=1)
-        self.name = name
+        self.name = require_text("name", name)
         self._batches = _Batches(data, None, None)
 
     @torch.no_grad()
     def __call__(self, step: int, model: nn.Module) -> dict[str, float]:
         """Count the rows that the model, as it is, gets right."""
+        require_instance("model", model, nn.Module, "a torch.nn.Module")
         right, rows = 0, 0
         for inputs, targets in self._batches:
+            require_integers("targets", targets)
             right += int((model(inputs).argmax(dim=-1) == targets).sum())
             rows += len(targets)
         return {self.name: right / rows}
@@ -565,8 +592,12 @@ class _Batches:
                 f"data already comes in batches; batch_size must be None, got {batch_size}"
             )
         rows = 0 if self._pair is None else len(self._pair[1])
-        if batch_size is not None and require_count("batch_size", batch_size, minimum=1) > rows:
-            raise ValueError(f"batch_size must be at most the {rows} rows, got {batch_size}")
+        if batch_size is not None:
+            batch_size = require_count("batch_size", batch_size, minimum=1)
+            if batch_size > rows:
+                raise ValueError(
+                    f"batch_size must be at most the {rows} rows, got {shown(batch_size)}"
+                )
         self._data, self._size, self._generator = data, batch_size, None
         if batch_size is not None and seed is not None:
             # Apart from the other random numbers: the batches are the same on every device.
@@ -644,7 +675,22 @@ def _random_state_kept(model: nn.Module, seed: int | None = None) -> Iterator[No
 def _require_parameters_of(model: nn.Module, optimizer: Optimizer) -> None:
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if not any(id(p) in held for p in model.parameters()):
-        raise ValueError("optimizer has none of the parameters of model")
+        raise ValueError(
+            f"optimizer must hold parameters of model, and has none of them, got {shown(optimizer)}"
+        )
+
+
+def _require_loss_fn(loss_fn: LossFunction) -> None:
+    require_callable("loss_fn", loss_fn, "(outputs, targets) ↦ a scalar tensor")
+
+
+def _require_monitors(monitors: Iterable[Monitor]) -> list[Monitor]:
+    if isinstance(monitors, str) or not isinstance(monitors, Iterable):
+        raise TypeError(f"monitors must be a list of functions, got {shown(monitors)}")
+    return [
+        require_callable("every one of monitors", monitor, "(step, model) ↦ numbers by name")
+        for monitor in monitors
+    ]
 
 
 def _require_same_device(model: nn.Module, inputs: Any) -> None:

@@ -16,10 +16,20 @@ import torch
 from torch import Tensor
 
 from samlib._progress import ProgressBar
-from samlib._validation import broadcast_batch, require_count, require_names, require_point
+from samlib._validation import (
+    broadcast_batch,
+    require_count,
+    require_flag,
+    require_instance,
+    require_integers,
+    require_names,
+    require_points,
+    require_seed,
+    shown,
+)
 from samlib.curvature import alignment, top_eigenpairs
 from samlib.landscapes import Landscape
-from samlib.objective import Objective
+from samlib.objective import Objective, require_objective
 from samlib.rules import Rule
 
 # Component indices are drawn this many steps at a time, which bounds their memory.
@@ -172,9 +182,14 @@ def simulate(
     >>> run.x[:, -1].norm(dim=-1)  # → ηρλ₁/(2 − ηλ₁), Theorem 4.8
     tensor([0.0250, 0.0500], dtype=torch.float64)
     """
+    require_objective(objective)
+    require_instance("rule", rule, Rule, "one of samlib.rules")
     names = require_names("record", record, RECORDABLE)
     require_count("steps", steps, minimum=0)
     require_count("every", every, minimum=1)
+    require_flag("progress", progress)
+    if seed is not None:
+        seed = require_seed("seed", seed)
     x, lr, rho = _batch(objective, rule, start)
     _require_finite_loss(objective, x)
     components = _components(objective, rule, len(x), steps, seed, draws)
@@ -195,7 +210,7 @@ def simulate(
 
 def _batch(objective: Objective, rule: Rule, start: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """Broadcast start, lr and rho to one batch: [batch, dim], [batch], [batch] or None."""
-    require_point("start", start, objective.dim)
+    require_points("start", start, objective.dim)
     if start.dim() > 2:
         raise ValueError(
             f"start must have shape [{objective.dim}] or [batch, {objective.dim}], "
@@ -254,7 +269,9 @@ def _components(
     """
     if not rule.stochastic:
         if draws is not None:
-            raise ValueError(f"{type(rule).__name__} draws no components, but draws were given")
+            raise ValueError(
+                f"draws must be None: {type(rule).__name__} draws no components, got {shown(draws)}"
+            )
         return iter([(steps, None)])
     if objective.components is None:
         raise ValueError(
@@ -265,7 +282,7 @@ def _components(
     if draws is None:
         return _drawn(number, steps, batch, size, _generator(seed))
     if seed is not None:
-        raise ValueError("give a seed or draws, not both")
+        raise ValueError(f"seed must be None where draws are given, not both; got {seed}")
     return iter([(steps, _require_draws(draws, (steps, batch, size), number))])
 
 
@@ -280,17 +297,17 @@ def _drawn(
 
 def _require_draws(draws: Tensor, shape: tuple[int, int, int], components: int) -> Tensor:
     """The given draws as [steps, batch · batch_size]."""
-    if not isinstance(draws, Tensor):
-        raise TypeError(f"draws must be a torch.Tensor, got {type(draws).__name__}")
-    if draws.is_floating_point() or draws.dtype == torch.bool or draws.is_complex():
-        raise TypeError(f"draws must have an integer dtype, got {draws.dtype}")
+    require_integers("draws", draws)
     if tuple(draws.shape) != (shape[:2] if draws.dim() == 2 and shape[2] == 1 else shape):
         raise ValueError(
             f"draws must have shape [steps, batch, batch_size] = {list(shape)}, "
             f"got {list(draws.shape)}"
         )
     if draws.numel() and not 0 <= int(draws.min()) <= int(draws.max()) < components:
-        raise ValueError(f"draws must be component indices from 0 to {components - 1}")
+        raise ValueError(
+            f"draws must be component indices from 0 to {components - 1}, got "
+            f"{int(draws.min())} to {int(draws.max())}"
+        )
     return draws.detach().to("cpu", torch.int64).reshape(shape[0], -1).contiguous()
 
 
@@ -299,7 +316,7 @@ def _generator(seed: int | None) -> torch.Generator:
     if seed is None:
         generator.seed()
     else:
-        generator.manual_seed(require_count("seed", seed, minimum=0))
+        generator.manual_seed(seed)
     return generator
 
 

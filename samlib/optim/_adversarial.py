@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from samlib._validation import require_count, require_positive
+from samlib._validation import require_count, require_number
 from samlib.optim._base import ParameterGroups, PerturbWith, Radius, SharpnessAware
 from samlib.optim._vectors import flatten, norm, quotient, split
 
@@ -87,7 +87,7 @@ class AMP(SharpnessAware):
         model: nn.Module | None = None,
         perturb_with: PerturbWith = "averaged",
     ) -> None:
-        self.inner_lr = float(require_positive("inner_lr", inner_lr))
+        self.inner_lr = require_number("inner_lr", inner_lr, positive=True)
         self.inner_steps = require_count("inner_steps", inner_steps, minimum=1)
         super().__init__(params, base_optimizer, rho, model=model, perturb_with=perturb_with)
 

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from samlib._validation import require_names, require_non_negative
+from samlib._validation import (
+    require_callable,
+    require_instance,
+    require_name,
+    require_number,
+    shown,
+)
 from samlib.optim._restore import RunningStatistics, SavedWeights
 from samlib.optim._scaling import Passes, unscale
 from samlib.optim._vectors import Gathered, flatten
@@ -73,15 +79,18 @@ class SharpnessAware(Optimizer):
         perturb_with: PerturbWith = "averaged",
     ) -> None:
         _require_base(base_optimizer)
-        require_non_negative("rho", rho)
-        super().__init__(params, {"rho": float(rho)})
+        if model is not None:
+            require_instance("model", model, nn.Module, "a torch.nn.Module or None")
+        super().__init__(_require_params(params), {"rho": require_number("rho", rho)})
         _require_same_parameters(self.param_groups, base_optimizer.param_groups)
-        for own, base in zip(self.param_groups, base_optimizer.param_groups, strict=True):
-            base["rho"] = require_non_negative("rho of a parameter group", own["rho"])
-        self.defaults = {**base_optimizer.defaults, **self.defaults}
-        self.base_optimizer = base_optimizer
         self.model = model
         self.perturb_with = self._require_perturb_with(perturb_with)
+        radii = [require_number("rho of a parameter group", g["rho"]) for g in self.param_groups]
+        # Only now, when nothing can fail any more.
+        for base, radius in zip(base_optimizer.param_groups, radii, strict=True):
+            base["rho"] = radius
+        self.defaults = {**base_optimizer.defaults, **self.defaults}
+        self.base_optimizer = base_optimizer
         self._steps = 0
         self._vectors: dict[Tensor, Tensor] = {}
         self._start()
@@ -308,6 +317,7 @@ class SharpnessAware(Optimizer):
     def _require_order_of_calls(self, closure: Callable[..., Any] | None) -> None:
         name, by_scaler = type(self).__name__, "grad_scale" in self.__dict__
         if closure is not None:
+            require_callable("closure", closure, "it computes the loss and returns it")
             if self._ascended:
                 raise RuntimeError(
                     f"step(closure) {self._after()}: the weights are perturbed; end that step "
@@ -404,7 +414,12 @@ class SharpnessAware(Optimizer):
             super().add_param_group(param_group)
             return
         self._require_unperturbed("add_param_group()")
-        rho = require_non_negative("rho", param_group.get("rho", self.defaults["rho"]))
+        require_instance("param_group", param_group, dict, "a dict with the key 'params'")
+        if "params" not in param_group:
+            raise ValueError(
+                f"param_group must be a dict with the key 'params', got {shown(param_group)}"
+            )
+        rho = require_number("rho", param_group.get("rho", self.defaults["rho"]))
         self.base_optimizer.add_param_group({**param_group, "rho": rho})
 
     def state_dict(self) -> dict[str, Any]:
@@ -418,7 +433,14 @@ class SharpnessAware(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned; a state saved by the base optimizer will do."""
         self._require_unperturbed("load_state_dict()")
+        require_instance("state_dict", state_dict, dict, "what state_dict() returned")
         own = state_dict.get("sharpness_aware", {"steps": 0, "vectors": {}})
+        _require_own_state(own, len(self._all()))
+        if missing := {"state", "param_groups"} - set(state_dict):
+            raise ValueError(
+                f"state_dict must be what state_dict() returned, got {shown(state_dict)} "
+                f"without {' and '.join(sorted(missing))}"
+            )
         self.base_optimizer.load_state_dict(
             {key: value for key, value in state_dict.items() if key != "sharpness_aware"}
         )
@@ -477,7 +499,7 @@ class SharpnessAware(Optimizer):
             )
 
     def _require_perturb_with(self, perturb_with: PerturbWith) -> PerturbWith:
-        require_names("perturb_with", perturb_with, ("averaged", "local"))
+        require_name("perturb_with", perturb_with, ("averaged", "local"))
         if perturb_with == "local" and not hasattr(self.model, "no_sync"):
             raise ValueError(
                 "perturb_with='local' needs model=, the DistributedDataParallel module, got "
@@ -493,7 +515,7 @@ def _gradient(parameter: Tensor) -> Tensor:
 def _enabled(scaler: Any) -> Any:
     """Return the scaler, or None where it does nothing."""
     if scaler is not None and not hasattr(scaler, "is_enabled"):
-        raise TypeError(f"scaler must be a torch.amp.GradScaler, got {type(scaler).__name__}")
+        raise TypeError(f"scaler must be a torch.amp.GradScaler, got {shown(scaler)}")
     return scaler if scaler is not None and scaler.is_enabled() else None
 
 
@@ -501,14 +523,41 @@ def _require_base(base_optimizer: Any) -> None:
     if not isinstance(base_optimizer, Optimizer):
         raise TypeError(
             "base_optimizer must be an instance such as torch.optim.SGD(params, lr=0.1), "
-            f"got {base_optimizer!r}"
+            f"got {shown(base_optimizer)}"
         )
     closure = inspect.signature(base_optimizer.step).parameters.get("closure")
     needs_closure = closure is not None and closure.default is inspect.Parameter.empty
     if needs_closure or isinstance(base_optimizer, SharpnessAware):
         raise TypeError(
-            "base_optimizer must be able to step without a closure, got "
-            f"{type(base_optimizer).__name__}"
+            f"base_optimizer must be able to step without a closure, got {shown(base_optimizer)}"
+        )
+
+
+def _require_params(params: ParameterGroups) -> list[Any]:
+    allowed = "params must be a non-empty iterable of parameters, or of dicts with them"
+    if isinstance(params, (Tensor, str, dict)) or not isinstance(params, Iterable):
+        raise TypeError(f"{allowed}, got {shown(params)}")
+    given = list(params)
+    for entry in given:
+        if not isinstance(entry, (Tensor, dict, tuple)):  # torch knows parameters with names, too
+            raise TypeError(f"{allowed}, got {shown(entry)} in it")
+    if not given:
+        raise ValueError(f"{allowed}, got {shown(given)}")
+    return given
+
+
+def _require_own_state(own: Any, parameters: int) -> None:
+    """Refuse what load_state_dict would stumble over half way."""
+    fits = (
+        isinstance(own, dict)
+        and isinstance(own.get("steps"), int)
+        and isinstance(own.get("vectors"), dict)
+        and all(place in range(parameters) for place in own["vectors"])
+    )
+    if not fits:
+        raise ValueError(
+            "state_dict['sharpness_aware'] must be what state_dict() returned for as many "
+            f"parameters, got {shown(own)}"
         )
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from samlib._validation import require_count, require_non_negative
-from samlib.optim._base import ParameterGroups, PerturbWith, Radius, SharpnessAware
+from samlib._validation import require_count, require_number, require_seed
+from samlib.optim._base import ParameterGroups, PerturbWith, Radius, SharpnessAware, _enabled
 from samlib.optim._vectors import flatten, rejection, unit_
 
 
@@ -93,10 +93,10 @@ class EigenSAM(_ByLoss):
         model: nn.Module | None = None,
         perturb_with: PerturbWith = "averaged",
     ) -> None:
-        self.alpha = float(require_non_negative("alpha", alpha))
+        self.alpha = require_number("alpha", alpha)
         self.every = require_count("every", every, minimum=1)
         self.power_steps = require_count("power_steps", power_steps, minimum=1)
-        self.seed = require_count("seed", seed, minimum=0)
+        self.seed = require_seed("seed", seed)
         if perturb_with == "averaged" and hasattr(model, "no_sync"):
             raise ValueError(
                 'EigenSAM with DistributedDataParallel needs perturb_with="local": a gradient that '
@@ -124,6 +124,7 @@ class EigenSAM(_ByLoss):
         ValueError
             If no parameter has a gradient, or one that the step must differentiate has no graph.
         """
+        _enabled(scaler)  # before anything is touched
         if self.refreshes and not self._ascended:
             self._graph = [(p, p.grad) for p in self._with_gradient() if p.grad is not None]
             if not any(gradient.requires_grad for _, gradient in self._graph):
@@ -236,7 +237,7 @@ class DiametricalRisk(_ByLoss):
         model: nn.Module | None = None,
     ) -> None:
         self.directions = require_count("directions", directions, minimum=1)
-        self.seed = require_count("seed", seed, minimum=0)
+        self.seed = require_seed("seed", seed, bits=32)  # the other half of 64 is the step
         super().__init__(params, base_optimizer, rho, model=model)
 
     def first_step(self, scaler: Any = None) -> NoReturn:

@@ -88,7 +88,7 @@ class MSAM(SAM):
         """
         if closure is None:
             raise ValueError(
-                "MSAM.step needs a closure and a batch: step(closure, inputs, targets)"
+                "MSAM.step needs a closure and a batch, step(closure, inputs, targets); got None"
             )
         rows = _require_batch(batch)
         self._require_order(closure)
@@ -139,6 +139,6 @@ def _require_batch(batch: tuple[Any, ...]) -> int:
     if len(sizes) != 1 or 0 in sizes:
         raise ValueError(
             "MSAM.step needs tensors with as many rows each, at least one, after the closure; got "
-            f"{[tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__ for t in batch]}"
+            f"{tuple(tuple(t.shape) if isinstance(t, Tensor) else t for t in batch)}"
         )
     return int(sizes.pop())

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from samlib._validation import require_non_negative
+from samlib._validation import require_number
 from samlib.optim._base import ParameterGroups, PerturbWith, Radius, SharpnessAware
 from samlib.optim._vectors import flatten, unit_
 
@@ -127,7 +127,7 @@ class ASAM(SharpnessAware):
         model: nn.Module | None = None,
         perturb_with: PerturbWith = "averaged",
     ) -> None:
-        self.eta = float(require_non_negative("eta", eta))
+        self.eta = require_number("eta", eta)
         super().__init__(params, base_optimizer, rho, model=model, perturb_with=perturb_with)
 
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:

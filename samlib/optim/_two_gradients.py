@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from samlib._validation import require_count, require_non_negative
+from samlib._validation import require_count, require_number
 from samlib.optim._base import ParameterGroups
 from samlib.optim._sam import SAM
 from samlib.optim._vectors import norm, quotient, rejection
@@ -53,7 +53,7 @@ class GSAM(SAM):
         *,
         model: nn.Module | None = None,
     ) -> None:
-        self.alpha = float(require_non_negative("alpha", alpha))
+        self.alpha = require_number("alpha", alpha)
         super().__init__(params, base_optimizer, rho, model=model)
 
     def _combine(self, first: Tensor, last: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class LookSAM(SAM):
         *,
         model: nn.Module | None = None,
     ) -> None:
-        self.alpha = float(require_non_negative("alpha", alpha))
+        self.alpha = require_number("alpha", alpha)
         self.every = require_count("every", every, minimum=1)
         super().__init__(params, base_optimizer, rho, model=model)
 

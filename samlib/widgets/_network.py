@@ -236,10 +236,6 @@ class Network:
         samples: int,
         seed: int,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-        if not callable(loss_fn):
-            raise TypeError(f"loss_fn must be callable, got {type(loss_fn).__name__}")
         self.name = type(model).__name__
         # A copy, so that training may go on meanwhile.
         self._objective = WatchedObjective(copy.deepcopy(model), loss_fn, data)

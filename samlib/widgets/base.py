@@ -17,6 +17,8 @@ import anywidget
 import traitlets
 from matplotlib.figure import Figure as MatplotlibFigure
 
+from samlib._validation import require_text
+
 STATIC = pathlib.Path(__file__).parent / "static"
 
 
@@ -253,7 +255,9 @@ class Figure(anywidget.AnyWidget):
             {"_figure": self._figure, "_config": self._config, **self._page_state()},
             ensure_ascii=False,
         )
-        if id is None:
+        if id is not None:
+            require_text("id", id)
+        else:
             named = {"_figure": self._figure, "_config": self._config, **self._identity()}
             text = json.dumps(named, ensure_ascii=False)
             digest = hashlib.sha256(text.encode()).hexdigest()[:8]

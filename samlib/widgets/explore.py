@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 import traitlets
 
-from samlib._validation import require_count
+from samlib._validation import require_count, require_number, require_seed, shown
 from samlib.widgets._background import Background, Stopped
 from samlib.widgets._network import (
     MODEL_RADII,
@@ -81,7 +81,7 @@ class Explore(Figure):
             raise ValueError(
                 f"samples must be even, because directions come in pairs, got {samples}"
             )
-        require_count("seed", seed, minimum=0)
+        seed = require_seed("seed", seed)
         self._lock = threading.RLock()
         self._background = Background()
         self._from_page = False
@@ -165,6 +165,8 @@ class Explore(Figure):
         RuntimeError
             If the figure is closed.
         """
+        if isinstance(radii, str) or not isinstance(radii, Iterable):
+            raise TypeError(f"radii must be a sequence of numbers, got {shown(radii)}")
         trait = self.traits()["rho"]
         self._measure([trait.validate(self, radius) for radius in radii])
 
@@ -189,6 +191,8 @@ class Explore(Figure):
         Exception
             What went wrong in the measurement, if anything did.
         """
+        if timeout is not None:
+            require_number("timeout", timeout)
         if not self._background.wait(timeout):
             raise TimeoutError(f"still measuring after {timeout:g} s")
         if self._error is not None:

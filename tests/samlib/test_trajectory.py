@@ -527,7 +527,7 @@ def test_given_draws_are_used() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"draws": [0, 1]}, TypeError, "draws must be a torch.Tensor, got list"),
+        ({"draws": [0, 1]}, TypeError, r"draws must be a torch.Tensor, got \[0, 1\]"),
         ({"draws": torch.zeros(5, 1, 2)}, TypeError, "draws must have an integer dtype"),
         (
             {"draws": torch.zeros(5, 1, dtype=torch.int64)},
