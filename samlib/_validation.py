@@ -170,7 +170,7 @@ def require_points(name: str, x: Tensor, dim: int) -> Tensor:
 def require_one_point(name: str, x: Tensor, dim: int) -> Tensor:
     """Return ``x`` if it is a floating-point tensor of shape [dim], otherwise raise."""
     if require_point(name, x, dim).dim() != 1:
-        raise ValueError(f"{name} must be one point of shape [{dim}], got {tuple(x.shape)}")
+        raise ValueError(f"{name} must have shape [{dim}], one point, got {tuple(x.shape)}")
     return x
 
 

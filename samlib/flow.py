@@ -28,7 +28,7 @@ from samlib._validation import (
     require_fraction,
     require_numbers,
     require_one_point,
-    require_points,
+    require_point,
     shown,
 )
 from samlib.curvature import top_eigenpairs
@@ -152,7 +152,7 @@ def project_to_minimizers(
     >>> project_to_minimizers(valleys, start).x.round(decimals=4)
     tensor([0.1695, 0.0000, 0.0000], dtype=torch.float64)
     """
-    require_points("x", x, require_objective(objective).dim)
+    require_point("x", x, require_objective(objective).dim)
     _require_finite("x", x)
     max_evaluations = require_count("max_evaluations", max_evaluations, minimum=1)
     require_fraction("rtol", rtol)

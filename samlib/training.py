@@ -345,7 +345,7 @@ class SharpnessMonitor:
             rho = require_number("rho", rho, positive=True)
         elif wanting := [name for name in self.measure if name in _NOTIONS]:
             raise ValueError(
-                f"rho must be given, a number > 0, to measure {', '.join(wanting)}; got None"
+                f"rho must be given to measure {', '.join(wanting)}, a number > 0; got None"
             )
         self.rho = rho
         self.every = None if every is None else require_count("every", every, minimum=1)
@@ -676,7 +676,8 @@ def _require_parameters_of(model: nn.Module, optimizer: Optimizer) -> None:
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if not any(id(p) in held for p in model.parameters()):
         raise ValueError(
-            f"optimizer must hold parameters of model, and has none of them, got {shown(optimizer)}"
+            "optimizer must have parameters of model, and has none of the parameters, "
+            f"got {shown(optimizer)}"
         )
 
 

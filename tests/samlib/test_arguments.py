@@ -429,6 +429,13 @@ def curvature(w: World, **others: Argument) -> Row:
     }
 
 
+def matrix_free(w: World, **others: Argument) -> Row:
+    """The same, with more dimensions than a dense Hessian is made for."""
+    large = Quadratic(torch.linspace(1, 2, 65))
+    x = no_empty_batch(point(torch.ones(1, 65, dtype=torch.float64)))
+    return curvature(w, **{"objective": replace(objective(w), good=large), "x": x, **others})
+
+
 def sharpness(w: World, **others: Argument) -> Row:
     return curvature(w, rho=numbers_of_a_batch(positive(), unfit=torch.ones(3)), **others)
 
@@ -494,9 +501,16 @@ def optimizer(w: World, local: bool = True, **others: Argument) -> Row:
     stranger = nn.Parameter(torch.zeros(2))
     bases = (torch.optim.LBFGS(w.model.parameters()), torch.optim.SGD, w.model)
     params = (None, 3, "w", [], [3], torch.zeros(2), {"params": []}, [stranger], [w.model])
+    half_wrong = []
+    for rho in (-1.0, math.nan, "1"):
+        half_wrong.append(w.groups())
+        half_wrong[-1][1]["rho"] = rho
     row = {
         "params": Argument(
-            w.groups(), (*params, list(w.model.parameters())), "parameters", called="params"
+            w.groups(),
+            (*params, list(w.model.parameters()), *half_wrong),
+            "parameters|≥ 0",
+            called="params|rho",
         ),
         "base_optimizer": instance(w.base, "instance|without a closure", *bases),
         "rho": non_negative(),
@@ -572,25 +586,29 @@ TABLE: dict[str, Callable[[World], Row]] = {
     "samlib.Objective": lambda w: {"function": function(torch.sum), "dim": count(3)},
     "samlib.ModuleObjective": loss_of_a_network,
     "samlib.objective.Objective.from_module": loss_of_a_network,
-    "samlib.alignment": lambda w: curvature(w, k=count(1, 1, 4), rtol=fraction()),
-    "samlib.top_eigenpairs": lambda w: curvature(
+    "samlib.alignment": lambda w: matrix_free(w, k=count(1, 1, 65), rtol=fraction()),
+    "samlib.top_eigenpairs": lambda w: matrix_free(
         w,
-        k=count(1, 1, 4),
+        k=count(1, 1, 65),
         rtol=fraction(),
-        start=one_point(w.x[0], torch.zeros(4), w.x[0] * math.nan, w.x[0] * math.inf).or_none(),
-        max_products=count(9),
+        start=one_point(
+            torch.ones(65), *(torch.full((65,), v) for v in (0.0, math.nan, math.inf))
+        ).or_none(),
+        max_products=count(70),
     ),
-    "samlib.smallest_nonzero_eigenvalue": lambda w: curvature(
+    "samlib.smallest_nonzero_eigenvalue": lambda w: matrix_free(
         w,
-        rank=count(2, 1, 4).or_none(),
+        rank=count(2, 1, 65).or_none(),
         rtol=fraction(),
         zero_rtol=fraction().or_none(),
-        max_products=count(9),
+        max_products=count(70),
     ),
-    "samlib.trace": lambda w: curvature(w, rtol=fraction(), seed=seed(), max_products=count(9, 4)),
-    "samlib.spectral_density": lambda w: curvature(
+    "samlib.trace": lambda w: matrix_free(
+        w, rtol=fraction(), seed=seed(), max_products=count(70, 4)
+    ),
+    "samlib.spectral_density": lambda w: matrix_free(
         w,
-        x=one_point(w.x[0]),
+        x=one_point(torch.ones(65)),
         probes=count(2, 2),
         steps=count(2),
         width=positive().or_none(),
@@ -617,7 +635,7 @@ TABLE: dict[str, Callable[[World], Row]] = {
     "samlib.limiting_regularizers": lambda w: curvature(w, rank=count(2, 1, 4).or_none()),
     "samlib.project_to_minimizers": lambda w: curvature(
         w,
-        x=no_empty_batch(point(w.x, w.x * math.nan, w.x * math.inf)),
+        x=point(w.x, w.x * math.nan, w.x * math.inf),
         rtol=fraction(1e-6),
         atol=fraction(1e-6),
         rank=count(2, 1, 4).or_none(),

@@ -391,7 +391,7 @@ def test_a_progress_bar_can_be_switched_off(capsys: pytest.CaptureFixture[str]) 
         ({"batch_size": 13}, ValueError, "batch_size .* 12 rows, got 13"),
         ({"seed": -1}, ValueError, "seed"),
         ({"data": iter([rows()])}, TypeError, "only once"),
-        ({"data": 3}, TypeError, "data .* int"),
+        ({"data": 3}, TypeError, "data must be a pair .* got 3"),
         ({"data": []}, ValueError, "no batch"),
         ({"data": [rows()], "batch_size": 3}, ValueError, "already comes in batches"),
         ({"data": (rows()[0], rows()[1][:5])}, ValueError, "12 and 5"),

@@ -552,9 +552,9 @@ ROWS = torch.zeros(3, 2), torch.zeros(3, 1)
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"model": "net"}, TypeError, r"model must be a torch.nn.Module, got str"),
+        ({"model": "net"}, TypeError, r"model must be a torch.nn.Module, got 'net'"),
         ({"model": nn.Tanh()}, ValueError, r"no parameter with requires_grad=True"),
-        ({"loss_fn": 3}, TypeError, r"loss_fn must be callable, got int"),
+        ({"loss_fn": 3}, TypeError, r"loss_fn must be callable: .*; got 3"),
         ({"loss_fn": nn.MSELoss(reduction="sum")}, ValueError, r"average over the rows"),
         ({"loss_fn": nn.MSELoss(reduction="none")}, ValueError, r"must return a scalar"),
         ({"data": (ROWS[0], ROWS[1][:2])}, ValueError, r"same number of rows.*got 3 and 2"),
