@@ -78,7 +78,7 @@ execute: $(STAMP)-book
 # come after the rest, and two at a time.
 test: book lint $(STAMP)-browser
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/chapters/sanitize.cfg \
-	  --numprocesses auto --maxprocesses 4 --dist loadfile tests/samlib tests/chapters tests/build chapters
+	  --numprocesses auto --maxprocesses 4 --dist loadfile tests/samlib tests/chapters tests/make chapters
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 2 --dist loadgroup tests/site tests/widgets
 
 lint: $(STAMP)-test $(STAMP)-node
