@@ -1,4 +1,4 @@
-"""The Makefile's promises: what is interrupted loses nothing, what runs at once does not collide."""
+"""The Makefile: what is interrupted loses nothing, what runs at once does not collide."""
 
 from __future__ import annotations
 
