@@ -1,8 +1,12 @@
 """Imported by every Python that the tests of chapters start: none may reach beyond this machine."""
 
 import ipaddress
+import os
 import socket
 from typing import Any
+
+# A slow machine would show bars where a quick one shows none.
+os.environ["TQDM_DISABLE"] = "1"
 
 _connect = socket.socket.connect
 
