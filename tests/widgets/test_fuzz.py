@@ -168,7 +168,7 @@ FOLLOW = """async ([links, pictured, settle]) => {
 }"""
 
 
-NOT_A_NUMBER = re.compile(r"nan\b|undefined|infinity|null|\[object", re.IGNORECASE)
+NOT_A_NUMBER = re.compile(r"nan\b|undefined|infinity|∞|null|\[object", re.IGNORECASE)
 
 
 def assert_right(figure: Figure, look: dict[str, Any]) -> None:
