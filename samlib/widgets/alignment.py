@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 import traitlets
 
 import samlib
-from samlib.widgets.base import FigureOverTime, InvalidTraitError, OneOf, Real, Reals
+from samlib.widgets.base import FigureOverTime, InvalidTraitError, OneOf, Real, Reals, Switch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -126,23 +126,19 @@ class Alignment(FigureOverTime):
     start: Any = Reals(*LIMITS["start"], 2, 10).tag(sync=True)
     rho: Any = Real(*LIMITS["rho"]).tag(sync=True)
     lr: Any = Real(*LIMITS["lr"]).tag(sync=True)
-    zoom: Any = traitlets.Bool(False).tag(sync=True)
-    invariant: Any = traitlets.Bool(False).tag(sync=True)
+    zoom: Any = Switch().tag(sync=True)
+    invariant: Any = Switch().tag(sync=True)
 
     def __init__(self, landscape: str = "quadratic", **traits: Any) -> None:
-        eigenvalues = traits.get("eigenvalues")
-        if isinstance(eigenvalues, Iterable):
-            traits["eigenvalues"] = tuple(eigenvalues)
         super().__init__(landscape=landscape, **traits)
 
-    def _preset(self, choice: Any, traits: Mapping[str, Any]) -> dict[str, Any]:
+    def _preset(self, choice: str, traits: Mapping[str, Any]) -> dict[str, Any]:
         preset = super()._preset(choice, traits)
         if choice == "quadratic":
             preset["eigenvalues"] = traits.get(
                 "eigenvalues", self.eigenvalues if self._following else preset["eigenvalues"]
             )
-            if isinstance(preset["eigenvalues"], tuple):  # anything else is refused by the trait
-                preset["start"] = _resized(preset["start"], len(preset["eigenvalues"]))
+            preset["start"] = _resized(preset["start"], len(preset["eigenvalues"]))
         elif self._following:
             preset.pop("eigenvalues", None)
         if "steps" in traits and "frame" not in traits:

@@ -10,7 +10,10 @@ import json
 import math
 import pathlib
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set, Sized
+from decimal import Decimal
+from itertools import islice
+from numbers import Real as AnyReal
 from typing import Any, ClassVar
 
 import anywidget
@@ -39,7 +42,7 @@ class Real(traitlets.TraitType[float, float]):
         if number is None or not self.low <= number <= self.high:
             raise InvalidTraitError(
                 f"{self.name} must be a finite number from {self.low:g} to {self.high:g}, "
-                f"got {value!r}"
+                f"got {_quoted(value)}"
             )
         return number
 
@@ -56,7 +59,8 @@ class Whole(traitlets.TraitType[int, int]):
         number = _as_float(value)
         if number is None or number != int(number) or not self.low <= number <= self.high:
             raise InvalidTraitError(
-                f"{self.name} must be a whole number from {self.low} to {self.high}, got {value!r}"
+                f"{self.name} must be a whole number from {self.low} to {self.high}, "
+                f"got {_quoted(value)}"
             )
         return int(number)
 
@@ -72,8 +76,21 @@ class OneOf(traitlets.TraitType[str, str]):
         """Return the word."""
         if not isinstance(value, str) or value not in self.choices:
             allowed = ", ".join(map(repr, self.choices))
-            raise InvalidTraitError(f"{self.name} must be one of {allowed}, got {value!r}")
-        return value
+            raise InvalidTraitError(f"{self.name} must be one of {allowed}, got {_quoted(value)}")
+        return self.choices[self.choices.index(value)]  # not NumPy's word, but ours
+
+
+class Switch(traitlets.TraitType[bool, bool]):
+    """True or False, Python's, NumPy's or torch's."""
+
+    default_value = False
+
+    def validate(self, obj: Any, value: Any) -> bool:
+        """Return the switch as a bool."""
+        switch = _as_scalar(value)
+        if not isinstance(switch, bool):
+            raise InvalidTraitError(f"{self.name} must be True or False, got {_quoted(value)}")
+        return switch
 
 
 class Reals(traitlets.TraitType[tuple[float, ...], Iterable[float]]):
@@ -90,29 +107,62 @@ class Reals(traitlets.TraitType[tuple[float, ...], Iterable[float]]):
         if self.longest != self.shortest:
             count += f" to {self.longest}"
         allowed = f"{count} finite numbers, each from {self.low:g} to {self.high:g}"
-        if isinstance(value, str) or not isinstance(value, Iterable):
-            raise InvalidTraitError(f"{self.name} must be {allowed}; got {value!r}")
-        given = list(value)
-        numbers = [_as_float(entry) for entry in given]
+        given = _entries(value, self.longest + 1)
+        if given is None:
+            raise InvalidTraitError(f"{self.name} must be {allowed}; got {_quoted(value)}")
         if not self.shortest <= len(given) <= self.longest:
+            many = len(value) if isinstance(value, Sized) else f"{len(given)} or more"
             raise InvalidTraitError(
-                f"{self.name} must be {allowed}; got {len(given)} of them: {value!r}"
+                f"{self.name} must be {allowed}; got {many} of them: {_quoted(value)}"
             )
+        numbers = [_as_float(entry) for entry in given]
         for entry, number in zip(given, numbers, strict=True):
             if number is None or not self.low <= number <= self.high:
-                raise InvalidTraitError(f"{self.name} must be {allowed}; got {entry!r} in it")
+                raise InvalidTraitError(
+                    f"{self.name} must be {allowed}; got {_quoted(entry)} in it"
+                )
         return tuple(number for number in numbers if number is not None)
+
+
+def _as_scalar(value: Any) -> Any:
+    """What Python calls the number that ``value`` is, if it is NumPy's or torch's."""
+    if getattr(value, "shape", None) != () or not callable(getattr(value, "item", None)):
+        return value
+    try:
+        return value.item()
+    except (TypeError, ValueError, RuntimeError):  # a tensor without data, for one
+        return value
 
 
 def _as_float(value: Any) -> float | None:
     """The finite number that ``value`` is (Python's, NumPy's or torch's), or None."""
-    if isinstance(value, (bool, str, bytes)):
+    scalar = _as_scalar(value)
+    if isinstance(scalar, bool) or not isinstance(scalar, (AnyReal, Decimal)):
         return None
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        number = float(scalar)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return number + 0.0 if math.isfinite(number) else None  # −0 becomes 0
+
+
+def _entries(value: Any, most: int) -> list[Any] | None:
+    """The first entries of what has an order and is no text, or None."""
+    if isinstance(value, (str, bytes, bytearray, memoryview, Mapping, Set)):
+        return None
+    try:
+        return list(islice(value, most))
+    except (TypeError, ValueError, RuntimeError):  # a tensor without dimensions, for one
+        return None
+
+
+def _quoted(value: Any, most: int = 120) -> str:
+    """What a message says of a value: the beginning, if it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of thousands of digits has no text, and anything may fail
+        text = f"one of type {type(value).__name__}"
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 class Figure(anywidget.AnyWidget):
@@ -136,8 +186,9 @@ class Figure(anywidget.AnyWidget):
     _preset_by: ClassVar[str] = ""
     _presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     _sliders: ClassVar[Mapping[str, Any]] = {}
-    _preset_taken = False  # are the defaults that go with a new choice set already?
     _following = False  # do traits adapt to one another? Not while they are set together
+    # What was set together, while those that follow are told; None where traits are set one by one.
+    _together: frozenset[str] | None = None
 
     _figure = traitlets.Unicode().tag(sync=True)
     _config: Any = traitlets.Dict().tag(sync=True)
@@ -149,6 +200,8 @@ class Figure(anywidget.AnyWidget):
                 f"{type(self).__name__} has no trait {', '.join(sorted(unknown))}; "
                 f"it has {', '.join(self._state_names)}"
             )
+        # Before defaults are made of them, so that a message names the trait that was given.
+        traits = {name: self._checked(name, value) for name, value in traits.items()}
         if self._preset_by:
             trait = self.traits()[self._preset_by]
             choice = traits.get(self._preset_by, trait.default())
@@ -160,43 +213,72 @@ class Figure(anywidget.AnyWidget):
             self.observe(self._take_preset, names=[self._preset_by])
         self._following = True
 
-    def _preset(self, choice: Any, traits: Mapping[str, Any]) -> dict[str, Any]:
+    def _checked(self, name: str, value: Any) -> Any:
+        """The value as the trait will hold it, if it is one of the figure's state."""
+        return self.traits()[name].validate(self, value) if name in self._state_names else value
+
+    def _preset(self, choice: str, traits: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults that go with a choice; ``traits`` are those that are given beside it."""
-        known = isinstance(choice, str) and choice in self._presets
-        return dict(self._presets[choice]) if known else {}
+        return dict(self._presets[choice])
 
     @contextlib.contextmanager
     def hold_trait_notifications(self) -> Iterator[None]:
-        """Bundle changes. What changes together with the choice of defaults stays as it was set."""
-        if not self._following or self._cross_validation_lock:
-            with super().hold_trait_notifications():
-                yield
+        """Bundle changes: all of them or, if one is refused or anything else goes wrong, none.
+
+        What changes together with the choice of defaults stays as it was set.
+        """
+        if self._cross_validation_lock:  # part of a bundle
+            yield
             return
         before = self.state()
         try:
             with super().hold_trait_notifications():
-                yield
-                after = self.state()
-                given = {name: after[name] for name in after if after[name] != before[name]}
-                if self._preset_by in given:
-                    for name, value in self._preset(given[self._preset_by], given).items():
-                        if name not in given:
-                            setattr(self, name, value)
-                    self._preset_taken = True
+                try:
+                    yield
+                    self._complete(before)
+                except BaseException:
+                    self._together = frozenset(before)  # as if nothing had been set
+                    for name, value in before.items():
+                        self.set_trait(name, value)
+                    raise
         finally:
-            self._preset_taken = False
+            self._together = None
+
+    def _complete(self, before: Mapping[str, Any]) -> None:
+        """Add a new choice's defaults to what was set together, or check that it is complete."""
+        after = self.state()
+        if not self._following:
+            for name, value in after.items():
+                self.traits()[name]._cross_validate(self, value)
+            return
+        given = {name: after[name] for name in after if after[name] != before[name]}
+        if self._preset_by in given:
+            for name, value in self._preset(given[self._preset_by], given).items():
+                if name not in given:
+                    setattr(self, name, value)
+                    given[name] = value
+        self._together = frozenset(given)
 
     def _take_preset(self, change: Any) -> None:
-        if self._following and not self._preset_taken:
+        if self._following and self._together is None:
             with self.hold_trait_notifications():
                 for name, value in self._preset(change["new"], {}).items():
                     setattr(self, name, value)
 
     def set_state(self, sync_data: Any) -> None:
-        """Take what the page sends; it is complete, so that nothing needs to follow."""
+        """Take what a page sends, all or nothing; it is complete, so that nothing needs to follow.
+
+        A page may set the traits of the state. What cannot be is logged, and answered by the state
+        as it is, so that page and figure agree again.
+        """
+        sent = sync_data if isinstance(sync_data, Mapping) else {}
+        settable = {*self._state_names, "_view_count"}  # the page counts its views by itself
         before, self._following = self._following, False
         try:
-            super().set_state(sync_data)
+            super().set_state({name: sent[name] for name in sent if name in settable})
+        except traitlets.TraitError as error:
+            self.log.warning("%s refuses what a page sent: %s", type(self).__name__, error)
+            self.send_state(self._state_names)
         finally:
             self._following = before
 
@@ -313,7 +395,7 @@ class FigureOverTime(Figure):
 
     def __init__(self, **traits: Any) -> None:
         if "steps" in traits and not self._preset_by:  # the last step, unless told otherwise
-            traits = {"frame": traits["steps"], **traits}
+            traits = {**traits, "frame": traits.get("frame", traits["steps"])}
         super().__init__(**traits)
 
     @traitlets.validate("frame")
@@ -325,7 +407,7 @@ class FigureOverTime(Figure):
 
     @traitlets.observe("steps")
     def _keep_frame_inside(self, change: Any) -> None:
-        if self._following:
+        if self._following and "frame" not in (self._together or ()):
             last = self.frame == change["old"]
             self.frame = change["new"] if last else min(self.frame, change["new"])
 

@@ -258,7 +258,7 @@ def _run(network: int, rule: Rule, seed: int, steps: tuple[int, ...]) -> Tensor:
                 warnings.simplefilter("ignore", RuntimeWarning)
                 run = samlib.simulate(objective, rule, x, count, count, ("x",), None, False, draws)
             x = run.x[0, -1]
-            if not bool(x.isfinite().all()):
+            if not bool(x.isfinite().all()) or not bool(objective.value(x).isfinite()):
                 points += [torch.full_like(x, torch.nan)] * (len(steps) - len(points))
                 break
         points.append(x)

@@ -229,12 +229,13 @@ class SpectrumInTraining(Figure):
     @traitlets.validate("rho")
     def _rho_was_computed(self, proposal: Any) -> float:
         rho: float = proposal["value"]
-        if rho not in RHOS:
+        nearest = min(RHOS, key=lambda value: abs(value - rho))
+        if not math.isclose(rho, nearest, rel_tol=1e-6):  # as 0.2 is in single precision
             computed = ", ".join(f"{value:g}" for value in RHOS)
             raise InvalidTraitError(
-                f"rho must be one of {computed}, for which runs were computed, got {rho:g}"
+                f"rho must be one of {computed}, for which runs were computed, got {rho!r}"
             )
-        return rho
+        return nearest
 
     @traitlets.validate("step")
     def _step_was_computed(self, proposal: Any) -> int:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
+from samlib import widgets
 from samlib.widgets import Alignment
-from samlib.widgets.base import STATIC
+from samlib.widgets.base import STATIC, Figure
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "https://figures.test/"  # https, because only there may a page copy
@@ -20,6 +21,11 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Figu
 <script defer src="/samlib-widgets.js"></script></head><body>{}</body></html>"""
 
 Open = Callable[..., Page]
+
+# Every figure that a page without a kernel can compute.
+FIGURES: dict[str, type[Figure]] = {
+    name: getattr(widgets, name) for name in widgets.__all__ if name.lower() != "explore"
+}
 
 
 @pytest.fixture

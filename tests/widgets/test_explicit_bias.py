@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -374,3 +375,15 @@ def test_a_page_without_scripts_keeps_still_and_sentence(open_page: Open, figure
     still = page.locator("figure img")
     assert still.evaluate("(image) => image.complete && image.naturalWidth > 500")
     assert page.locator("figcaption").inner_text() == ExplicitBias().sentence()
+
+
+def test_the_name_of_the_nearby_point_is_clear_of_its_ring(page: Page) -> None:
+    page.evaluate(DRAWN)
+    ring = page.locator("[data-control='nearby'] .samlib-ring").bounding_box()
+    name = page.get_by_text("x′", exact=True).bounding_box()
+    assert ring is not None
+    assert name is not None
+    # The prime ends near the upper right corner of the text's box, below some empty room.
+    across = name["x"] + name["width"] - ring["x"] - ring["width"] / 2
+    up = name["y"] + 3 - ring["y"] - ring["height"] / 2
+    assert math.hypot(across, up) > ring["width"] / 2 + 2

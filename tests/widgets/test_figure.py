@@ -395,6 +395,31 @@ def test_zooming_shows_the_two_cycle(page: Page) -> None:
     assert pictures(page) == before
 
 
+@pytest.mark.parametrize("frame", [3, 4, 39, 40])
+def test_the_name_of_v1_does_not_lie_on_a_prediction(
+    open_page: Open, quadratic: str, frame: int
+) -> None:
+    fragment = f"#figure:start=0,0.85&zoom=1&frame={frame}"
+    page = open_page(quadratic, fragment=fragment)
+    page.evaluate(DRAWN)
+    apart = page.evaluate(
+        """(limit) => {
+          const plane = document.querySelector(".samlib-plane");
+          const place = (e) => new DOMMatrix(getComputedStyle(e).transform);
+          const at = (axis, text) =>
+            place([...plane.querySelectorAll(".samlib-axis")[axis].querySelectorAll(".tick")]
+              .find((tick) => tick.textContent === text));
+          const [zero, one] = [at(0, "0").e, at(0, "0.4").e];
+          const right = zero + (one - zero) * (limit / 0.4);
+          const marks = [...plane.querySelectorAll(".samlib-mark")];
+          const name = marks.find((e) => e.textContent === "v₁");
+          return Math.hypot(place(name).e - right, place(name).f - 4 - at(1, "0").f);
+        }""",
+        Alignment().predicted_limit(),
+    )
+    assert apart > 18
+
+
 def test_the_sentence_is_announced_when_the_reader_rests(page: Page) -> None:
     voice = page.locator(".samlib-voice[aria-live='polite']")
     press(page, "[data-control='rho']", *["ArrowLeft"] * 12)

@@ -11,7 +11,7 @@ import { createFrame } from "./frame.js";
 import { createLegend, line, sample } from "./legend.js";
 import { createMap } from "./map.js";
 import { createPanels } from "./panels.js";
-import { readNumber, readNumbers } from "./permalink.js";
+import { quoted, readNumber, readNumbers } from "./permalink.js";
 import { createSpectrum, dimensionControl, resized } from "./spectrum.js";
 import { createWorld, describe } from "./world.js";
 
@@ -168,7 +168,7 @@ export function renderAlignment(context) {
     const known = landscape === "quadratic" || landscape === "four-dimensional";
     const next = frame.preset(known ? landscape : frame.initial.landscape);
     if (!known && landscape !== undefined) {
-      messages.push(`landscape = “${landscape}” is unknown and was ignored`);
+      messages.push(`landscape = “${quoted(landscape)}” is unknown and was ignored`);
     }
     if (next.landscape === "quadratic") {
       const text = entries.get("eigenvalues");

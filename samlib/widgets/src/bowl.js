@@ -71,11 +71,9 @@ export function createBowl(view) {
     // Where Theorem 4.8 says that SAM ends: on the axis of the larger curvature.
     const centre = state.frame * dim;
     const radius = world.radius(world.sharpness(sam.x, centre));
-    if (Number.isFinite(radius)) {
-      const [rx, ry] = a >= b ? [radius, 0] : [0, radius];
-      diamond(context, toX(rx), toY(ry), 7, colours.ink);
-      diamond(context, toX(-rx), toY(-ry), 7, colours.ink);
-    }
+    const [rx, ry] = a >= b ? [radius, 0] : [0, radius];
+    const ends = Number.isFinite(radius) ? [[toX(rx), toY(ry)], [toX(-rx), toY(-ry)]] : []; // prettier-ignore
+    for (const [ex, ey] of ends) diamond(context, ex, ey, 7, colours.ink);
     drawPoints(view, context, toX, toY, i, j);
 
     // The arrows: unit vectors, projected into the plane; v₁ in the sense that is nearer to ∇L.
@@ -93,7 +91,7 @@ export function createBowl(view) {
     const v = [sign * at.eigenvector[i], sign * at.eigenvector[j]];
     arrow(context, x, y, EIGENVECTOR * v[0], -EIGENVECTOR * v[1], colours.eigenvector, 1.75);
     arrow(context, x, y, GRADIENT * g[0], -GRADIENT * g[1], colours.ascent, 3);
-    return { x, y, g, v, centreX, centreY, scale };
+    return { x, y, g, v, ends, centreX, centreY, scale };
   }
 
   /**
@@ -206,15 +204,20 @@ export function createBowl(view) {
       `x${subscript(j + 1)}`,
     );
 
-    // Labels at the tips of the arrows, on opposite sides of them.
-    const { g, v } = scene;
+    // Labels at the tips of the arrows, on opposite sides of them, unless v₁ would lie on a diamond.
+    const { g, v, ends } = scene;
     const turn = Math.sign(g[0] * v[1] - g[1] * v[0]) || 1;
+    const beside = (/** @type {number[]} */ [dx, dy], /** @type {number} */ length, /** @type {number} */ side) => [
+      scene.x + length * dx - 14 * side * dy,
+      scene.y - length * dy - 14 * side * dx,
+    ];
+    const [vx, vy] = beside(v, EIGENVECTOR, turn);
+    const crowded = ends.some(([ex, ey]) => Math.hypot(ex - vx, ey - vy) < 18);
     label("∇L", g, GRADIENT, -turn);
-    label("v₁", v, EIGENVECTOR, turn);
+    label("v₁", v, EIGENVECTOR, crowded ? -turn : turn);
     /** @param {string} name @param {number[]} direction @param {number} length @param {number} side */
     function label(name, direction, length, side) {
-      const tipX = scene.x + length * direction[0] - 14 * side * direction[1];
-      const tipY = scene.y - length * direction[1] - 14 * side * direction[0];
+      const [tipX, tipY] = beside(direction, length, side);
       const seen = Math.hypot(direction[0], direction[1]) > 0.2;
       const inside = tipX > box.left && tipX < box.right && tipY > box.top && tipY < box.bottom;
       labels.hide(name, !(seen && inside));

@@ -462,7 +462,7 @@ function createBowl(view) {
     const ticks = [-1, 0, 1];
     plot.axes(x, y, { xTicks: ticks, yTicks: ticks, xFormat: number, yFormat: number });
     labels.put("u", px + length * u3 + 13 * u4, py - length * u4 + 13 * u3 + 4, "u", "middle");
-    labels.put("x′", px - 20 * u3, py + 20 * u4 + 4, "x′", "middle");
+    labels.put("x′", px - 25 * u3, py + 25 * u4 + 4, "x′", "middle");
     picked.textContent = `½uᵀ∇²L u = ${number(from.value)}`;
     const [across, up] = steep ? ["λ₁", "λ_M"] : ["λ_M", "λ₁"];
     labels.put("across", x(-REACH) + 6, y(0) - 8, `${across} = ${number(2 * f1)}`, "start");

@@ -39,7 +39,7 @@ export function decade(value) {
 }
 
 /** @param {number} value what a number field shows; parses back */
-export const field = (value) => String(Number(value.toPrecision(6)));
+export const field = (value) => String(Number.isInteger(value) ? value : Number(value.toPrecision(6)));
 
 /** @param {number} n 1 → "₁" */
 export const subscript = (n) => [...String(n)].map((d) => "₀₁₂₃₄₅₆₇₈₉"[+d]).join("");

@@ -2,6 +2,15 @@
 
 /** @typedef {Record<string, number | number[] | string | boolean>} LinkState */
 
+/** So many characters of a link's text a message quotes. */
+const QUOTED = 24;
+
+/** How the fragments of a figure begin; the browser escapes letters beyond ASCII, too. @param {string} id */
+const prefixOf = (id) => `#${encodeURIComponent(id)}:`;
+
+/** What a message quotes: a long text would push the figure away. @param {string} text */
+export const quoted = (text) => (text.length <= QUOTED ? text : `${text.slice(0, QUOTED)}…`);
+
 /**
  * @param {string} id @param {LinkState} state
  * @returns {string} the fragment, with its #
@@ -11,7 +20,7 @@ export function encode(id, state) {
     const text = Array.isArray(value) ? value.join(",") : String(value);
     return `${name}=${encodeURIComponent(text).replaceAll("%2C", ",")}`;
   });
-  return `#${id}:${parts.join("&")}`;
+  return prefixOf(id) + parts.join("&");
 }
 
 /**
@@ -21,7 +30,7 @@ export function encode(id, state) {
  * @returns {Map<string, string> | null}
  */
 export function decode(id, fragment) {
-  const prefix = `#${id}:`;
+  const prefix = prefixOf(id);
   if (!fragment.startsWith(prefix)) return null;
   return new Map(new URLSearchParams(fragment.slice(prefix.length)));
 }
@@ -36,11 +45,11 @@ export function decode(id, fragment) {
 export function readNumber(label, text, [low, high], messages) {
   const value = text.trim() === "" ? NaN : Number(text);
   if (Number.isNaN(value)) {
-    messages.push(`${label} = “${text}” is not a number and was ignored`);
+    messages.push(`${label} = “${quoted(text)}” is not a number and was ignored`);
     return undefined;
   }
-  const clamped = Math.min(Math.max(value, low), high);
-  if (clamped !== value) messages.push(`${label} = ${text} was moved to ${clamped}`);
+  const clamped = Math.min(Math.max(value, low), high) + 0; // −0 becomes 0
+  if (clamped !== value) messages.push(`${label} = ${quoted(text)} was moved to ${clamped}`);
   return clamped;
 }
 
@@ -91,7 +100,7 @@ export function linksOf({ initial, config, preset }, { labels = {}, whole = [], 
         if (typeof next[name] === "boolean") next[name] = text === "true";
         else if (typeof next[name] === "string") {
           if (limits.includes(text)) next[name] = text;
-          else messages.push(`${label} = “${text}” is unknown and was ignored`);
+          else messages.push(`${label} = “${quoted(text)}” is unknown and was ignored`);
         } else if (Array.isArray(next[name])) {
           const { length } = next[name];
           next[name] = readNumbers(label, text, limits, [length, length], messages) ?? next[name];
