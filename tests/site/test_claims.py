@@ -147,7 +147,7 @@ def test_claims_stand_under_the_title_of_their_chapter(small_book: Book) -> None
     small_book.write("later.ipynb", later)
     page = small_book.build()
     assert "2 claims on 2 pages" in page
-    first, second = re.findall(r'<p class="rubric">(.*?)</p>', page)
+    first, second = re.findall(r"<section id=\"claims-\w+\">\s*<h2>(.*?)</h2>", page)
     assert "A chapter" in first
     assert 'href="chapter.html"' in first
     assert "Another one" in second
@@ -159,7 +159,7 @@ def test_the_example_of_the_names_in_a_source_runs(small_book: Book) -> None:
     from samlib_book import claims
 
     outcome = doctest.testmod(claims)
-    assert (outcome.failed, outcome.attempted) == (0, 1)
+    assert (outcome.failed, outcome.attempted) == (0, 2)
 
 
 THEOREM = """# A page
