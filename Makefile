@@ -7,6 +7,7 @@
 #   make test      set up what the tests need, run all of them
 #   make execute   run the chapters again and keep their outputs (CHAPTERS=… for some of them)
 #   make pdf       the whole book as one PDF
+#   make links     ask whether the places that the book links to are still there
 #   make widgets   bundle the figures' JavaScript, and MathJax
 #   make card      draw the picture that goes with a link to the book
 #   make bench     run the benchmarks
@@ -18,7 +19,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: book serve lab zip pdf card test execute widgets bench lint clean distclean
+.PHONY: book serve lab zip pdf links card test execute widgets bench lint clean distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -56,6 +57,10 @@ zip: book
 
 pdf: book $(STAMP)-browser
 	@$(BIN)/python book/_pdf/pdf.py
+
+links: $(STAMP)-book
+	@$(BIN)/jupyter-book build . --toc book/_toc.yml --config _config.yml \
+	  --path-output book/_build/links --builder linkcheck -q
 
 # Each chapter is run beside its place and moved there when it is done, so that an interrupt
 # loses nothing: a chapter is either as it was or as it was run. (Two runs at once have a folder each.)

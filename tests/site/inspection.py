@@ -30,6 +30,9 @@ STICKING_OUT = """() => [...document.querySelectorAll("main *")].filter((element
   return true;
 }).map((element) => element.outerHTML.slice(0, 120))"""
 
+# What MathJax puts where it meets a macro that it does not know.
+UNSET = "mjx-merror, mjx-mtext[style*='color: red']"
+
 HEIGHTS = "(all) => all.map((figure) => figure.getBoundingClientRect().height)"
 
 
@@ -46,6 +49,7 @@ class Inspection(NamedTuple):
     figures: list[float]
     lifeless: list[str]
     images: list[str | None]
+    formulas_unset: list[str]
     violations: list[tuple[str, Any]]
     width: float
     sticking_out: list[str]
@@ -89,6 +93,7 @@ def inspect(page: Page, address: str) -> Inspection:
         "images": page.locator("main img").evaluate_all(
             """(all) => all.map((image) => image.getAttribute("alt"))"""
         ),
+        "formulas_unset": page.locator(UNSET).all_inner_texts(),
     }
     page.set_viewport_size({"width": 360, "height": 740})
     page.evaluate(SETTLED)

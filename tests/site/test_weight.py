@@ -74,9 +74,9 @@ def reading_order() -> list[str]:
     return order
 
 
-def test_a_first_page_is_light(browser: Browser, zipped_site: str, page_path: str) -> None:
+def test_a_first_page_is_light(browser: Browser, zipped_site: str, figure_page: str) -> None:
     context = browser.new_context(viewport={"width": 1400, "height": 900})
-    size = bytes_transferred(context.new_page(), f"{zipped_site}/{page_path}")
+    size = bytes_transferred(context.new_page(), f"{zipped_site}/{figure_page}")
     context.close()
     assert 50_000 < size <= 900_000
 

@@ -11,15 +11,14 @@ from . import (
     caches,
     claims,
     figures,
+    finishing,
     guess,
     library,
     notebooks,
     pages,
     pictures,
-    policy,
     reading_time,
     search,
-    trim,
     typography,
 )
 
@@ -37,8 +36,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     pictures.setup(app)
     reading_time.setup(app)
     search.setup(app)
-    trim.setup(app)
-    policy.setup(app)
+    finishing.setup(app)
     app.add_post_transform(typography.KeepPunctuation)
     return {
         "version": "1",

@@ -97,20 +97,6 @@ def take_out_stills(
         context["body"] = move_out(context["body"], folder, address)
 
 
-def finish_pictures(app: Sphinx, problem: Exception | None) -> None:
-    """Make the plots smaller and keep room for them, once Sphinx has copied them."""
-    if problem is not None or app.builder.name != "html":
-        return
-    site = Path(app.outdir)
-    for path in (site / app.builder.imagedir).glob("*.png"):
-        make_smaller(path)
-    for path in site.rglob("*.html"):
-        html = path.read_text(encoding="utf8")
-        if (complete := reserve_room(html, path.parent)) != html:
-            path.write_text(complete, encoding="utf8")
-
-
 def setup(app: Sphinx) -> None:
-    """Register what happens to each page, and to all of them."""
+    """Register what happens to each page."""
     app.connect("html-page-context", take_out_stills, priority=900)
-    app.connect("build-finished", finish_pictures)

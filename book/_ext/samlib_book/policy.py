@@ -10,9 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from pathlib import Path
-
-from sphinx.application import Sphinx
 
 INLINE_SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<text>.*?)</script>", re.DOTALL)
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>\n?')
@@ -56,18 +53,3 @@ def with_policy(html: str) -> str:
     html = POLICY.sub("", html)
     tag = f'<meta http-equiv="Content-Security-Policy" content="{policy_for(html)}">\n'
     return HEAD.sub(lambda found: found[0] + tag, html, count=1)
-
-
-def guard_pages(app: Sphinx, problem: Exception | None) -> None:
-    """Give every page of the built book its policy, once all that writes into pages is done."""
-    if problem is None and app.builder.name == "html":
-        for path in Path(app.outdir).rglob("*.html"):
-            html = path.read_text(encoding="utf8")
-            guarded = with_policy(html)
-            if guarded != html:
-                path.write_text(guarded, encoding="utf8")
-
-
-def setup(app: Sphinx) -> None:
-    """Register what happens after a build."""
-    app.connect("build-finished", guard_pages, priority=950)

@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sphinx.application import Sphinx
-
 FONT_AWESOME = re.compile(
     r"\s*<!-- So that users[^>]*-->\s*<script[^>]*fontawesome\.js[^>]*></script>"
 )
@@ -45,22 +43,10 @@ def trim(html: str, *, searches: bool = False) -> str:
     return SCRIPT.sub(defer, html)
 
 
-def trim_site(app: Sphinx, problem: Exception | None) -> None:
-    """Trim every page, and remove the files that no page asks for any more."""
-    if problem is not None or app.builder.name != "html":
-        return
-    site = Path(app.outdir)
-    for path in site.rglob("*.html"):
-        html = path.read_text(encoding="utf8")
-        if (trimmed := trim(html, searches=path.name == "search.html")) != html:
-            path.write_text(trimmed, encoding="utf8")
+def remove_unused(site: Path) -> None:
+    """Remove the files of the theme that no page asks for any more."""
     for pattern in UNUSED:
         for path in sorted(site.glob(pattern), reverse=True):
             for file in path.rglob("*") if path.is_dir() else [path]:
                 if file.is_file():
                     file.unlink()
-
-
-def setup(app: Sphinx) -> None:
-    """Register what happens after a build."""
-    app.connect("build-finished", trim_site, priority=910)
