@@ -24,6 +24,9 @@ SCRIPT = re.compile(r'<script src="(?P<path>[^"]*)"></script>')
 # A line inside each page's head needs this one at once.
 AT_ONCE = "documentation_options.js"
 
+# Where the theme's styles load the letters of Font Awesome.
+ICON_LETTERS = re.compile(r"@font-face\{[^{}]*/fontawesome/[^{}]*\}")
+
 UNUSED = ("_static/scripts/fontawesome*", "_static/vendor/fontawesome", "_static/**/*.map")
 
 
@@ -44,9 +47,13 @@ def trim(html: str, *, searches: bool = False) -> str:
 
 
 def remove_unused(site: Path) -> None:
-    """Remove the files of the theme that no page asks for any more."""
+    """Remove what the theme brings and no page asks for any more: files, and letters for icons."""
     for pattern in UNUSED:
         for path in sorted(site.glob(pattern), reverse=True):
             for file in path.rglob("*") if path.is_dir() else [path]:
                 if file.is_file():
                     file.unlink()
+    for path in site.glob("_static/styles/*.css"):
+        style = path.read_text(encoding="utf8")
+        if (without := ICON_LETTERS.sub("", style)) != style:
+            path.write_text(without, encoding="utf8")
