@@ -80,7 +80,9 @@ execute: $(STAMP)-book
 
 # ----------------------------------------------------------------------------------------- tests
 # The cells of a notebook need each other, so a file of tests stays in one process. Tests in a browser
-# come after the rest, and two at a time.
+# come after the rest, and two at a time. Each process computes with one thread: those that run side by
+# side would wait for one another's.
+test: export OMP_NUM_THREADS := 1
 test: book lint $(STAMP)-browser
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/chapters/sanitize.cfg \
 	  --numprocesses auto --maxprocesses 4 --dist loadfile tests/samlib tests/chapters tests/make chapters
