@@ -93,8 +93,9 @@ class ASAM(SharpnessAware):
     """Adaptive SAM: a perturbation as large as the weights themselves (Kwon et al., 2021).
 
     With T = diag(|w| + η), their element-wise operator, a step perturbs by ε = ρ T²g/‖Tg‖ and lets
-    the base optimizer step from w with the gradient at w + ε. T applies to every parameter, biases
-    included. At Tg = 0, ε = ρ T(1, …, 1)/√D.
+    the base optimizer step from w with the gradient at w + ε. T applies to every parameter, as in
+    the paper; in the authors' code it leaves all but those named ``weight`` as they are. At Tg = 0,
+    ε = ρ T(1, …, 1)/√D.
 
     Parameters
     ----------
