@@ -146,7 +146,8 @@ $(STAMP)-browser: $(STAMP)-test
 	@if ! $(BIN)/python tests/browser.py; then \
 	  if command -v apt-get >/dev/null; then \
 	    sudo=$$([ "$$(id -u)" = 0 ] || command -v sudo || true); \
-	    { $$sudo apt-get update && $$sudo apt-get install --yes --no-install-recommends chromium; } || true; \
+	    install="$$sudo apt-get install --yes --no-install-recommends"; \
+	    { $$sudo apt-get update && { $$install chromium-headless-shell || $$install chromium; }; } || true; \
 	  fi; \
 	  $(BIN)/python tests/browser.py || $(BIN)/playwright install chromium; \
 	  $(BIN)/python tests/browser.py; \
