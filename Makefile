@@ -85,7 +85,7 @@ execute: $(STAMP)-book
 test: export OMP_NUM_THREADS := 1
 test: book lint $(STAMP)-browser
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/chapters/sanitize.cfg \
-	  --numprocesses auto --maxprocesses 4 --dist loadfile tests/samlib tests/chapters tests/make chapters
+	  --numprocesses auto --maxprocesses 4 --dist loadfile chapters tests/chapters tests/make tests/samlib
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 2 --dist loadgroup tests/site tests/widgets
 
 lint: $(STAMP)-test $(STAMP)-node

@@ -114,14 +114,13 @@ def print_contents(page: Page, prints: list[Print]) -> PdfReader:
     entries = "".join(
         f'<li><a href="{(SITE / p.path).as_uri()}">{p.title}</a> {p.number}</li>' for p in prints
     )
-    path = SITE / "contents-of-the-pdf.html"
-    path.write_text(CONTENTS.format(title=TITLE, entries=entries), encoding="utf8")
-    try:
-        page.goto(path.as_uri())
-        page.evaluate(READY)
-        return PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True, tagged=True)))
-    finally:
-        path.unlink()
+    html = CONTENTS.format(title=TITLE, entries=entries)
+    # as if it stood in the site, for its styles and links; two prints may run side by side
+    address = (SITE / "contents-of-the-pdf.html").as_uri()
+    page.route(address, lambda route: route.fulfill(body=html, content_type="text/html"))
+    page.goto(address)
+    page.evaluate(READY)
+    return PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True, tagged=True)))
 
 
 def destinations(sheets: PdfReader) -> dict[str, int]:

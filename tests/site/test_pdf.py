@@ -14,6 +14,8 @@ from pypdf import PdfReader
 
 from .conftest import ROOT
 
+pytestmark = pytest.mark.xdist_group("pdf")  # printed once for all
+
 PAGES = ("book/index.html", "book/errata.html", "book/bibliography.html")
 
 
