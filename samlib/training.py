@@ -87,7 +87,7 @@ class History:
 
     @property
     def epoch_losses(self) -> Tensor:
-        """The mean of the losses over each epoch: [epochs]."""
+        """The mean of the losses over each epoch, [epochs]."""
         count = torch.bincount(self.epochs)[1:]
         return torch.bincount(self.epochs, self.losses)[1:] / count
 

@@ -108,7 +108,7 @@ class SharpnessAware(Optimizer):
 
     @property
     def ascents(self) -> int:
-        """How many times the coming step perturbs the weights: that many calls of first_step."""
+        """How many perturbations the coming step takes, each by a call of first_step."""
         return 1
 
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:
@@ -147,8 +147,9 @@ class SharpnessAware(Optimizer):
 
         Returns
         -------
-        What the closure returned first: the loss at the weights before the step. None at the end
-        of a two-step.
+        Any
+            What the closure returned first, the loss at the weights before the step; None at the
+            end of a two-step.
 
         Raises
         ------

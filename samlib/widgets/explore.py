@@ -107,7 +107,7 @@ class Explore(Figure):
 
     @property
     def point(self) -> PointMeasurement | None:
-        """What does not depend on ρ: loss, gradient, eigenvalues, trace; None until measured."""
+        """Loss, gradient, eigenvalues and trace, for any ρ; None until measured."""
         return self._at_point
 
     @property

@@ -60,11 +60,10 @@ export function createSweepPlots(view) {
   const traceByRho = byRho("Trace for every ρ, at the step shown");
   const top = overTime("samlib-panel samlib-wide", "λ₁ over time");
   const trace = overTime("samlib-panel samlib-wide", "Trace over time");
-  const angle = overTime("samlib-panel", "Alignment with top ten");
+  const angle = overTime("samlib-panel", "Alignment with top ten; dots: with v₁");
   const loss = overTime("samlib-panel", "Training loss");
   const accuracy = overTime("samlib-panel", "Test accuracy");
   const topNames = createLabels(top, ["descent", "sam"]);
-  const angleNames = createLabels(angle, ["share"]);
 
   /** @param {string} title */
   function byRho(title) {
@@ -282,7 +281,6 @@ export function createSweepPlots(view) {
           angle.context.fill();
         }
       }
-      angleNames.put("share", angle.box.right - SLACK - 10, shares.y(0) - 6, "dots: with v₁", "end");
     }
 
     const losses = scaleLog([leastLoss, 1], [0, 1]);
