@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.domains import Domain, ObjType
+from sphinx.environment import BuildEnvironment
 
 KINDS = (
     "theorem", "lemma", "corollary", "definition", "assumption", "example", "proposition", "remark",
@@ -80,7 +81,24 @@ def statements_in(doctree: nodes.document) -> Iterable[tuple[str, str, str]]:
             yield node["label"], node["realtype"], title.replace("$", "")
 
 
+def note_changes(app: Sphinx, env: BuildEnvironment, changed: list[str]) -> None:
+    """Remember whether this build reads any page, and so writes the index anew."""
+    env.samlib_reads = bool(changed)  # type: ignore[attr-defined]
+
+
+def pages_with_terms(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Return the pages that define terms or objects, to be written with whatever has changed.
+
+    The new index would hold the terms of the pages written with it, and forget those of the others.
+    """
+    if not getattr(env, "samlib_reads", False):
+        return []
+    return [page for page, entries in env.domaindata["index"]["entries"].items() if entries]
+
+
 def setup(app: Sphinx) -> None:
-    """Register the domain."""
+    """Register the domain, and keep the index of the search whole."""
     app.add_domain(BookDomain)
     app.connect("doctree-read", collect)
+    app.connect("env-before-read-docs", note_changes)
+    app.connect("env-updated", pages_with_terms)
