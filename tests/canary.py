@@ -61,8 +61,9 @@ def try_notebooks() -> None:
     run(python, "-m", "pip", "install", "--quiet", *needed)
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--editable", ".")
     run(python, "-m", "pip", "list")
-    run(python, "-m", "pytest", "-q", "--nbval-lax", "chapters")
-    run(python, "-m", "pytest", "-q", "--ignore", "tests/samlib/test_packaging.py", "tests/samlib")
+    pytest = [python, "-m", "pytest", "--numprocesses", "auto", "--dist", "loadfile"]
+    run(*pytest, "--nbval-lax", "chapters")
+    run(*pytest, "--ignore", "tests/samlib/test_packaging.py", "tests/samlib")
 
 
 def try_tools() -> None:

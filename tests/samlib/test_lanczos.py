@@ -94,7 +94,7 @@ def test_memory_is_that_of_the_kept_vectors_however_many_products(k: int) -> Non
         top_eigenpairs(objective, at_zero(dim), k, rtol=1e-12, max_products=150)
     assert objective.products == 150
     kept = max(40, 3 * k) + 1
-    # The kept vectors, the spectrum, x, the start, and what other tests left.
+    # The kept vectors, and a few that a step needs.
     assert objective.most_vectors <= kept + 12
 
 

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import samlib
 from samlib import Objective
 from samlib.objective import _kept_graph, _reverse_over_forward
+from tests.samlib.spectra import bytes_in_tensors
 
 DIM = 4
 
@@ -541,15 +542,6 @@ def test_the_module_is_left_as_it_was(kind: str) -> None:
         assert torch.equal(torch.get_rng_state(), before)
 
 
-def numbers_alive() -> int:
-    storages = {
-        t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
-        for t in gc.get_objects()
-        if type(t) is Tensor
-    }
-    return sum(storages.values())
-
-
 def test_memory_grows_neither_with_the_batches_nor_with_the_products() -> None:
     class Watched:
         def __init__(self, batches: int) -> None:
@@ -558,7 +550,7 @@ def test_memory_grows_neither_with_the_batches_nor_with_the_products() -> None:
         def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
             for i in range(self.batches):
                 if i == self.batches - 1:
-                    self.most = max(self.most, numbers_alive())
+                    self.most = max(self.most, bytes_in_tensors())
                 yield torch.ones(50, 20), torch.ones(50, 1)
 
     most = []
@@ -584,11 +576,11 @@ def test_memory_does_not_grow_with_products_over_a_kept_graph() -> None:
     product = objective.hessian_operator(x)
     product(x)
     gc.collect()
-    before = numbers_alive()
+    before = bytes_in_tensors()
     for _ in range(20):
         product(x)
     gc.collect()
-    assert numbers_alive() <= before
+    assert bytes_in_tensors() <= before
 
 
 @pytest.mark.parametrize(
