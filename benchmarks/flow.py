@@ -34,7 +34,7 @@ from simulate import provenance
 from torch import Tensor
 
 import samlib
-from samlib.flow import LimitingFlow, limiting_flow, project_to_minimizers
+from samlib.flow import FlowPath, limiting_flow, project_to_minimizers
 
 SETTINGS = ((0.1, 0.05), (0.05, 0.025), (0.025, 0.0125))
 RADII = ((0.1, 0.05), (0.1, 0.025), (0.1, 0.0125))
@@ -70,7 +70,7 @@ def run(rule: samlib.rules.Rule, start: Tensor, times: Any) -> tuple[Tensor, Ten
     return points.x, torch.linalg.eigvalsh(network.hessian(points.x)), seconds
 
 
-def sam_time(flow: LimitingFlow, lr: float) -> Any:
+def sam_time(flow: FlowPath, lr: float) -> Any:
     """Return the flow's times at which SAM with this η is expected at SAM_TIMES."""
     speed = (2 / (2 - lr * flow.top_eigenvalue.numpy())) ** 2
     elapsed = cumulative_trapezoid(1 / speed, flow.times.numpy(), initial=0.0)

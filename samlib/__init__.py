@@ -5,7 +5,18 @@ The library behind the interactive textbook on how SAM minimizes sharpness. An
 :func:`simulate` runs them; the curvature functions measure where they are.
 """
 
-from samlib import claims, landscapes, optim, plotting, problems, rules, training, widgets
+from samlib import (
+    claims,
+    datasets,
+    landscapes,
+    networks,
+    optim,
+    plotting,
+    problems,
+    rules,
+    training,
+    widgets,
+)
 from samlib.curvature import (
     EigenResult,
     SpectralDensity,
@@ -15,8 +26,9 @@ from samlib.curvature import (
     top_eigenpairs,
     trace,
 )
+from samlib.dynamics import Trajectory, simulate
 from samlib.estimate import Estimate
-from samlib.flow import LimitingFlow, Projection, limiting_flow, project_to_minimizers
+from samlib.flow import FlowPath, Projection, limiting_flow, project_to_minimizers
 from samlib.objective import ModuleObjective, Objective
 from samlib.sharpness import (
     LimitingRegularizers,
@@ -27,14 +39,13 @@ from samlib.sharpness import (
     stochastic_sharpness,
     worst_direction_sharpness,
 )
-from samlib.trajectory import Trajectory, simulate
 
 __version__ = "0.1.0"
 
 __all__ = [
     "EigenResult",
     "Estimate",
-    "LimitingFlow",
+    "FlowPath",
     "LimitingRegularizers",
     "ModuleObjective",
     "Objective",
@@ -46,9 +57,11 @@ __all__ = [
     "ascent_direction_sharpness",
     "average_direction_sharpness",
     "claims",
+    "datasets",
     "landscapes",
     "limiting_flow",
     "limiting_regularizers",
+    "networks",
     "optim",
     "plotting",
     "problems",

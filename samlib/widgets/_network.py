@@ -11,21 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from samlib._data import Pairs
 from samlib._progress import ProgressBar
-from samlib.curvature import EigenResult, _deflated_trace, _lanczos, top_eigenpairs, trace
+from samlib.curvature import EigenResult, top_eigenpairs, trace
+from samlib.curvature.alignment import largest_sine
+from samlib.curvature.eigenpairs import _lanczos
+from samlib.curvature.trace import _deflated_trace
 from samlib.estimate import Estimate
-from samlib.lanczos import Lanczos, random_direction
+from samlib.linalg import unit_direction
+from samlib.linalg.lanczos import Lanczos, random_direction
+from samlib.linalg.trust_region import maximize_quadratic
 from samlib.objective import LossFunction, ModuleObjective
-from samlib.rules import unit_direction
-from samlib.sharpness import (
-    Sharpness,
-    _average_direction,
-    _worst_direction,
-    ascent_direction_sharpness,
-)
-from samlib.training import _largest_sine
-from samlib.trust_region import maximize_quadratic
+from samlib.objective.data import Pairs
+from samlib.sharpness import Sharpness, ascent_direction_sharpness
+from samlib.sharpness.notions import average_direction
+from samlib.sharpness.worst_direction import find_worst_direction
 from samlib.widgets._background import Stopped
 
 # Up to here curvature.py answers exactly, with the dense Hessian.
@@ -298,7 +297,7 @@ class Network:
             norm,
             _on_cpu(pairs),
             torch.full((self._k,), torch.nan) if cosines is None else cosines.clamp(max=1),
-            _largest_sine(pairs.values, pairs.residuals),
+            largest_sine(pairs.values, pairs.residuals),
             along,
             replace(total, value=total.value.cpu(), error=total.error.cpu()),
             QuadraticModel(slope, curvature, along, float(total.value) / self.dim),
@@ -353,11 +352,11 @@ class Network:
         result = replace(result, profiles={**result.profiles, "random": profile})
         yield result
         watch.begin(average, self._samples + 1)
-        mean, _ = _average_direction(objective, x, rho, self._samples, self._seed)
+        mean, _ = average_direction(objective, x, rho, self._samples, self._seed)
         result = _with(result, mean)
         yield result
         watch.begin(worst, _WORST_EVALUATIONS)
-        found, _ = _worst_direction(objective, x, rho, seed=self._seed)
+        found, _ = find_worst_direction(objective, x, rho, seed=self._seed)
         assert found.direction is not None
         result = replace(_with(result, found), length=float(found.direction.norm()))
         yield result

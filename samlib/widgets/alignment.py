@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
     from torch import Tensor
 
+    from samlib.dynamics import Trajectory
     from samlib.landscapes import Landscape
-    from samlib.trajectory import Trajectory
 
 LANDSCAPES = ("quadratic", "four-dimensional")
 

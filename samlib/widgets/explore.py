@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
     from torch import nn
 
-    from samlib._data import Pairs
     from samlib.objective import LossFunction
+    from samlib.objective.data import Pairs
     from samlib.sharpness import Sharpness
 
 LIMITS = (1e-6, 1e3)

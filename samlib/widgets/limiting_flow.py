@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure as MatplotlibFigure
 
-    from samlib.flow import LimitingFlow as Flow
+    from samlib.dynamics.rules import Rule
+    from samlib.flow import FlowPath as Flow
     from samlib.problems import InterpolatingNetwork
-    from samlib.rules import Rule
 
 DEFAULTS: Mapping[str, Any] = {
     "network": 0,

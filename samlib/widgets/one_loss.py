@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as MatplotlibFigure
 
-    from samlib.flow import LimitingFlow, Regularizer
-    from samlib.trajectory import Trajectory
+    from samlib.dynamics import Trajectory
+    from samlib.flow import FlowPath, Regularizer
 
 DEFAULTS: Mapping[str, Any] = {
     "start": (0.5, 0.5, 0.1, 0.2),
@@ -126,7 +126,7 @@ class OneLossThreeDestinations(FigureOverTime):
         start = torch.tensor(self.start, dtype=torch.float64)
         return samlib.project_to_minimizers(self._objective(), start, progress=False).x
 
-    def limiting_flows(self, times: Tensor) -> dict[str, LimitingFlow]:
+    def limiting_flows(self, times: Tensor) -> dict[str, FlowPath]:
         """The three limiting flows from Φ(start) at times τ = ηρ²t, by method."""
         landing = self.landing()
         return {

@@ -12,6 +12,7 @@ import traitlets
 from torch import Tensor
 
 import samlib
+from samlib.dynamics import rules
 from samlib.widgets._draws import mulberry32
 from samlib.widgets.base import FigureOverTime, Real, Reals, Whole
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure as MatplotlibFigure
 
-    from samlib.flow import LimitingFlow
-    from samlib.rules import Rule
-    from samlib.trajectory import Trajectory
+    from samlib.dynamics import Trajectory
+    from samlib.dynamics.rules import Rule
+    from samlib.flow import FlowPath
 
 DEFAULTS: Mapping[str, Any] = {
     "start": (0.0, 0.1, 0.1),
@@ -132,7 +133,7 @@ class OppositeDrifts(FigureOverTime):
         """
         return self._draws(self.batch_size)
 
-    def limiting_flows(self, times: Tensor) -> dict[str, LimitingFlow] | None:
+    def limiting_flows(self, times: Tensor) -> dict[str, FlowPath] | None:
         """The flows that SAM and 1-SAM follow for small η and ρ, at times τ = ηρ²t.
 
         By :func:`samlib.flow.limiting_flow`, "top_eigenvalue" and "trace", from where gradient
@@ -150,10 +151,10 @@ class OppositeDrifts(FigureOverTime):
 
     def _rules(self) -> dict[str, Rule]:
         return {
-            "gradient_descent": samlib.rules.GradientDescent(self.lr),
-            "sam": samlib.rules.SAM(self.lr, self.rho),
-            "mini_batch": samlib.rules.StochasticSAM(self.lr, self.rho, self.batch_size),
-            "one_sam": samlib.rules.StochasticSAM(self.lr, self.rho),
+            "gradient_descent": rules.GradientDescent(self.lr),
+            "sam": rules.SAM(self.lr, self.rho),
+            "mini_batch": rules.StochasticSAM(self.lr, self.rho, self.batch_size),
+            "one_sam": rules.StochasticSAM(self.lr, self.rho),
         }
 
     def _run(self, rule: Rule, every: int) -> Trajectory:
@@ -217,4 +218,4 @@ class OppositeDrifts(FigureOverTime):
         return _still_opposite_drifts.draw(self)
 
 
-_STOCHASTIC = samlib.rules.StochasticSAM
+_STOCHASTIC = rules.StochasticSAM

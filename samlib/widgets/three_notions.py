@@ -10,8 +10,8 @@ import torch
 import traitlets
 
 import samlib
+from samlib.linalg import unit_direction
 from samlib.plotting import COLOURS
-from samlib.rules import unit_direction
 from samlib.widgets.base import Figure, OneOf, Real, Reals
 
 if TYPE_CHECKING:

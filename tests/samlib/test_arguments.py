@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 RESULTS = {
     samlib.EigenResult,
     samlib.Estimate,
-    samlib.LimitingFlow,
+    samlib.FlowPath,
     samlib.LimitingRegularizers,
     samlib.Projection,
     samlib.Sharpness,
@@ -85,7 +85,10 @@ def public_names() -> dict[str, Any]:
                 f"{module.__name__}.{name}": thing
                 for name, thing in vars(module).items()
                 if not name.startswith("_")
-                and getattr(thing, "__module__", None) == module.__name__
+                and (
+                    name in getattr(module, "__all__", ())
+                    or getattr(thing, "__module__", None) == module.__name__
+                )
             }
         )
     return {
@@ -158,11 +161,12 @@ def callees() -> Iterator[Callee]:
                 continue
             signature = inspect.signature(function)
             own = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
-            row = f"{base.__module__}.{base.__qualname__}.{method}"
+            row = f"{NAMES.get(base, f'{base.__module__}.{base.__qualname__}')}.{method}"
             yield Callee(full, row, thing, signature.replace(parameters=own))
 
 
 PUBLIC = public_names()
+NAMES = {thing: name for name, thing in PUBLIC.items() if isinstance(thing, type)}
 CALLEES = [callee for callee in callees() if callee.signature.parameters]
 
 # ─────────────────────────────────────────────────────────────── what is right, and what is wrong
@@ -585,7 +589,7 @@ def formula() -> Argument:
 TABLE: dict[str, Callable[[World], Row]] = {
     "samlib.Objective": lambda w: {"function": function(torch.sum), "dim": count(3)},
     "samlib.ModuleObjective": loss_of_a_network,
-    "samlib.objective.Objective.from_module": loss_of_a_network,
+    "samlib.Objective.from_module": loss_of_a_network,
     "samlib.alignment": lambda w: matrix_free(w, k=count(1, 1, 65), rtol=fraction()),
     "samlib.top_eigenpairs": lambda w: matrix_free(
         w,
@@ -691,24 +695,20 @@ TABLE: dict[str, Callable[[World], Row]] = {
         ),
     },
     # ── methods of objectives
-    "samlib.objective.Objective.value": at_point,
-    "samlib.objective.Objective.gradient": at_point,
-    "samlib.objective.Objective.hessian": at_point,
-    "samlib.objective.Objective.hessian_vector_product": with_vector,
-    "samlib.objective.Objective.hessian_operator": at_one_point,
-    "samlib.objective.ModuleObjective.value": at_point,
-    "samlib.objective.ModuleObjective.gradient": at_point,
-    "samlib.objective.ModuleObjective.hessian_vector_product": with_vector,
-    "samlib.objective.ModuleObjective.hessian_operator": at_one_point,
-    "samlib.objective.ModuleObjective.component_value": with_index,
-    "samlib.objective.ModuleObjective.component_gradient": with_index,
-    "samlib.objective.ModuleObjective.load_flat_parameters": at_one_point,
-    "samlib.objective.ModuleObjective.row": lambda w: {"k": count(2, 0, 5)},
+    "samlib.Objective.value": at_point,
+    "samlib.Objective.gradient": at_point,
+    "samlib.Objective.hessian": at_point,
+    "samlib.Objective.hessian_vector_product": with_vector,
+    "samlib.Objective.hessian_operator": at_one_point,
+    "samlib.ModuleObjective.value": at_point,
+    "samlib.ModuleObjective.gradient": at_point,
+    "samlib.ModuleObjective.hessian_vector_product": with_vector,
+    "samlib.ModuleObjective.hessian_operator": at_one_point,
+    "samlib.ModuleObjective.component_value": with_index,
+    "samlib.ModuleObjective.component_gradient": with_index,
+    "samlib.ModuleObjective.load_flat_parameters": at_one_point,
+    "samlib.ModuleObjective.row": lambda w: {"k": count(2, 0, 5)},
     # ── results
-    "samlib.trajectory.Trajectory.plot": of_trajectory,
-    "samlib.flow.LimitingFlow.plot": of_flow,
-    "samlib.curvature.SpectralDensity.plot": lambda w: {"ax": axes(w)},
-    "samlib.training.History.plot": of_history,
     # ── rules
     "samlib.rules.unit_direction": lambda w: {
         "gradient": Argument(
@@ -1006,7 +1006,7 @@ def trajectory() -> samlib.Trajectory:
 
 
 @functools.cache
-def flow() -> samlib.LimitingFlow:
+def flow() -> samlib.FlowPath:
     start = torch.tensor([0.5, 0.5, 0.0, 0.0], dtype=torch.float64)
     return samlib.limiting_flow(FourDimensional(), start, "trace", [0.0, 0.1])
 
@@ -1025,7 +1025,7 @@ def history() -> training.History:
 
 MADE: dict[type, Callable[[], Any]] = {
     samlib.Trajectory: trajectory,
-    samlib.LimitingFlow: flow,
+    samlib.FlowPath: flow,
     samlib.SpectralDensity: density,
     training.History: history,
 }

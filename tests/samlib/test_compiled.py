@@ -1,4 +1,4 @@
-"""samlib.compiled: the kernels, called as simulate calls them."""
+"""samlib.dynamics.compiled: the kernels, called as simulate calls them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from samlib.landscapes import FourDimensional, Landscape, Quadratic, TwoValleys
 
 pytest.importorskip("numba")
 
-from samlib import compiled
+from samlib.dynamics import compiled
 
 ROOT = Path(__file__).parents[2]
 NETWORK = problems.interpolating_network().objective
@@ -95,7 +95,7 @@ def test_a_run_enters_its_kernel_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_broken_cache_is_compiled_again(tmp_path: Path) -> None:
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", "import samlib.compiled"]
+    command = [sys.executable, "-c", "import samlib.dynamics.compiled"]
     subprocess.run(command, env=environment, check=True)
     kept = sorted(tmp_path.rglob("compiled._*.nb[ci]"))
     assert {path.suffix for path in kept} == {".nbi", ".nbc"}

@@ -19,7 +19,7 @@ PUBLIC = [name for name in NAMES if not name.rsplit(".", 1)[-1].startswith("_")]
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_the_examples_of_the_module_run(name: str) -> None:
-    if name == "samlib.compiled":
+    if name == "samlib.dynamics.compiled":
         pytest.importorskip("numba")
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert failed == 0
@@ -52,27 +52,27 @@ def test_there_are_examples_for_the_public_names() -> None:
         if test.examples
     }
     for public in (
-        "samlib.objective.Objective",
-        "samlib.trajectory.simulate",
-        "samlib.curvature.top_eigenpairs",
-        "samlib.curvature.alignment",
-        "samlib.curvature.smallest_nonzero_eigenvalue",
-        "samlib.curvature.trace",
-        "samlib.curvature.spectral_density",
-        "samlib.sharpness.worst_direction_sharpness",
-        "samlib.sharpness.ascent_direction_sharpness",
-        "samlib.sharpness.average_direction_sharpness",
-        "samlib.sharpness.stochastic_sharpness",
-        "samlib.sharpness.limiting_regularizers",
-        "samlib.flow.project_to_minimizers",
-        "samlib.flow.limiting_flow",
-        "samlib.training.fit",
-        "samlib.training.SharpnessMonitor",
-        "samlib.landscapes.TanhNetwork",
+        "samlib.objective.objective.Objective",
+        "samlib.dynamics.simulation.simulate",
+        "samlib.curvature.eigenpairs.top_eigenpairs",
+        "samlib.curvature.alignment.alignment",
+        "samlib.curvature.smallest_nonzero.smallest_nonzero_eigenvalue",
+        "samlib.curvature.trace.trace",
+        "samlib.curvature.spectral_density.spectral_density",
+        "samlib.sharpness.worst_direction.worst_direction_sharpness",
+        "samlib.sharpness.notions.ascent_direction_sharpness",
+        "samlib.sharpness.notions.average_direction_sharpness",
+        "samlib.sharpness.stochastic.stochastic_sharpness",
+        "samlib.sharpness.regularizers.limiting_regularizers",
+        "samlib.flow.projection.project_to_minimizers",
+        "samlib.flow.limiting.limiting_flow",
+        "samlib.training.loop.fit",
+        "samlib.training.monitors.SharpnessMonitor",
+        "samlib.landscapes.tanh_network.TanhNetwork",
         *(f"samlib.optim.{name}" for name in samlib.optim.__all__ if name != "SharpnessAware"),
         "samlib.claims.check",
         "samlib.widgets.explore.explore",
-        "samlib.rules.SAM",
-        "samlib.landscapes.FourDimensional",
+        "samlib.dynamics.rules.SAM",
+        "samlib.landscapes.four_dimensional.FourDimensional",
     ):
         assert public in examples

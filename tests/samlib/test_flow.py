@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from samlib import Objective, problems, rules, simulate
-from samlib.flow import LimitingFlow, Projection, limiting_flow, project_to_minimizers
+from samlib.flow import FlowPath, Projection, limiting_flow, project_to_minimizers
 from samlib.landscapes import FourDimensional, Quadratic, TwoValleys
 
 NETWORK, START = problems.interpolating_network()
@@ -375,7 +375,7 @@ def test_the_flow_of_any_function_of_x_is_known() -> None:
     torch.testing.assert_close(flow.value, flow.x[:, 0] + flow.x[:, 1] ** 2)
     assert flow.regularizer == "tilt"
     assert bool(flow.eigengap.isinf().all())
-    assert repr(flow).startswith("LimitingFlow('tilt', times=3")
+    assert repr(flow).startswith("FlowPath('tilt', times=3")
     still = limiting_flow(FourDimensional(), start, lambda x: torch.ones(()).double(), [0.0, 1.0])
     assert torch.equal(still.x[0], still.x[1])
 
@@ -388,7 +388,7 @@ def test_a_flow_refuses_a_function_that_returns_no_number(
         limiting_flow(FourDimensional(), double(0.5, 0.5, 0.1, 0.2), function, [0.0, 1.0])
 
 
-def test_the_trace_as_a_function_has_the_flow_of_the_trace(trace_flow: LimitingFlow) -> None:
+def test_the_trace_as_a_function_has_the_flow_of_the_trace(trace_flow: FlowPath) -> None:
     def trace(x: Tensor) -> Tensor:
         return torch.func.hessian(network_loss)(x).trace()
 
@@ -400,17 +400,17 @@ TAUS = [0.0, 0.5, 1.0, 2.0, 3.0, 4.0]
 
 
 @pytest.fixture(scope="module")
-def top_flow() -> LimitingFlow:
+def top_flow() -> FlowPath:
     return limiting_flow(NETWORK, START, "top_eigenvalue", TAUS)
 
 
 @pytest.fixture(scope="module")
-def trace_flow() -> LimitingFlow:
+def trace_flow() -> FlowPath:
     return limiting_flow(NETWORK, START, "trace", TAUS)
 
 
 def test_the_flows_on_the_network_have_the_known_values(
-    top_flow: LimitingFlow, trace_flow: LimitingFlow
+    top_flow: FlowPath, trace_flow: FlowPath
 ) -> None:
     known = double(1.1449, 1.0681, 0.9184, 0.7498, 0.6649)
     torch.testing.assert_close(top_flow.value[[0, 1, 2, 3, 5]], known, rtol=5e-3, atol=0)
@@ -427,7 +427,7 @@ def test_the_flows_on_the_network_have_the_known_values(
 
 @pytest.mark.parametrize("regularizer", ["top_eigenvalue", "trace"])
 def test_a_flow_on_the_network_agrees_with_an_independent_integration(
-    regularizer: str, projected: Projection, top_flow: LimitingFlow, trace_flow: LimitingFlow
+    regularizer: str, projected: Projection, top_flow: FlowPath, trace_flow: FlowPath
 ) -> None:
     # Classical Runge-Kutta steps with the dense Hessian, whose eigenvalue or full trace is itself
     # differentiated, and a Gauss-Newton retraction by the Jacobian.
@@ -472,7 +472,7 @@ def on_gamma(rule: rules.Rule, start: Tensor, taus: list[float]) -> Tensor:
 
 
 def test_full_batch_sam_follows_the_flow_of_the_top_eigenvalue(
-    projected: Projection, top_flow: LimitingFlow
+    projected: Projection, top_flow: FlowPath
 ) -> None:
     start = projected.x + 1e-3 * normal(50, seed=1)
     expected = top_flow.value[[1, 2, 3, 5]]
@@ -502,9 +502,7 @@ def test_at_small_radius_sam_runs_ahead_of_the_flow_as_its_two_cycle_predicts(
     assert np.abs(measured / plain - 1).max() > 0.02
 
 
-def test_one_sam_follows_the_flow_of_the_trace(
-    projected: Projection, trace_flow: LimitingFlow
-) -> None:
+def test_one_sam_follows_the_flow_of_the_trace(projected: Projection, trace_flow: FlowPath) -> None:
     start = (projected.x + 1e-3 * normal(50, seed=1)).expand(16, -1)
     errors = []
     for lr, rho in ((0.1, 0.05), (0.05, 0.025)):
@@ -568,7 +566,7 @@ def test_results_print_and_become_a_table() -> None:
     ]
     assert table["trace"].to_numpy() == pytest.approx(flow.trace.numpy())
     assert table["x2"].to_numpy() == pytest.approx(flow.x[:, 1].numpy())
-    assert repr(flow).startswith("LimitingFlow('trace', times=2 in [0, 0.2], value 24 → ")
+    assert repr(flow).startswith("FlowPath('trace', times=2 in [0, 0.2], value 24 → ")
     found = project_to_minimizers(Quadratic([1.0]), torch.ones(2, 1).double())
     assert repr(found).startswith("Projection(shape=(2, 1), converged=2 of 2, gradient_norm≤")
 

@@ -1,4 +1,4 @@
-"""samlib.lanczos: thick restarts, bounded memory, exhausted spaces, and rarer looks."""
+"""samlib.linalg.lanczos: thick restarts, bounded memory, exhausted spaces, and rarer looks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from samlib import EigenResult, top_eigenpairs
-from samlib.lanczos import _PRODUCTS_BETWEEN_LOOKS, Lanczos, random_direction
+from samlib.linalg.lanczos import _PRODUCTS_BETWEEN_LOOKS, Lanczos, random_direction
 from tests.samlib.spectra import Diagonal, Watched, uniform
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from samlib import Objective, problems, rules, simulate, trajectory
+from samlib import Objective, problems, rules, simulate
+from samlib.dynamics import simulation
 from samlib.landscapes import Landscape, TanhNetwork
 
 NETWORK, START = problems.interpolating_network()
@@ -109,7 +110,7 @@ def test_compiled_and_torch_runs_take_the_same_path(
         return simulate(NETWORK, some, START, steps=200, every=50, record=("x",), seed=1).x
 
     compiled = run()
-    monkeypatch.setattr(trajectory, "_can_compile", lambda *args: False)
+    monkeypatch.setattr(simulation, "_can_compile", lambda *args: False)
     torch.testing.assert_close(run(), compiled, rtol=0, atol=1e-12)
     assert float((compiled[:, -1] - START).norm(dim=-1).min()) > 0.1, "it moved"
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import samlib
 from samlib import Objective
-from samlib.objective import _kept_graph, _reverse_over_forward
+from samlib.objective.derivatives import kept_graph, reverse_over_forward
 from tests.samlib.spectra import bytes_in_tensors
 
 DIM = 4
@@ -485,7 +485,7 @@ def differentiates_grid_sample_twice(device: torch.device) -> bool:
 
 @pytest.mark.filterwarnings("ignore:Default grid_sample")
 @pytest.mark.parametrize("factory", [*NETWORKS, Warped])
-def test_products_differentiated_forwards_are_those_over_a_kept_graph(
+def test_products_differentiated_forwards_are_those_over_akept_graph(
     factory: Any, device: torch.device, dtype: torch.dtype
 ) -> None:
     if factory is Warped and not differentiates_grid_sample_twice(device):
@@ -497,7 +497,7 @@ def test_products_differentiated_forwards_are_those_over_a_kept_graph(
     x = objective.flat_parameters()
     v = torch.randn(objective.dim, dtype=dtype, device=device)
     loss = objective._on(inputs, targets)
-    kept, forwards = _kept_graph(loss, x)(v), _reverse_over_forward(loss, point := x.clone())
+    kept, forwards = kept_graph(loss, x)(v), reverse_over_forward(loss, point := x.clone())
     point.zero_()  # an operator belongs to the point it was made at
     rounding = 1e-10 if dtype == torch.float64 else 1e-4
     torch.testing.assert_close(forwards(v), kept, rtol=rounding, atol=rounding * float(kept.norm()))
@@ -568,7 +568,7 @@ def test_memory_grows_neither_with_the_batches_nor_with_the_products() -> None:
     assert most[1] <= 1.1 * most[0]
 
 
-def test_memory_does_not_grow_with_products_over_a_kept_graph() -> None:
+def test_memory_does_not_grow_with_products_over_akept_graph() -> None:
     inputs = torch.randn(50, 20)
     model = nn.Sequential(nn.Linear(20, 40), nn.Tanh(), nn.Linear(40, 1))
     objective = Objective.from_module(model, nn.MSELoss(), (inputs, torch.ones(50, 1)))

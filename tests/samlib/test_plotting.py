@@ -12,8 +12,8 @@ from matplotlib.colors import to_hex
 
 from samlib import limiting_flow, plotting, simulate
 from samlib.curvature import SpectralDensity
+from samlib.dynamics.rules import SAM
 from samlib.landscapes import FourDimensional, Quadratic
-from samlib.rules import SAM
 from samlib.training import History, Reading
 
 mpl.use("Agg")
@@ -84,7 +84,7 @@ def test_a_history_has_a_panel_for_each_unit() -> None:
         products=reading(4.0, 5.0),
         my_own_number=reading(1.0, -1.0),
     )
-    panels = made.plot()
+    panels = plotting.plot_history(made)
     labels = [panel.get_ylabel() for panel in panels]
     assert labels == ["$L$", r"$\lambda_1$", r"$R_\rho$", "accuracy", "my own number"]
     assert [panel.get_xlabel() for panel in panels] == ["", "", "", "", "step"]
@@ -101,7 +101,7 @@ def test_a_history_has_a_panel_for_each_unit() -> None:
 
 def test_a_history_shows_its_numbers_and_their_errors() -> None:
     made = history(trace=reading(5.0, 4.0, 3.0, error=0.5))
-    loss, trace = made.plot()
+    loss, trace = plotting.plot_history(made)
     assert loss.lines[0].get_xdata().tolist() == [0, 1, 2]
     assert loss.lines[0].get_ydata().tolist() == made.losses.tolist()
     assert trace.lines[0].get_ydata().tolist() == [5.0, 4.0, 3.0]
@@ -112,7 +112,7 @@ def test_a_history_shows_its_numbers_and_their_errors() -> None:
 
 def test_batches_are_faint_and_epochs_are_not() -> None:
     made = history(epochs=2, steps_per_epoch=4)
-    panel = made.plot()
+    panel = plotting.plot_history(made)
     steps, epochs = panel.lines
     assert steps.get_ydata().tolist() == made.losses.tolist()
     assert steps.get_alpha() < 1
@@ -124,7 +124,9 @@ def test_two_histories_share_axes() -> None:
     _, ax = plt.subplots()
     for name in ("sam", "gradient_descent"):
         made = history(top_eigenvalue=reading(1.0, 2.0))
-        drawn = made.plot(["top_eigenvalue"], ax, color=plotting.COLOURS[name], label=name)
+        drawn = plotting.plot_history(
+            made, ["top_eigenvalue"], ax, color=plotting.COLOURS[name], label=name
+        )
         assert drawn is ax
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["sam", "gradient_descent"]
     assert len(plt.get_fignums()) == 1
@@ -132,7 +134,7 @@ def test_two_histories_share_axes() -> None:
 
 def test_what_spans_decades_gets_a_logarithmic_axis() -> None:
     wide, narrow, negative = (
-        history(trace=reading(*values)).plot(["trace"]).get_yscale()
+        plotting.plot_history(history(trace=reading(*values)), ["trace"]).get_yscale()
         for values in ((1.0, 100.0), (1.0, 2.0), (-1.0, 100.0))
     )
     assert (wide, narrow, negative) == ("log", "linear", "linear")
@@ -142,15 +144,15 @@ def test_a_plot_leaves_matplotlibs_defaults_alone() -> None:
     with mpl.rc_context():
         mpl.rcdefaults()
         before = dict(mpl.rcParams)
-        history().plot()
+        plotting.plot_history(history())
         assert dict(mpl.rcParams) == before
 
 
 def test_plots_refuse_what_is_not_there() -> None:
     with pytest.raises(ValueError, match="names must be among loss, trace; got 'lambda'"):
-        history(trace=reading(1.0)).plot(["lambda"])
+        plotting.plot_history(history(trace=reading(1.0)), ["lambda"])
     with pytest.raises(ValueError, match="nothing to draw"):
-        history(epochs=0).plot()
+        plotting.plot_history(history(epochs=0))
     run = simulate(Quadratic([2.0, 1.0]), SAM(0.1, 0.1), torch.ones(2), steps=3)
     with pytest.raises(ValueError, match="name must be among x1, x2, loss, alignment; got 'x3'"):
         plotting.plot_trajectory(run, "x3")
@@ -161,7 +163,7 @@ def test_a_spectral_density_is_drawn_as_it_is() -> None:
     height = torch.exp(-20 * grid**2) + 0.001 * torch.exp(-20 * (grid - 3) ** 2)
     empty = torch.empty(1, 0)
     density = SpectralDensity(grid, height, height / 10, empty, empty, width=0.1, products=0)
-    panel = density.plot()
+    panel = plotting.plot_spectral_density(density)
     (line,) = panel.lines
     assert line.get_xdata().tolist() == density.grid.tolist()
     shown = density.density > panel.get_ylim()[0]
@@ -193,21 +195,24 @@ def test_a_trajectory_is_drawn_run_by_run() -> None:
     assert ax.lines[0].get_ydata().tolist() == single.x[0, :, 1].tolist()
     assert ax.get_ylabel() == "$x_{2}$"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["SAM"]
-    assert run.plot("loss").lines[0].get_ydata().tolist() == run.loss[0].tolist()
+    assert (
+        plotting.plot_trajectory(run, "loss").lines[0].get_ydata().tolist() == run.loss[0].tolist()
+    )
 
 
 def test_a_limiting_flow_is_drawn_over_its_time() -> None:
     start = torch.tensor([0.5, 0.5, 0.0, 0.0], dtype=torch.float64)
     flow = limiting_flow(FourDimensional(), start, "trace", [0.0, 0.25, 0.5])
-    panel = flow.plot()
+    panel = plotting.plot_limiting_flow(flow)
     assert panel.lines[0].get_xdata().tolist() == [0, 0.25, 0.5]
     assert panel.lines[0].get_ydata().tolist() == flow.trace.tolist()
     assert to_hex(panel.lines[0].get_color()).upper() == plotting.COLOURS["average"]
-    other = flow.plot("top_eigenvalue", ax=panel, label="top")
+    other = plotting.plot_limiting_flow(flow, "top_eigenvalue", ax=panel, label="top")
     assert other is panel
     assert panel.lines[1].get_ydata().tolist() == flow.top_eigenvalue.tolist()
     with pytest.raises(ValueError, match="name must be among top_eigenvalue"):
-        flow.plot("loss")
-    own = limiting_flow(FourDimensional(), start, lambda x: x[0], [0.0, 1.0]).plot()
+        plotting.plot_limiting_flow(flow, "loss")
+    own = limiting_flow(FourDimensional(), start, lambda x: x[0], [0.0, 1.0])
+    own = plotting.plot_limiting_flow(own)
     assert own.lines[0].get_ydata() == pytest.approx([0.5, 0.0], abs=1e-12)
     assert own.get_ylabel() == "$S$"

@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from samlib import Objective
+from samlib.dynamics.rules import (
+    SAM,
+    AscentLossDescent,
+    GradientDescent,
+    StochasticSAM,
+    UnnormalizedSAM,
+)
 from samlib.landscapes import FourDimensional, Quadratic, TwoValleys
-from samlib.rules import SAM, AscentLossDescent, GradientDescent, StochasticSAM, UnnormalizedSAM
 
 RULES = [GradientDescent, SAM, UnnormalizedSAM, AscentLossDescent, StochasticSAM]
 WITH_RADIUS = [SAM, UnnormalizedSAM, AscentLossDescent, StochasticSAM]

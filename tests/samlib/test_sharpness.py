@@ -192,7 +192,7 @@ def test_more_starts_never_find_less() -> None:
 
 
 def test_a_search_that_stops_on_a_slope_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samlib.sharpness, "_MOST_ROUNDS", 1)
+    monkeypatch.setattr(samlib.sharpness.worst_direction, "_MOST_ROUNDS", 1)
     x = torch.tensor([0.3, -0.4], **DOUBLE)
     objective = Objective(lambda x: torch.sin(9 * x[0] * x[1]) + torch.sin(7 * x).sum(), 2)
     with pytest.warns(RuntimeWarning, match="stopped early") as caught:
@@ -290,7 +290,9 @@ def test_seeds_fix_the_directions_and_points_share_them() -> None:
 
 def test_directions_drawn_in_parts_are_the_same_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     quadratic = Quadratic(torch.linspace(1, 3, 10))
-    monkeypatch.setattr(samlib.sharpness, "_NUMBERS_AT_ONCE", 140)  # seven pairs of ten numbers
+    monkeypatch.setattr(
+        samlib.sharpness.notions, "NUMBERS_AT_ONCE", 140
+    )  # seven pairs of ten numbers
     seen = []
     value = quadratic.value
     monkeypatch.setattr(

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from samlib import Estimate, Objective, trace
-from samlib.curvature import _outside
-from samlib.lanczos import Lanczos, random_direction
+from samlib.curvature.trace import _outside
+from samlib.linalg.lanczos import Lanczos, random_direction
 from tests.samlib.spectra import Diagonal, Watched, uniform
 
 pytestmark = pytest.mark.usefixtures("one_thread")

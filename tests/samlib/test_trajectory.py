@@ -184,7 +184,7 @@ def forbid_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object) -> None:
         raise AssertionError("the compiled path was taken")
 
-    monkeypatch.setattr("samlib.compiled.advance", fail)
+    monkeypatch.setattr("samlib.dynamics.compiled.advance", fail)
 
 
 def paths(
@@ -192,7 +192,7 @@ def paths(
 ) -> tuple[Trajectory, Trajectory]:
     """Run once compiled and once by torch, and make sure of which was which."""
     calls = []
-    from samlib import compiled
+    from samlib.dynamics import compiled
 
     advance = compiled.advance
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""samlib.trust_region: against SciPy, closed forms and the conditions of optimality."""
+"""samlib.linalg.trust_region: against SciPy, closed forms and the conditions of optimality."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from torch import Tensor
 
-from samlib.trust_region import maximize_quadratic
+from samlib.linalg.trust_region import maximize_quadratic
 
 
 def problem(dim: int, seed: int, shift: float = 0.0) -> tuple[Tensor, Tensor]:

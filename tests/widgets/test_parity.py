@@ -12,8 +12,8 @@ from playwright.sync_api import Page
 from torch import Tensor
 
 import samlib
+from samlib.dynamics.rules import SAM, GradientDescent, StochasticSAM
 from samlib.landscapes import FourDimensional, Landscape, Quadratic, TwoValleys
-from samlib.rules import SAM, GradientDescent, StochasticSAM
 from samlib.widgets import Alignment
 
 STEPS = 5000

@@ -1,17 +1,14 @@
-"""Run an update rule: many learning rates, radii, starts and seeds in one batch."""
+"""Repeating an update rule, from many starts at once."""
 
 from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -21,96 +18,15 @@ from samlib._validation import (
     require_count,
     require_flag,
     require_instance,
-    require_integers,
     require_names,
     require_points,
     require_seed,
-    shown,
 )
-from samlib.curvature import alignment, top_eigenpairs
+from samlib.dynamics.draws import draw_components
+from samlib.dynamics.rules import Rule
+from samlib.dynamics.trajectory import RECORDABLE, Trajectory
 from samlib.landscapes import Landscape
 from samlib.objective import Objective, require_objective
-from samlib.rules import Rule
-
-# Component indices are drawn this many steps at a time, which bounds their memory.
-_DRAWN_STEPS = 10_000
-
-RECORDABLE: Mapping[str, Callable[[Objective, Tensor, bool], Tensor]] = {
-    "x": lambda objective, x, progress: x,
-    "loss": lambda objective, x, progress: objective.value(x),
-    "gradient": lambda objective, x, progress: objective.gradient(x),
-    "alignment": lambda objective, x, progress: alignment(objective, x, progress=progress),
-    "top_eigenvalue": lambda objective, x, progress: top_eigenpairs(
-        objective, x, progress=progress
-    ).values[..., 0],
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Trajectory:
-    """What :func:`simulate` recorded.
-
-    Attributes
-    ----------
-    steps
-        The recorded steps, LongTensor [records].
-    data
-        One tensor [batch, records, ...] per recorded name, also available as attributes and by
-        ``trajectory[name]``.
-    lr, rho
-        η and ρ of each run, [batch]; ρ is None for a rule without a radius.
-    """
-
-    steps: Tensor
-    data: Mapping[str, Tensor]
-    lr: Tensor
-    rho: Tensor | None
-
-    def __getitem__(self, name: str) -> Tensor:
-        if name not in self.data:
-            raise KeyError(f"{name!r} was not recorded; recorded: {', '.join(self.data)}")
-        return self.data[name]
-
-    def __getattr__(self, name: str) -> Tensor:
-        # `data` itself is missing while an instance is being copied or unpickled.
-        if name == "data" or name.startswith("_"):
-            raise AttributeError(name)
-        if name not in self.data:
-            raise AttributeError(f"{name!r} was not recorded; recorded: {', '.join(self.data)}")
-        return self.data[name]
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """One row per run and recorded step: run, step, lr, rho, then what was recorded.
-
-        A vector such as x becomes the columns x1, …, xD.
-        """
-        batch, records = len(self.lr), len(self.steps)
-        columns = {
-            "run": np.repeat(np.arange(batch), records),
-            "step": np.tile(self.steps.cpu().numpy(), batch),
-            "lr": np.repeat(self.lr.cpu().numpy(), records),
-        }
-        if self.rho is not None:
-            columns["rho"] = np.repeat(self.rho.cpu().numpy(), records)
-        for name, values in self.data.items():
-            flat = values.detach().cpu().numpy().reshape(batch * records, -1)
-            if values.dim() == 2:
-                columns[name] = flat[:, 0]
-            else:
-                columns.update({f"{name}{i + 1}": flat[:, i] for i in range(flat.shape[1])})
-        return pd.DataFrame(columns)
-
-    def plot(self, name: str, ax: Any = None, **style: Any) -> Any:
-        """Draw a recorded quantity of every run: see :func:`samlib.plotting.plot_trajectory`."""
-        from samlib.plotting import plot_trajectory
-
-        return plot_trajectory(self, name, ax, **style)
-
-    def __repr__(self) -> str:
-        return (
-            f"Trajectory(batch={len(self.lr)}, records={len(self.steps)}, "
-            f"steps={int(self.steps[-1])}, recorded={list(self.data)})"
-        )
 
 
 def simulate(
@@ -192,7 +108,7 @@ def simulate(
         seed = require_seed("seed", seed)
     x, lr, rho = _batch(objective, rule, start)
     _require_finite_loss(objective, x)
-    components = _components(objective, rule, len(x), steps, seed, draws)
+    components = draw_components(objective, rule, len(x), steps, seed, draws)
 
     recorded = [*range(0, steps, every), steps]
     points = x.new_empty((len(x), len(recorded), objective.dim))
@@ -254,72 +170,6 @@ def _warn_if_diverged(x: Tensor) -> None:
         )
 
 
-def _components(
-    objective: Objective,
-    rule: Rule,
-    batch: int,
-    steps: int,
-    seed: int | None,
-    draws: Tensor | None,
-) -> Iterator[tuple[int, Tensor | None]]:
-    """Cut steps into blocks, each with its component indices if the rule needs them.
-
-    The indices of a block have shape [its steps, batch · batch_size], those of a run side by
-    side.
-    """
-    if not rule.stochastic:
-        if draws is not None:
-            raise ValueError(
-                f"draws must be None: {type(rule).__name__} draws no components, got {shown(draws)}"
-            )
-        return iter([(steps, None)])
-    if objective.components is None:
-        raise ValueError(
-            "this rule draws components, and the objective has none: use a landscape or "
-            "Objective.from_module(model, loss_fn, data)"
-        )
-    number, size = len(objective.components), getattr(rule, "batch_size", 1)
-    if draws is None:
-        return _drawn(number, steps, batch, size, _generator(seed))
-    if seed is not None:
-        raise ValueError(f"seed must be None where draws are given, not both; got {seed}")
-    return iter([(steps, _require_draws(draws, (steps, batch, size), number))])
-
-
-def _drawn(
-    components: int, steps: int, batch: int, size: int, generator: torch.Generator
-) -> Iterator[tuple[int, Tensor]]:
-    at_once = max(1, _DRAWN_STEPS // size)
-    for first in range(0, steps, at_once):
-        count = min(at_once, steps - first)
-        yield count, torch.randint(components, (count, batch * size), generator=generator)
-
-
-def _require_draws(draws: Tensor, shape: tuple[int, int, int], components: int) -> Tensor:
-    """The given draws as [steps, batch · batch_size]."""
-    require_integers("draws", draws)
-    if tuple(draws.shape) != (shape[:2] if draws.dim() == 2 and shape[2] == 1 else shape):
-        raise ValueError(
-            f"draws must have shape [steps, batch, batch_size] = {list(shape)}, "
-            f"got {list(draws.shape)}"
-        )
-    if draws.numel() and not 0 <= int(draws.min()) <= int(draws.max()) < components:
-        raise ValueError(
-            f"draws must be component indices from 0 to {components - 1}, got "
-            f"{int(draws.min())} to {int(draws.max())}"
-        )
-    return draws.detach().to("cpu", torch.int64).reshape(shape[0], -1).contiguous()
-
-
-def _generator(seed: int | None) -> torch.Generator:
-    generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
-    return generator
-
-
 @torch.no_grad()
 def _run_torch(
     objective: Objective,
@@ -366,7 +216,7 @@ def _run_compiled(
     points: Tensor,
 ) -> None:
     """Fill points [batch, records, dim] from points[:, 0] by the compiled kernel of the rule."""
-    from samlib import compiled
+    from samlib.dynamics import compiled
 
     assert isinstance(objective, Landscape)
     assert rule.kernel is not None

@@ -1,118 +1,32 @@
-"""One matplotlib style for the book, and its colours: one per notion, the same everywhere."""
+"""Pictures of results."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import matplotlib.pyplot as plt
 import numpy as np
-from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from samlib._validation import require_instance, require_name, require_names
-
-if TYPE_CHECKING:
-    from samlib.curvature import SpectralDensity
-    from samlib.flow import LimitingFlow
-    from samlib.training import History
-    from samlib.trajectory import Trajectory
-
-# Okabe and Ito's palette, distinguishable under the common forms of colour blindness.
-COLOURS: Mapping[str, str] = MappingProxyType(
-    {
-        "worst": "#D55E00",
-        "ascent": "#0072B2",
-        "average": "#009E73",
-        "sam": "#CC79A7",
-        "gradient_descent": "#666666",
-        "one_sam": "#E69F00",
-        "eigenvector": "#000000",
-    }
+from samlib.curvature import SpectralDensity
+from samlib.dynamics import Trajectory
+from samlib.flow import FlowPath
+from samlib.plotting.style import (
+    ALONG_FLOWS,
+    COLOURS,
+    FRACTIONS,
+    NEUTRAL,
+    QUANTITIES,
+    STYLE,
+    Quantity,
 )
-
-# Never by colour alone: each rule also has a line style.
-LINE_STYLES: Mapping[str, str] = MappingProxyType(
-    {"sam": "-", "gradient_descent": "--", "one_sam": "-."}
-)
-
-_STYLE: dict[str, Any] = {
-    "figure.figsize": (5.8, 3.3),
-    "figure.dpi": 130,
-    "figure.constrained_layout.use": True,
-    "font.size": 12,
-    "axes.titlesize": 12,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#E4E4E4",
-    "grid.linewidth": 0.8,
-    "lines.linewidth": 1.8,
-    "legend.frameon": False,
-    "mathtext.fontset": "dejavusans",
-    "axes.prop_cycle": cycler(color=list(COLOURS.values())),
-}
-
-
-def use_book_style() -> None:
-    """Make the book's style the default of matplotlib for this session.
-
-    Examples
-    --------
-    >>> import samlib
-    >>> samlib.plotting.use_book_style()
-    """
-    plt.rcParams.update(cast(Any, _STYLE))
-
-
-class _Quantity(NamedTuple):
-    """How a quantity is drawn: the label of its axis, its own label, and its style."""
-
-    axis: str
-    label: str
-    style: dict[str, Any]
-
-    @property
-    def plain(self) -> str:
-        """The label, unless it has a prefix: then nothing that a line is labelled with."""
-        return self.label if ", " not in self.label else ""
-
-
-_NEUTRAL = "#444444"
-
-_QUANTITIES: dict[str, _Quantity] = {
-    "loss": _Quantity("$L$", "loss", {"color": _NEUTRAL}),
-    "accuracy": _Quantity("accuracy", "accuracy", {"color": _NEUTRAL}),
-    "top_eigenvalue": _Quantity(r"$\lambda_1$", r"$\lambda_1$", {"color": COLOURS["eigenvector"]}),
-    "trace": _Quantity(r"$\mathrm{Tr}\,\nabla^2 L$", "trace", {"color": COLOURS["average"]}),
-    "alignment": _Quantity(
-        r"$|\cos\angle(\nabla L, v_1)|$", "alignment", {"color": COLOURS["ascent"]}
-    ),
-    "worst_direction": _Quantity(
-        r"$R_\rho$", r"$R^{\mathrm{Max}}$", {"color": COLOURS["worst"], "linestyle": "-"}
-    ),
-    "ascent_direction": _Quantity(
-        r"$R_\rho$", r"$R^{\mathrm{Asc}}$", {"color": COLOURS["ascent"], "linestyle": "--"}
-    ),
-    "average_direction": _Quantity(
-        r"$R_\rho$", r"$R^{\mathrm{Avg}}$", {"color": COLOURS["average"], "linestyle": "-."}
-    ),
-}
-
-# Each limiting regularizer in the colour of the notion of sharpness that it is the limit of.
-_ALONG_FLOWS = {
-    "top_eigenvalue": (r"$\lambda_1$", COLOURS["worst"]),
-    "trace": (r"$\mathrm{Tr}\,\nabla^2 L$", COLOURS["average"]),
-    "smallest_nonzero_eigenvalue": (r"$\lambda_M$", COLOURS["ascent"]),
-}
-
-_FRACTIONS = {_QUANTITIES["alignment"].axis, "accuracy"}
+from samlib.training import History
 
 # A line through more points than this needs no markers.
 _MARKED_POINTS = 40
@@ -171,14 +85,14 @@ def plot_history(
     panels: dict[str, list[str]] = {}
     for name in chosen:
         panels.setdefault("" if ax is not None else _quantity(name).axis, []).append(name)
-    with plt.rc_context(cast(Any, _STYLE)):
+    with plt.rc_context(cast(Any, STYLE)):
         axes = [ax] if ax is not None else _stacked_axes(len(panels))
         for panel, members in zip(axes, panels.values(), strict=True):
             for name in members:
                 _draw_series(panel, history, name, style)
             labels = {_quantity(name).axis: None for name in members}
             panel.set_ylabel(", ".join(labels))
-            _choose_scale(panel, bounded=set(labels) <= _FRACTIONS)
+            _choose_scale(panel, bounded=set(labels) <= FRACTIONS)
             # One line needs no legend, unless its label says more than the axis.
             lines = panel.get_legend_handles_labels()[1]
             plain = {_quantity(name).plain for name in members}
@@ -210,7 +124,7 @@ def plot_spectral_density(density: SpectralDensity, ax: Axes | None = None) -> A
     require_instance("density", density, SpectralDensity, "what samlib.spectral_density returns")
     _require_axes(ax)
     grid, height, error = (_numpy(t) for t in (density.grid, density.density, density.error))
-    with plt.rc_context(cast(Any, _STYLE)):
+    with plt.rc_context(cast(Any, STYLE)):
         panel = _stacked_axes(1)[0] if ax is None else ax
         floor, tiny = 1e-6 * height.max(), np.finfo(height.dtype).tiny
         low, middle, high = (np.maximum(h, tiny) for h in (height - error, height, height + error))
@@ -250,14 +164,14 @@ def plot_trajectory(
     -----
     Several runs are told apart by the colour of ρ (or of η, if only that differs).
     """
-    from samlib.trajectory import Trajectory
+    from samlib.dynamics import Trajectory
 
     require_instance("trajectory", trajectory, Trajectory, "what samlib.simulate returns")
     _require_axes(ax)
     values = _numpy(_scalar(trajectory, name))
     steps = _numpy(trajectory.steps)
     labels, shades = _run_labels(trajectory)
-    with plt.rc_context(cast(Any, _STYLE)):
+    with plt.rc_context(cast(Any, STYLE)):
         panel = _stacked_axes(1)[0] if ax is None else ax
         for run, series in enumerate(values):
             own: dict[str, Any] = {"color": shades[run], "label": labels[run]}
@@ -270,7 +184,7 @@ def plot_trajectory(
 
 
 def plot_limiting_flow(
-    flow: LimitingFlow, name: str | None = None, ax: Axes | None = None, **style: Any
+    flow: FlowPath, name: str | None = None, ax: Axes | None = None, **style: Any
 ) -> Axes:
     """Draw a curvature along a limiting flow over its time τ.
 
@@ -291,16 +205,16 @@ def plot_limiting_flow(
     ValueError
         If the name is none of these.
     """
-    from samlib.flow import LimitingFlow
+    from samlib.flow import FlowPath
 
-    require_instance("flow", flow, LimitingFlow, "what samlib.limiting_flow returns")
+    require_instance("flow", flow, FlowPath, "what samlib.limiting_flow returns")
     _require_axes(ax)
     if name is None:
-        values, (label, colour) = flow.value, _ALONG_FLOWS.get(flow.regularizer, ("$S$", "black"))
+        values, (label, colour) = flow.value, ALONG_FLOWS.get(flow.regularizer, ("$S$", "black"))
     else:
-        require_name("name", name, _ALONG_FLOWS)
-        values, (label, colour) = getattr(flow, name), _ALONG_FLOWS[name]
-    with plt.rc_context(cast(Any, _STYLE)):
+        require_name("name", name, ALONG_FLOWS)
+        values, (label, colour) = getattr(flow, name), ALONG_FLOWS[name]
+    with plt.rc_context(cast(Any, STYLE)):
         panel = _stacked_axes(1)[0] if ax is None else ax
         panel.plot(_numpy(flow.times), _numpy(values), **{"color": colour, **style})
         panel.set_xlabel(r"$\tau$ (one step advances it by $\eta\rho^2$)")
@@ -316,23 +230,23 @@ def _require_axes(ax: Axes | None) -> None:
 
 
 def _stacked_axes(panels: int) -> list[Axes]:
-    width, height = cast(Any, _STYLE["figure.figsize"])
+    width, height = cast(Any, STYLE["figure.figsize"])
     size = (width, height if panels == 1 else 0.4 + 1.75 * panels)
     _, axes = plt.subplots(panels, 1, sharex=True, figsize=size, squeeze=False)
     return list(axes[:, 0])
 
 
-def _quantity(name: str) -> _Quantity:
+def _quantity(name: str) -> Quantity:
     """Of a name such as top_eigenvalue or test_top_eigenvalue; dashed if it has a prefix."""
-    for known, quantity in _QUANTITIES.items():
+    for known, quantity in QUANTITIES.items():
         if name == known:
             return quantity
         if name.endswith(f"_{known}"):
             prefix = name.removesuffix(f"_{known}").replace("_", " ")
             style = {**quantity.style, "linestyle": ":"}
-            return _Quantity(quantity.axis, f"{quantity.label}, {prefix}", style)
+            return Quantity(quantity.axis, f"{quantity.label}, {prefix}", style)
     readable = name.replace("_", " ")
-    return _Quantity(readable, readable, {"color": _NEUTRAL})
+    return Quantity(readable, readable, {"color": NEUTRAL})
 
 
 def _draw_series(panel: Axes, history: History, name: str, style: dict[str, Any]) -> None:
@@ -361,7 +275,7 @@ def _draw_losses(panel: Axes, history: History, style: dict[str, Any]) -> None:
         panel.plot(steps, losses, **style)
         return
     (line,) = panel.plot(steps, losses, **{**style, "alpha": 0.45, "linewidth": 0.8, "label": None})
-    if style["label"] == _QUANTITIES["loss"].label:
+    if style["label"] == QUANTITIES["loss"].label:
         style = {**style, "label": "mean of the epoch"}
     middles = np.cumsum(counts) - (counts + 1) / 2
     panel.plot(middles, _numpy(history.epoch_losses), **{**style, "color": line.get_color()})
@@ -402,7 +316,7 @@ def _run_labels(trajectory: Trajectory) -> tuple[list[str | None], list[Any]]:
     ]
     if not vary:
         alpha = 1.0 if runs == 1 else max(0.2, runs**-0.5)
-        return [None] * runs, [(*to_rgb(_NEUTRAL), alpha)] * runs
+        return [None] * runs, [(*to_rgb(NEUTRAL), alpha)] * runs
     ranks = np.unique(vary[0][1], return_inverse=True)[1]
     shades = plt.get_cmap("viridis")(0.9 * ranks / max(1, ranks.max()))
     shown = set(np.linspace(0, runs - 1, min(runs, 6)).round().astype(int).tolist())

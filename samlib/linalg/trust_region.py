@@ -27,7 +27,7 @@ def maximize_quadratic(hessian: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]
     Examples
     --------
     >>> import torch
-    >>> from samlib.trust_region import maximize_quadratic
+    >>> from samlib.linalg.trust_region import maximize_quadratic
     >>> v, maximum = maximize_quadratic(torch.diag(torch.tensor([2.0, 1.0])), torch.zeros(2))
     >>> v, maximum
     (tensor([1., 0.]), tensor(1.))

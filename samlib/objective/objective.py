@@ -13,12 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, jvp, vmap
+from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.data import DataLoader, RandomSampler
 
-from samlib._data import Pairs, require_batch, require_data
 from samlib._validation import (
     require_callable,
     require_count,
@@ -28,8 +27,14 @@ from samlib._validation import (
     require_pair,
     require_point,
 )
+from samlib.objective.data import Pairs, require_batch, require_data
+from samlib.objective.derivatives import (
+    ScalarFunction,
+    double_backward,
+    kept_graph,
+    reverse_over_forward,
+)
 
-ScalarFunction = Callable[[Tensor], Tensor]
 LossFunction = Callable[[Any, Any], Tensor]
 
 # Points are evaluated together as long as their numbers fit into about this many; beyond it, a
@@ -130,7 +135,7 @@ class Objective:
         x and v have shape [..., dim] and broadcast against each other.
         """
         x, v = require_pair(x, v, self.dim)
-        return self._batched(_double_backward(self._scalar), x, v)
+        return self._batched(double_backward(self._scalar), x, v)
 
     def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         """v ↦ ∇²L(x) v at one point x [dim], for many v [dim] in turn.
@@ -138,7 +143,7 @@ class Objective:
         The graph of the gradient is built once and kept, so a product costs less than by
         :meth:`hessian_vector_product`.
         """
-        return _kept_graph(self._scalar, require_one_point("x", x, self.dim))
+        return kept_graph(self._scalar, require_one_point("x", x, self.dim))
 
     def hessian(self, x: Tensor) -> Tensor:
         """∇²L(x) as a dense matrix: [..., dim] → [..., dim, dim]. For small D."""
@@ -212,45 +217,6 @@ def _no_components() -> ValueError:
     )
 
 
-def _double_backward(function: ScalarFunction) -> Callable[[Tensor, Tensor], Tensor]:
-    """Hessian-vector product as the gradient of ⟨∇L(x), v⟩, v held fixed."""
-
-    def product(x: Tensor, v: Tensor) -> Tensor:
-        result: Tensor = grad(lambda y: torch.dot(grad(function)(y), v))(x)
-        return result
-
-    return product
-
-
-def _kept_graph(function: ScalarFunction, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """v ↦ ∇²L(x) v over one graph of the gradient, which lives as long as the result."""
-    at = x.detach().requires_grad_()
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(function(at), at, create_graph=True)
-
-    def product(v: Tensor) -> Tensor:
-        if not gradient.requires_grad:  # a linear loss
-            return torch.zeros_like(v)
-        (image,) = torch.autograd.grad(gradient, at, v, retain_graph=True, materialize_grads=True)
-        return image
-
-    return product
-
-
-def _reverse_over_forward(function: ScalarFunction, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """v ↦ ∇²L(x) v as the gradient of the slope of L along v, which a forward pass gives."""
-    at = x.detach().clone()  # the point stays what it was, whatever happens to x
-
-    def product(v: Tensor) -> Tensor:
-        try:
-            image: Tensor = grad(lambda y: jvp(function, (y,), (v,))[1])(at)
-        except NotImplementedError:  # not every operation has a forward derivative
-            image = _kept_graph(function, at)(v)
-        return image
-
-    return product
-
-
 class ModuleObjective(Objective):
     """The training loss of a network as a function of its flattened parameters.
 
@@ -299,7 +265,7 @@ class ModuleObjective(Objective):
 
     def hessian_vector_product(self, x: Tensor, v: Tensor) -> Tensor:
         """∇²L(x) v. x and v have shape [..., dim] and broadcast against each other."""
-        return self._mean(_double_backward, *require_pair(x, v, self.dim))
+        return self._mean(double_backward, *require_pair(x, v, self.dim))
 
     def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         """v ↦ ∇²L(x) v at one point x [dim], for many v [dim] in turn.
@@ -310,7 +276,7 @@ class ModuleObjective(Objective):
         convolution is slow there.
         """
         require_one_point("x", x, self.dim)
-        derive = _reverse_over_forward if x.is_cuda and self._convolves else _kept_graph
+        derive = reverse_over_forward if x.is_cuda and self._convolves else kept_graph
         if self._pair is not None:
             return derive(self._on(*self._pair), x)
         return lambda v: self._mean(lambda loss: lambda x, v: derive(loss, x)(v), x, v)

@@ -1,0 +1,21 @@
+"""Curvature of a loss without its Hessian matrix: eigenpairs, trace, spectral density, alignment.
+
+Everything here knows ∇²L(x) by its products with vectors. Every result carries its evidence: an
+eigenvalue its residual, an estimate its standard error, and all of them what they cost.
+"""
+
+from samlib.curvature.alignment import alignment
+from samlib.curvature.eigenpairs import EigenResult, top_eigenpairs
+from samlib.curvature.smallest_nonzero import smallest_nonzero_eigenvalue
+from samlib.curvature.spectral_density import SpectralDensity, spectral_density
+from samlib.curvature.trace import trace
+
+__all__ = [
+    "EigenResult",
+    "SpectralDensity",
+    "alignment",
+    "smallest_nonzero_eigenvalue",
+    "spectral_density",
+    "top_eigenpairs",
+    "trace",
+]

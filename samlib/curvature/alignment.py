@@ -1,0 +1,60 @@
+"""How far the gradient lies in the top eigenspace of the Hessian."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from samlib._validation import (
+    require_points,
+)
+from samlib.curvature.eigenpairs import top_eigenpairs
+from samlib.objective import Objective, require_objective
+
+
+def alignment(
+    objective: Objective, x: Tensor, k: int = 1, rtol: float = 1e-3, progress: bool = True
+) -> Tensor:
+    """The cosine of the angle between ∇L(x) and the top-k eigenspace of ∇²L(x): [..., dim] → [...].
+
+    ‖P ∇L‖/‖∇L‖, P the projection on the span of the k top eigenvectors; for k = 1 it is
+    |cos∠(∇L, v₁)|. It is NaN where the gradient is exactly zero or not finite.
+
+    Parameters
+    ----------
+    objective
+        The loss.
+    x
+        [..., dim].
+    k, rtol, progress
+        As for :func:`top_eigenpairs`.
+
+    Raises
+    ------
+    ValueError
+        If k or rtol is out of range, or x has the wrong shape.
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> quadratic = samlib.landscapes.Quadratic([2.0, 1.0])
+    >>> samlib.alignment(quadratic, torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    tensor([1., 0.])
+    """
+    require_points("x", x, require_objective(objective).dim)
+    vectors = top_eigenpairs(objective, x, k, rtol, progress=progress).vectors
+    gradient = objective.gradient(x)
+    coefficients = (vectors * gradient.unsqueeze(-1)).sum(dim=-2)
+    inside = torch.linalg.vector_norm(coefficients, dim=-1)
+    cosine: Tensor = inside / torch.linalg.vector_norm(gradient, dim=-1)
+    return cosine.clamp(max=1.0)
+
+
+def largest_sine(values: Tensor, residuals: Tensor) -> float:
+    """Bound sin∠(v, v₁) for the Ritz vector v of the first of two pairs: residual over gap."""
+    if len(values) == 1:
+        return 0.0
+    gap = values[0] - values[1] - residuals[1]
+    if not bool(gap > 0):
+        return 1.0
+    return min(1.0, float(residuals[0] / gap))

@@ -1,0 +1,18 @@
+"""Where gradient flow leads, and the limiting flows that SAM follows along Γ.
+
+Φ(x), the limit of gradient flow from x, projects a neighbourhood of the minimizer manifold Γ
+onto it (Lemma 3.2). On Γ, SAM drifts along a flow of its own, which lowers the top eigenvalue
+(eq. 7), 1-SAM along the one that lowers the trace (Theorem 5.4).
+"""
+
+from samlib.flow.limiting import REGULARIZERS, FlowPath, Regularizer, limiting_flow
+from samlib.flow.projection import Projection, project_to_minimizers
+
+__all__ = [
+    "REGULARIZERS",
+    "FlowPath",
+    "Projection",
+    "Regularizer",
+    "limiting_flow",
+    "project_to_minimizers",
+]

@@ -1,0 +1,255 @@
+"""The limiting flows that SAM follows along Γ.
+
+On Γ, SAM drifts along a flow of its own, which lowers the top eigenvalue (eq. 7), 1-SAM along the
+one that lowers the trace (Theorem 5.4).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from samlib._progress import ProgressBar
+from samlib._validation import (
+    require_flag,
+    require_fraction,
+    require_numbers,
+    require_one_point,
+    shown,
+)
+from samlib.flow.manifold import Gamma
+from samlib.flow.projection import project_to_minimizers
+from samlib.flow.retraction import largest_known, require_finite, require_rank
+from samlib.objective import Objective, require_objective
+
+Regularizer = Literal["top_eigenvalue", "trace", "smallest_nonzero_eigenvalue"]
+
+REGULARIZERS = ("top_eigenvalue", "trace", "smallest_nonzero_eigenvalue")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FlowPath:
+    """What :func:`limiting_flow` integrated. Entries after a flow has ended early are NaN.
+
+    Attributes
+    ----------
+    regularizer
+        Which sharpness the flow lowers; of a function, its name.
+    times
+        τ, [times]. One step of SAM or 1-SAM advances τ by ηρ².
+    x
+        The points on Γ, [times, dim].
+    value
+        S at these points, what the flow lowers, [times].
+    top_eigenvalue, trace, smallest_nonzero_eigenvalue
+        λ₁, Tr and λ_M of ∇²L at these points, [times].
+    eigengap
+        Between the eigenvalue that the flow lowers and its nearest neighbour, relative to λ₁,
+        [times]; infinite if it lowers something else, or where there is only one eigenvalue.
+    gradient_norm
+        ‖∇L‖ at these points, [times]: zero on Γ.
+    rank
+        M, the number of non-zero eigenvalues on Γ.
+    evaluations
+        At how many points the curvature on Γ was computed.
+    converged
+        Whether the flow could be followed to the last time.
+    """
+
+    regularizer: str
+    times: Tensor
+    x: Tensor
+    value: Tensor
+    top_eigenvalue: Tensor
+    trace: Tensor
+    smallest_nonzero_eigenvalue: Tensor
+    eigengap: Tensor
+    gradient_norm: Tensor
+    rank: int
+    evaluations: int
+    converged: bool
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per time: time, λ₁, trace, λ_M, eigengap, gradient norm, then x1, …, xD."""
+        names = (
+            "top_eigenvalue",
+            "trace",
+            "smallest_nonzero_eigenvalue",
+            "eigengap",
+            "gradient_norm",
+        )
+        columns = {"time": self.times.cpu().numpy()}
+        columns.update({name: getattr(self, name).cpu().numpy() for name in names})
+        columns.update({f"x{i + 1}": c.cpu().numpy() for i, c in enumerate(self.x.unbind(-1))})
+        return pd.DataFrame(columns)
+
+    def __repr__(self) -> str:
+        value = self.value
+        return (
+            f"FlowPath({self.regularizer!r}, times={len(self.times)} in "
+            f"[{float(self.times[0]):g}, {float(self.times[-1]):g}], "
+            f"value {float(value[0]):.4g} → {float(value[-1]):.4g}, rank={self.rank}, "
+            f"gradient_norm≤{largest_known(self.gradient_norm):.1e}, converged={self.converged})"
+        )
+
+
+def limiting_flow(
+    objective: Objective,
+    start: Tensor,
+    regularizer: Regularizer | Callable[[Tensor], Tensor],
+    times: Sequence[float] | Tensor,
+    rtol: float = 1e-8,
+    atol: float = 1e-9,
+    rank: int | None = None,
+    gap_rtol: float = 1e-4,
+    progress: bool = True,
+) -> FlowPath:
+    """Integrate dX/dτ = −½ P⊥ ∇S(X) on Γ from X(0) = Φ(start).
+
+    P⊥ projects on the tangent space of Γ. S is one of
+
+    * ``"top_eigenvalue"``: λ₁. Full-batch SAM follows this flow (eq. 7, Theorem 4.5);
+    * ``"trace"``: 1-SAM follows it (Theorem 5.4);
+    * ``"smallest_nonzero_eigenvalue"``: λ_M. Gradient descent on L^Asc follows it as η → 0 at
+      fixed ρ; the same factor ½ and the same unit of time;
+    * any other function of x, [dim] → [], that torch can differentiate.
+
+    One step with η and ρ advances τ by ηρ².
+
+    Parameters
+    ----------
+    objective
+        The loss; Γ as for :func:`project_to_minimizers`. Its Hessian-vector product must be
+        differentiable by torch, as those of samlib's own objectives are.
+    start
+        [dim], on Γ or not.
+    regularizer
+        Which S: a name, or the function itself.
+    times
+        Increasing, not negative, [times].
+    rtol, atol
+        Tolerances of the adaptive integrator at each step; of Φ, a tenth of them.
+    rank
+        M. Required beyond 512 parameters, where Lanczos computes that many eigenpairs at each
+        evaluation of the right-hand side.
+    gap_rtol
+        An eigenvalue can be followed as long as it is simple (Assumption 4.4). The flow ends
+        where its distance to the next one falls below gap_rtol · λ₁, or λ_M below that.
+    progress
+        Whether to show a bar if it takes more than two seconds.
+
+    Returns
+    -------
+    FlowPath
+        On the device and in the dtype of start.
+
+    Raises
+    ------
+    ValueError
+        If an argument has the wrong shape or range, a function does not return one finite number,
+        gradient flow from start does not reach Γ, Γ is a single point there, or the eigenvalue to
+        be followed is not simple there.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the flow ends early; what would come after is NaN, and ``converged`` is False.
+
+    Examples
+    --------
+    On Figure 1's loss, λ₁ = 2F₁ and the flow is dx₁/dτ = −2x₁, dx₂/dτ = −12x₂.
+
+    >>> import torch, samlib
+    >>> from samlib.flow import limiting_flow
+    >>> start = torch.tensor([0.5, 0.5, 0.0, 0.0], dtype=torch.float64)
+    >>> landscape = samlib.landscapes.FourDimensional()
+    >>> flow = limiting_flow(landscape, start, "top_eigenvalue", [0.0, 0.5])
+    >>> float(flow.x[-1, 0] / flow.x[0, 0])  # e⁻¹
+    0.3678...
+    >>> flow.top_eigenvalue
+    tensor([19.5000, 16.0677], dtype=torch.float64)
+
+    A function of x as the regularizer; on Γ this one has the gradient (2x₁, 2x₂).
+
+    >>> flow = limiting_flow(landscape, start, lambda x: x.square().sum(), [0.0, 0.5])
+    >>> float(flow.x[-1, 0] / flow.x[0, 0])  # e^(−1/2)
+    0.6065...
+    """
+    require_one_point("start", start, require_objective(objective).dim)
+    require_finite("start", start)
+    named = isinstance(regularizer, str) and regularizer in REGULARIZERS
+    if not (named or callable(regularizer)):
+        raise ValueError(
+            f"regularizer must be one of {', '.join(REGULARIZERS)}, or a function of x, "
+            f"got {shown(regularizer)}"
+        )
+    instants = _require_times(times)
+    require_fraction("rtol", rtol)
+    require_fraction("atol", atol)
+    rank = require_rank(rank, objective)
+    require_fraction("gap_rtol", gap_rtol)
+    require_flag("progress", progress)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        first = project_to_minimizers(objective, start, rtol / 10, atol / 10, rank, progress=False)
+    if not bool(first.converged):
+        raise ValueError(
+            "gradient flow from start does not reach a non-degenerate minimizer: it ends with "
+            f"‖∇L‖ = {float(first.gradient_norm):.2g}, loss {float(first.loss):.2g}"
+        )
+    ranks = int(first.rank)
+    if ranks == 0:
+        raise ValueError("the Hessian vanishes at Φ(start): there is no sharpness to lower")
+    if ranks == objective.dim:
+        raise ValueError(
+            f"Γ is a single point at Φ(start): all {ranks} eigenvalues of the Hessian are non-zero"
+        )
+    gamma = Gamma(objective, first.x, ranks, regularizer, gap_rtol)
+    if gamma.margin(gamma.begin) <= 0:
+        raise ValueError(f"there is no flow from Φ(start): {gamma.obstacle}")
+    least = 100 * torch.finfo(start.dtype).eps
+    with ProgressBar(100, "limiting flow", progress) as bar:
+        states, problem = gamma.integrate(instants, max(rtol, least), max(atol, least), bar)
+    if problem:
+        warnings.warn(
+            f"the flow of {gamma.name} ends before τ = {instants[-1]:g}: {problem}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    places = [gamma.at(state) for state in states]
+
+    def column(name: str) -> Tensor:
+        values = torch.stack([getattr(place, name) for place in [*places, gamma.begin]])
+        result = values.new_full((len(instants), *values.shape[1:]), torch.nan)
+        result[: len(places)] = values[:-1]
+        return result
+
+    return FlowPath(
+        gamma.name,
+        times=torch.as_tensor(instants).to(start),
+        x=column("x"),
+        value=column("value"),
+        top_eigenvalue=column("top_eigenvalue"),
+        trace=column("trace"),
+        smallest_nonzero_eigenvalue=column("smallest_nonzero_eigenvalue"),
+        eigengap=column("eigengap"),
+        gradient_norm=column("gradient_norm"),
+        rank=ranks,
+        evaluations=gamma.evaluations,
+        converged=not problem,
+    )
+
+
+def _require_times(times: Sequence[float] | Tensor) -> NDArray[np.float64]:
+    instants = require_numbers("times", times)
+    if not (bool((instants.diff() > 0).all()) and float(instants[0]) >= 0):
+        raise ValueError(f"times must be finite, not negative and increasing, got {shown(times)}")
+    return instants.numpy()
