@@ -29,7 +29,9 @@ def eigenpairs_in_range(objective: Objective, x: Tensor, rank: int | None) -> tu
     if objective.dim > DENSE_DIM:
         assert rank is not None
         products = min(objective.dim, 300 + 10 * rank)
-        found = top_eigenpairs(objective, x, rank, 1e-8, max_products=products, progress=False)
+        found = top_eigenpairs(
+            objective, x, k=rank, rtol=1e-8, max_products=products, progress=False
+        )
         return found.values, found.vectors
     hessian = objective.hessian(x)
     finite = hessian.isfinite().all(dim=(-2, -1), keepdim=True)

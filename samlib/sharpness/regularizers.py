@@ -66,7 +66,7 @@ def limiting_regularizers(
     LimitingRegularizers(worst=8, ascent=6, average=3.5)
     """
     top = top_eigenpairs(objective, x, progress=progress)
-    bottom = smallest_nonzero_eigenvalue(objective, x, rank, progress=progress)
+    bottom = smallest_nonzero_eigenvalue(objective, x, rank=rank, progress=progress)
     total = trace(objective, x, progress=progress)
     scale = 1 / (2 * objective.dim)
     return LimitingRegularizers(

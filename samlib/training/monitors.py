@@ -163,7 +163,9 @@ class SharpnessMonitor:
         aligned = "alignment" in self.measure
         start = self._start_vector(x)
         k = min(objective.dim, 2 if aligned or start is None else 1)
-        pairs = top_eigenpairs(objective, x, k, self.rtol, start, progress=False)
+        pairs = top_eigenpairs(
+            objective, x, k=k, rtol=self.rtol, guess=start, confidence=0.0, progress=False
+        )
         self._calls += 1
         known = () if self._vectors is None else self._vectors.unbind(-1)
         self._vectors = torch.stack([*pairs.vectors.unbind(-1), *known[k:]], dim=-1)
