@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import warnings
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import traitlets
 from torch import Tensor
 
 import samlib
-from samlib.widgets._draws import mulberry32
-from samlib.widgets.base import Figure, Real, Whole
+from samlib.widgets.core.figure import Figure
+from samlib.widgets.core.names import METHOD_NAMES
+from samlib.widgets.core.traits import Real, Whole
+from samlib.widgets.figures.limiting_flow.model import (
+    CHECKPOINTS,
+    POINTS,
+    checkpoint_steps,
+    curvature_on_gamma,
+    fitted_weights,
+    flow_from_fit,
+    is_near,
+    weights_along,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,15 +56,6 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "lr": (1e-3, 10.0),
     "time": (0.01, 20.0),
 }
-
-CHECKPOINTS = 60
-MOST_STEPS = 600_000
-
-# Gradient descent fits the network with this learning rate, until ‖∇L‖ is below that.
-_FIT_LR, _FIT_NORM, _FIT_MOST = 0.1, 1e-4, 100_000
-_POINTS = 5
-# A run that is farther away than so many times the length of the weights has diverged.
-_FAR = 100
 
 
 class LimitingFlow(Figure):
@@ -106,7 +104,7 @@ class LimitingFlow(Figure):
     True
     """
 
-    _state_names = ("network", "rho", "lr", "batch_size", "seed", "time", "frame")
+    state_names = ("network", "rho", "lr", "batch_size", "seed", "time", "frame")
     _defaults = DEFAULTS
     _sliders = SLIDERS
 
@@ -114,7 +112,7 @@ class LimitingFlow(Figure):
     network: Any = Whole(0, 2**31 - 1).tag(sync=True)
     rho: Any = Real(*LIMITS["rho"]).tag(sync=True)
     lr: Any = Real(*LIMITS["lr"]).tag(sync=True)
-    batch_size: Any = Whole(1, _POINTS).tag(sync=True)
+    batch_size: Any = Whole(1, POINTS).tag(sync=True)
     seed: Any = Whole(0, 2**31 - 1).tag(sync=True)
     time: Any = Real(*LIMITS["time"]).tag(sync=True)
     frame: Any = Whole(0, CHECKPOINTS).tag(sync=True)
@@ -127,16 +125,12 @@ class LimitingFlow(Figure):
     @property
     def fitted(self) -> Tensor:
         """Where gradient descent (η = 0.1, until ‖∇L‖ < 10⁻⁴) leaves the weights, [50]."""
-        return _fitted(self.network)
+        return fitted_weights(self.network)
 
     @property
     def steps(self) -> Tensor:
         """The steps at the checkpoints, [61]."""
-        # The factor is for a quotient that rounding has put below the whole number that it is.
-        steps = math.floor((self.time / (self.lr * self.rho * self.rho)) * (1 + 1e-12))
-        last = min(max(steps, 1), MOST_STEPS)
-        steps_at: Tensor = torch.arange(CHECKPOINTS + 1) * last // CHECKPOINTS
-        return steps_at
+        return checkpoint_steps(self.time, self.lr, self.rho)
 
     @property
     def times(self) -> Tensor:
@@ -147,7 +141,7 @@ class LimitingFlow(Figure):
     @property
     def x(self) -> Tensor:
         """The weights at the checkpoints of the run, by :func:`samlib.simulate`, [61, 50]."""
-        x: Tensor = _run(self.network, self._rule(), self.seed, tuple(self.steps.tolist()))
+        x: Tensor = weights_along(self.network, self._rule(), self.seed, tuple(self.steps.tolist()))
         return x
 
     def on_gamma(self) -> dict[str, Tensor]:
@@ -160,13 +154,13 @@ class LimitingFlow(Figure):
         dict
             ``top_eigenvalue`` and ``trace``.
         """
-        return _on_gamma(self.network, self._rule(), self.seed, tuple(self.steps.tolist()))
+        return curvature_on_gamma(self.network, self._rule(), self.seed, tuple(self.steps.tolist()))
 
     @property
     def alignment(self) -> Tensor:
         """|cos∠(∇L, v₁)| at the checkpoints, [61]; NaN where the run has diverged."""
         x = self.x
-        near = _near(x)
+        near = is_near(x)
         result = x.new_full((len(x),), torch.nan)
         result[near] = samlib.alignment(self.problem.objective, x[near], progress=False)
         return result
@@ -181,10 +175,12 @@ class LimitingFlow(Figure):
             where gradient flow from the fitted weights ends.
         """
         times = tuple(sorted(set(self.times.tolist())))  # some coincide if there are few steps
-        return {name: _flow(self.network, name, times) for name in ("top_eigenvalue", "trace")}
+        return {
+            name: flow_from_fit(self.network, name, times) for name in ("top_eigenvalue", "trace")
+        }
 
     def _rule(self) -> Rule:
-        if self.batch_size == _POINTS:
+        if self.batch_size == POINTS:
             return samlib.rules.SAM(self.lr, self.rho)
         return samlib.rules.StochasticSAM(self.lr, self.rho, self.batch_size)
 
@@ -192,15 +188,13 @@ class LimitingFlow(Figure):
 
     def sentence(self) -> str:
         """What the still shows, in one sentence."""
-        who = {1: "1-SAM", _POINTS: "full-batch SAM"}.get(
-            self.batch_size, f"SAM on batches of {self.batch_size}"
-        )
+        who = METHOD_NAMES.get(self.method, f"SAM on batches of {self.batch_size}")
         n, tau = self.frame, float(self.times[self.frame])
         opening = (
             f"A network of 50 weights, fitted to five points, after {int(self.steps[n]):,} steps "
             f"of {who} with η = {self.lr:g} and ρ = {self.rho:g} (τ = {tau:.3g}): "
         )
-        if not _near(self.x)[n]:
+        if not is_near(self.x)[n]:
             return opening + "the run diverges, because η is too large for it."
         curvature = {name: float(values[n]) for name, values in self.on_gamma().items()}
         if math.isnan(curvature["trace"]):
@@ -217,86 +211,18 @@ class LimitingFlow(Figure):
         return opening + "; ".join(parts) + "."
 
     @property
+    def method(self) -> str:
+        """What SAM on batches of this size is: "one_sam", "mini_batch" or "sam"."""
+        return {1: "one_sam", POINTS: "sam"}.get(self.batch_size, "mini_batch")
+
+    @property
     def compared(self) -> tuple[str, ...]:
         """The flows that the run is compared with: for 1 < m < 5 both, as no theorem says."""
         if self.batch_size == 1:
             return ("trace",)
-        return ("top_eigenvalue",) if self.batch_size == _POINTS else ("top_eigenvalue", "trace")
+        return ("top_eigenvalue",) if self.batch_size == POINTS else ("top_eigenvalue", "trace")
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets import _still_limiting_flow
+        from samlib.widgets.figures.limiting_flow import still
 
-        return _still_limiting_flow.draw(self)
-
-
-def _near(x: Tensor) -> Tensor:
-    """Which of the points of a run have not diverged."""
-    near: Tensor = x.norm(dim=-1) <= _FAR * x[0].norm()
-    return near
-
-
-def _draws(rule: Rule, seed: int, first: int, last: int) -> Tensor | None:
-    """The points in the batches of steps first … last − 1, [steps, 1, batch_size]."""
-    if not isinstance(rule, samlib.rules.StochasticSAM):
-        return None
-    words = mulberry32(seed, (last - first) * _POINTS, first * _POINTS)
-    order = np.argsort(words.reshape(-1, _POINTS), axis=-1, kind="stable")
-    return torch.from_numpy(order[:, None, : rule.batch_size].copy())
-
-
-@functools.lru_cache(maxsize=16)
-def _run(network: int, rule: Rule, seed: int, steps: tuple[int, ...]) -> Tensor:
-    """The weights at these steps, [steps, 50]."""
-    objective = samlib.problems.interpolating_network(seed=network).objective
-    points = [_fitted(network)]
-    for first, last in pairwise(steps):
-        x, count = points[-1], last - first
-        if count:
-            draws = _draws(rule, seed, first, last)
-            with warnings.catch_warnings():
-                # A diverging run is shown as one; the figure itself says so.
-                warnings.simplefilter("ignore", RuntimeWarning)
-                run = samlib.simulate(objective, rule, x, count, count, ("x",), None, False, draws)
-            x = run.x[0, -1]
-            if not bool(x.isfinite().all()) or not bool(objective.value(x).isfinite()):
-                points += [torch.full_like(x, torch.nan)] * (len(steps) - len(points))
-                break
-        points.append(x)
-    return torch.stack(points)
-
-
-@functools.lru_cache(maxsize=16)
-def _on_gamma(network: int, rule: Rule, seed: int, steps: tuple[int, ...]) -> dict[str, Tensor]:
-    """λ₁ and the trace at the points of Γ beside a run."""
-    objective = samlib.problems.interpolating_network(seed=network).objective
-    x = _run(network, rule, seed, steps)
-    near = _near(x)
-    values = x.new_full((2, len(x)), torch.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        found = samlib.flow.project_to_minimizers(objective, x[near], progress=False)
-    spectrum = torch.linalg.eigvalsh(objective.hessian(found.x))
-    curvatures = torch.stack([spectrum[:, -1], spectrum.sum(dim=-1)])
-    values[:, near] = torch.where(found.converged, curvatures, torch.nan)
-    return {"top_eigenvalue": values[0], "trace": values[1]}
-
-
-@functools.cache
-def _fitted(network: int) -> Tensor:
-    objective, x = samlib.problems.interpolating_network(seed=network)
-    rule = samlib.rules.GradientDescent(_FIT_LR)
-    for _ in range(_FIT_MOST // 1000):
-        run = samlib.simulate(objective, rule, x, 1000, record=("x", "gradient"), progress=False)
-        there = (run.gradient[0].norm(dim=-1) < _FIT_NORM).nonzero()
-        x = run.x[0, int(there[0]) if len(there) else -1]
-        if len(there):
-            break
-    return x
-
-
-@functools.lru_cache(maxsize=64)
-def _flow(network: int, name: Any, times: tuple[float, ...]) -> Flow:
-    objective = samlib.problems.interpolating_network(seed=network).objective
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a flow that ends early is shown so
-        return samlib.flow.limiting_flow(objective, _fitted(network), name, times, progress=False)
+        return still.draw(self)

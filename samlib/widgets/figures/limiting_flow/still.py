@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -10,64 +11,70 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from samlib.plotting import COLOURS, LINE_STYLES
+from samlib.widgets.core.names import METHOD_NAMES
+from samlib.widgets.core.still import (
+    FLOWS,
+    INK,
+    MINI_BATCH_DASHES,
+    TEXT,
+    new_still,
+    open_axes,
+)
 
 if TYPE_CHECKING:
-    from samlib.widgets.limiting_flow import LimitingFlow
+    from samlib.flow import LimitingFlow as Flow
+    from samlib.widgets.figures.limiting_flow.widget import LimitingFlow
 
-_TEXT: dict[str, Any] = {"size": 10}
-_FLOWS = {"top_eigenvalue": ("worst", "λ₁"), "trace": ("average", "the trace")}
+_TITLES = {
+    "top_eigenvalue": "λ₁ at the nearest minimizer",
+    "trace": "trace at the nearest minimizer",
+    "alignment": "alignment |cos∠(∇L, v₁)|",
+    "function": "what the network computes",
+}
 
 
 def draw(widget: LimitingFlow) -> Figure:
     """λ₁ and the trace over time with both flows; below, the alignment and the fitted function."""
-    figure = Figure(figsize=(7.4, 5.2), dpi=100, layout="constrained")
+    figure = new_still(5.2)
     axes: dict[str, Axes] = figure.subplot_mosaic(
         [["top_eigenvalue", "trace"], ["alignment", "function"]], height_ratios=(1.3, 1)
     )
-    titles = {
-        "top_eigenvalue": "λ₁ at the nearest minimizer",
-        "trace": "trace at the nearest minimizer",
-        "alignment": "alignment |cos∠(∇L, v₁)|",
-        "function": "what the network computes",
-    }
-    for name, title in titles.items():
-        axes[name].set_title(title, loc="left", **_TEXT)
-        axes[name].tick_params(labelsize=9)
-        axes[name].grid(color="#e4e4e4", lw=0.8)
-        axes[name].spines[["top", "right"]].set_visible(False)
-    run = {1: "one_sam", 5: "sam"}.get(widget.batch_size, "mini_batch")
+    for name, title in _TITLES.items():
+        open_axes(axes[name], title)
     style: dict[str, Any] = {
-        "color": COLOURS.get(run, "#1f2328"),
-        "ls": LINE_STYLES.get(run, (0, (6, 2))),
+        "color": COLOURS.get(widget.method, INK),
+        "ls": LINE_STYLES.get(widget.method, MINI_BATCH_DASHES),
         "lw": 1.8,
     }
-    label = {1: "1-SAM", 5: "full-batch SAM"}.get(
-        widget.batch_size, f"batch of {widget.batch_size}"
-    )
+    for name in FLOWS:
+        _flows(axes[name], name, widget.limiting_flows())
+    _run(axes, widget, style)
+    axes["alignment"].set_ylim(0, 1.05)
+    _function(axes["function"], widget, style)
+    handles = axes["trace"].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def _flows(axes: Axes, name: str, flows: Mapping[str, Flow]) -> None:
+    """What both limiting flows do to λ₁, or to the trace."""
+    for flow, (notion, lowered) in FLOWS.items():
+        dotted: Any = {"color": COLOURS[notion], "ls": ":", "lw": 2}
+        values = getattr(flows[flow], name)
+        axes.plot(flows[flow].times, values, label=f"limiting flow of {lowered}", **dotted)
+    low, high = _extent([getattr(flow, name) for flow in flows.values()])
+    axes.set_ylim(low - 0.3 * (high - low), high + 0.1 * (high - low))
+
+
+def _run(axes: Mapping[str, Axes], widget: LimitingFlow, style: dict[str, Any]) -> None:
+    """λ₁, the trace and the alignment of the run, and where it is at the frame."""
+    label = METHOD_NAMES.get(widget.method, f"batch of {widget.batch_size}")
     times, frame = widget.times, widget.frame
-    flows, curvature = widget.limiting_flows(), widget.on_gamma()
-    for name in _FLOWS:
-        for flow, (notion, long) in _FLOWS.items():
-            dotted: Any = {"color": COLOURS[notion], "ls": ":", "lw": 2}
-            values = getattr(flows[flow], name)
-            axes[name].plot(flows[flow].times, values, label=f"limiting flow of {long}", **dotted)
-        low, high = _extent([getattr(flow, name) for flow in flows.values()])
-        axes[name].set_ylim(low - 0.3 * (high - low), high + 0.1 * (high - low))
-    for name, values in {**curvature, "alignment": widget.alignment}.items():
+    for name, values in {**widget.on_gamma(), "alignment": widget.alignment}.items():
         axes[name].plot(times, values, label=label, **style)
         axes[name].plot(times[frame], values[frame], "o", ms=6, color=style["color"])
         axes[name].set_xlim(0, max(float(times[-1]), widget.time))
-        axes[name].set_xlabel("time τ = ηρ² · step", **_TEXT, labelpad=1)
-    axes["alignment"].set_ylim(0, 1.05)
-    _draw_function(axes["function"], widget, style)
-    figure.legend(
-        *axes["trace"].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=3,
-        frameon=False,
-        fontsize=9,
-    )
-    return figure
+        axes[name].set_xlabel("time τ = ηρ² · step", **TEXT, labelpad=1)
 
 
 def _extent(columns: list[torch.Tensor]) -> tuple[float, float]:
@@ -76,7 +83,7 @@ def _extent(columns: list[torch.Tensor]) -> tuple[float, float]:
     return float(values.min()), float(values.max())
 
 
-def _draw_function(axes: Axes, widget: LimitingFlow, style: dict[str, Any]) -> None:
+def _function(axes: Axes, widget: LimitingFlow, style: dict[str, Any]) -> None:
     """The outputs from one data point to the next, fitted and at the frame."""
     objective = widget.problem.objective
     inputs, targets = objective.inputs, objective.targets
@@ -94,5 +101,5 @@ def _draw_function(axes: Axes, widget: LimitingFlow, style: dict[str, Any]) -> N
         axes.plot(places, now, **style)
         reach = high - low
         axes.set_ylim(min(low, float(targets.min()) - 0.1 * reach), high + 0.1 * reach)
-    axes.plot(stops, targets, "o", ms=5, color="#1f2328")
+    axes.plot(stops, targets, "o", ms=5, color=INK)
     axes.set_xticks(stops, [f"$s_{k + 1}$" for k in range(len(stops))])

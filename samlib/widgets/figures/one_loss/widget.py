@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,17 +10,19 @@ import traitlets
 from torch import Tensor
 
 import samlib
-from samlib.widgets._draws import mulberry32
-from samlib.widgets.base import FigureOverTime, Real, Reals, Whole
+from samlib.widgets.core.draws import mulberry32
+from samlib.widgets.core.over_time import FigureOverTime
+from samlib.widgets.core.runs import diverging_in_silence, record_stride
+from samlib.widgets.core.traits import Real, Reals, Whole
+from samlib.widgets.figures.one_loss.model import DESTINATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as MatplotlibFigure
 
     from samlib.dynamics import Trajectory
-    from samlib.flow import FlowPath, Regularizer
+    from samlib.flow import FlowPath
 
 DEFAULTS: Mapping[str, Any] = {
     "start": (0.5, 0.5, 0.1, 0.2),
@@ -39,22 +39,6 @@ SLIDERS: Mapping[str, tuple[float, float]] = {
     "lr": (0.0002, 0.05),
     "steps": (100, 100_000),
     "turn": (0, 360),
-}
-
-# What the limiting flow of each method descends, and where on Γ that is least.
-DESTINATIONS: Mapping[str, tuple[Regularizer, tuple[float, float]]] = {
-    "sam": ("top_eigenvalue", (0.0, 0.0)),
-    "one_sam": ("trace", (4 / 5, 1 / 7)),
-    "ascent_loss_descent": ("smallest_nonzero_eigenvalue", (1.0, 1.0)),
-}
-
-# A trajectory has this many records at most.
-_RECORDS = 10_000
-
-_NAMES = {
-    "sam": ("SAM", "sam", "-"),
-    "one_sam": ("1-SAM", "one_sam", "-."),
-    "ascent_loss_descent": ("descent on $L^{Asc}$", "ascent", "--"),
 }
 
 
@@ -94,7 +78,7 @@ class OneLossThreeDestinations(FigureOverTime):
     {'sam': [0.0, 0.0], 'one_sam': [0.8, 0.1], 'ascent_loss_descent': [0.9, 0.2]}
     """
 
-    _state_names = ("start", "rho", "lr", "steps", "seed", "frame", "turn")
+    state_names = ("start", "rho", "lr", "steps", "seed", "frame", "turn")
     _defaults = DEFAULTS
     _sliders = SLIDERS
 
@@ -112,8 +96,7 @@ class OneLossThreeDestinations(FigureOverTime):
         x in float64, at every step up to 10,000 steps; beyond, every ⌈steps/10,000⌉ steps and at
         the last.
         """
-        every = math.ceil(self.steps / _RECORDS)
-        return self._runs(every)
+        return self._runs(record_stride(self.steps))
 
     @property
     def draws(self) -> Tensor:
@@ -147,12 +130,16 @@ class OneLossThreeDestinations(FigureOverTime):
             "ascent_loss_descent": samlib.rules.AscentLossDescent(self.lr, self.rho),
         }
         draws = {"one_sam": self.draws}
-        with warnings.catch_warnings():
-            # A diverging run is shown as one; the figure itself says so.
-            warnings.simplefilter("ignore", RuntimeWarning)
+        with diverging_in_silence():
             return {
                 name: samlib.simulate(
-                    self._objective(), rule, start, self.steps, every, ("x",), draws=draws.get(name)
+                    self._objective(),
+                    rule,
+                    start,
+                    self.steps,
+                    every=every,
+                    record=("x",),
+                    draws=draws.get(name),
                 )
                 for name, rule in rules.items()
             }
@@ -175,54 +162,6 @@ class OneLossThreeDestinations(FigureOverTime):
         )
 
     def _draw_still(self) -> MatplotlibFigure:
-        from matplotlib.figure import Figure as MatplotlibFigure
+        from samlib.widgets.figures.one_loss import still
 
-        figure = MatplotlibFigure(figsize=(7.4, 4.2), dpi=100, layout="constrained")
-        axes = figure.subplot_mosaic([["map", "top"], ["map", "least"], ["map", "trace"]])
-        self._draw_map(axes["map"])
-        runs = self.trajectories
-        manifold = self._objective().minimizer_manifold
-        for place, title, curvature in (
-            ("top", "λ₁", manifold.top_eigenvalue),
-            ("least", "λ_M", manifold.smallest_nonzero_eigenvalue),
-            ("trace", "trace", manifold.trace),
-        ):
-            for name, run in runs.items():
-                _, notion, style = _NAMES[name]
-                axes[place].plot(
-                    run.steps, curvature(run.x[0]), style, color=_colour(notion), lw=1.5
-                )
-            axes[place].set_title(title, loc="left", size=10)
-            axes[place].set_xscale("symlog", linthresh=1)
-            axes[place].set_xlim(0, self.steps)
-            axes[place].minorticks_off()
-            axes[place].spines[["top", "right"]].set_visible(False)
-        axes["trace"].set_xlabel("step")
-        return figure
-
-    def _draw_map(self, axes: Axes) -> None:
-        grid = np.linspace(-0.25, 1.25, 121)
-        x1, x2 = np.meshgrid(grid, grid)
-        zero = np.zeros_like(x1)
-        points = torch.from_numpy(np.stack([x1, x2, zero, zero], axis=-1))
-        top = self._objective().minimizer_manifold.top_eigenvalue(points).numpy()
-        lines = axes.contour(
-            x1, x2, top, [17, 18, 20, 22, 24, 28, 32], colors="#8b949e", linewidths=0.6
-        )
-        axes.clabel(lines, fontsize=8)
-        for name, run in self.trajectories.items():
-            label, notion, style = _NAMES[name]
-            x = run.x[0].numpy()
-            axes.plot(x[:, 0], x[:, 1], style, color=_colour(notion), lw=1.6, label=label)
-            destination = DESTINATIONS[name][1]
-            axes.plot(*destination, "D", mfc="none", mec=_colour(notion), ms=8)
-        axes.plot(*self.start[:2], "o", color="#1f2328", ms=5)
-        axes.set(xlim=(-0.25, 1.25), ylim=(-0.25, 1.25), aspect="equal")
-        axes.set_xlabel("x₁", labelpad=1)
-        axes.set_ylabel("x₂", labelpad=1)
-        axes.set_title("where on Γ: contours of λ₁", loc="left", size=10)
-        axes.legend(frameon=False, fontsize=9, loc="upper left")
-
-
-def _colour(notion: str) -> str:
-    return samlib.plotting.COLOURS[notion]
+        return still.draw(self)

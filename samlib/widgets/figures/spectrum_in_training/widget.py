@@ -3,102 +3,40 @@
 from __future__ import annotations
 
 import copy
-import functools
-import json
 import math
-from base64 import b64decode
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import traitlets
 
-from samlib.widgets.base import Figure, InvalidTraitError, OneOf, Real, Whole
+from samlib.widgets.core.figure import Figure
+from samlib.widgets.core.traits import InvalidTraitError, OneOf, Real, Whole
+from samlib.widgets.figures.spectrum_in_training.model import (
+    METHODS,
+    RHOS,
+    RUNS,
+    STEPS,
+    TOP,
+    bin_edges,
+    edge_of_stability,
+    read_sweep,
+    row_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
-# What is computed: see samlib/widgets/_training_sweep.py, which writes this file.
-DATA = Path(__file__).parent / "data" / "training_sweep.json"
-METHODS = ("sam", "one_sam")
-RHOS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
-STEPS = tuple(round(6000 * (k / 40) ** 2) for k in range(41))
-
-# So many of the largest eigenvalues are stored one by one. All are counted in bins, of equal width
-# in sign(λ) log(1 + |λ|/unit): ten to a factor of ten; 0 is in the middle of a bin.
-TOP = 10
-BINS: Mapping[str, float] = {"unit": 1e-3, "width": math.log(10) / 10, "first": -31, "last": 39}
-
 DEFAULTS: Mapping[str, Any] = {"rho": 0.2, "step": STEPS[-1], "method": "all"}
 
-Array = npt.NDArray[np.float64]
-
-
-class Sweep(NamedTuple):
-    """What the file holds.
-
-    Attributes
-    ----------
-    arrays
-        By name, [method, ρ, checkpoint]: loss, test_accuracy, gradient_norm, trace, alignment
-        (with v₁) and top_alignment (with the span of the ten top eigenvectors), rounded to
-        float32; eigenvalues [..., 10], the largest first; counts [..., bins], exact.
-    facts
-        All else: provenance, settings and the values of another seed.
-    """
-
-    arrays: Mapping[str, Array]
-    facts: Mapping[str, Any]
-
-
-@functools.cache
-def read_sweep() -> Sweep:
-    """The runs that ship with samlib."""
-    facts = json.loads(DATA.read_text(encoding="utf8"))
-    return Sweep({name: _decode(text) for name, text in facts["arrays"].items()}, facts)
-
-
-def _decode(text: Mapping[str, Any]) -> Array:
-    if "float32" in text:
-        values = np.frombuffer(b64decode(text["float32"]), dtype="<f4").astype(np.float64)
-    else:
-        values = np.array(_from_leb128(b64decode(text["leb128"])), dtype=np.float64)
-    array: Array = values.reshape(text["shape"])
-    array.flags.writeable = False
-    return array
-
-
-def _from_leb128(data: bytes) -> list[int]:
-    """Unsigned integers, seven bits a byte, the lowest first; the eighth says that more follow."""
-    numbers, value, shift = [], 0, 0
-    for byte in data:
-        value += (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            numbers.append(value)
-            value, shift = 0, 0
-    return numbers
-
-
-def bin_edges() -> Array:
-    """The bins' edges, ascending."""
-    places = BINS["width"] * (np.arange(BINS["first"], BINS["last"] + 2) - 0.5)
-    edges: Array = np.sign(places) * BINS["unit"] * np.expm1(np.abs(places))
-    return edges
-
-
-def edge_of_stability(lr: float, rho: float, norm: float) -> float:
-    """The λ at which a step of SAM along an eigenvector ceases to be stable; 2/η for ρ = 0.
-
-    η λ (1 + ρλ/‖g‖) = 2, for a gradient of norm ‖g‖ (Long and Bartlett, 2024).
-    """
-    if rho == 0:
-        return 2 / lr
-    # The same as (‖g‖/2ρ)(√(1 + 8ρ/(η‖g‖)) − 1), without its cancellation for small ρ.
-    return 4 / (lr * (1 + math.sqrt(1 + 8 * rho / (lr * norm))))
+# What the reader can have shown, and the runs that this is.
+SHOWN: Mapping[str, tuple[str, ...]] = {
+    "all": RUNS,
+    "gradient descent": ("gradient_descent",),
+    "SAM": ("sam",),
+    "1-SAM": ("one_sam",),
+}
 
 
 class SpectrumInTraining(Figure):
@@ -158,13 +96,13 @@ class SpectrumInTraining(Figure):
     True
     """
 
-    _state_names = ("rho", "step", "method")
+    state_names = ("rho", "step", "method")
     _defaults = DEFAULTS
 
     _figure = traitlets.Unicode("SpectrumInTraining", read_only=True).tag(sync=True)
     rho: Any = Real(RHOS[0], RHOS[-1]).tag(sync=True)
     step: Any = Whole(STEPS[0], STEPS[-1]).tag(sync=True)
-    method: Any = OneOf(("all", "gradient descent", "SAM", "1-SAM")).tag(sync=True)
+    method: Any = OneOf(tuple(SHOWN)).tag(sync=True)
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per method, ρ and checkpoint: everything that was stored but the counts.
@@ -173,33 +111,8 @@ class SpectrumInTraining(Figure):
         ``step`` is that of the full batch, ``own_step`` the method's own and ``time`` is ηt.
         ``edge`` is SAM's edge of stability, for full-batch methods.
         """
-        arrays, facts = read_sweep()
-        settings = facts["settings"]
-        frames = []
-        for i, method in enumerate(METHODS):
-            for j, rho in enumerate(RHOS):
-                steps, lr = np.array(STEPS), settings["lr"][method]
-                columns = {name: a[i, j] for name, a in arrays.items() if a.ndim == 3}
-                norms = columns["gradient_norm"]
-                edges = [edge_of_stability(lr, rho, norm) for norm in norms]
-                frames.append(
-                    pd.DataFrame(
-                        {
-                            "method": method,
-                            "rho": rho,
-                            "step": steps,
-                            "own_step": steps * settings["stride"][method],
-                            "time": steps * settings["lr"]["sam"],
-                            **columns,
-                            "edge": edges if method == "sam" else np.nan,
-                            **{
-                                f"eigenvalue_{k + 1}": arrays["eigenvalues"][i, j, :, k]
-                                for k in range(TOP)
-                            },
-                        }
-                    )
-                )
-        return pd.concat(frames, ignore_index=True)
+        runs = [(method, rho) for method in METHODS for rho in RHOS]
+        return pd.concat([_table_of(*run) for run in runs], ignore_index=True)
 
     def density(self) -> pd.DataFrame:
         """How many eigenvalues each bin holds at the step and ρ shown.
@@ -207,7 +120,7 @@ class SpectrumInTraining(Figure):
         One row per bin: low, high, then gradient_descent, sam and one_sam.
         """
         counts, edges, step = read_sweep().arrays["counts"], bin_edges(), STEPS.index(self.step)
-        runs = {name: counts[i, j, step] for name, (i, j) in self._runs().items()}
+        runs = {run: counts[(*row_of(run, self.rho), step)] for run in RUNS}
         return pd.DataFrame({"low": edges[:-1], "high": edges[1:], **runs})
 
     @property
@@ -215,11 +128,6 @@ class SpectrumInTraining(Figure):
         """How the runs were computed: provenance, settings, and how much another seed changes."""
         names = ("provenance", "settings", "other_seed")
         return copy.deepcopy({name: read_sweep().facts[name] for name in names})
-
-    def _runs(self) -> dict[str, tuple[int, int]]:
-        """Where the three runs that are shown stand in the arrays."""
-        rho = RHOS.index(self.rho)
-        return {"gradient_descent": (0, 0), "sam": (0, rho), "one_sam": (1, rho)}
 
     def _shipped(self) -> Mapping[str, Any]:
         facts = read_sweep().facts
@@ -252,28 +160,58 @@ class SpectrumInTraining(Figure):
 
     def sentence(self) -> str:
         """What the still shows, in one sentence."""
-        arrays, facts = read_sweep()
-        lr, stride = facts["settings"]["lr"]["sam"], facts["settings"]["stride"]["one_sam"]
-        parts = []
-        for name, (method, rho) in self._runs().items():
-            if name == "sam" and self.rho == 0:  # it is gradient descent
-                continue
-            at = method, rho, STEPS.index(self.step)
-            edge = edge_of_stability(lr, RHOS[rho], float(arrays["gradient_norm"][at]))
-            said, aside = {
-                "gradient_descent": ("gradient descent", f" (2/η = {edge:.3g})"),
-                "sam": ("SAM", f" (its edge of stability: {edge:.3g})"),
-                "one_sam": ("1-SAM" if self.rho > 0 else "SGD, as 1-SAM is then,", ""),
-            }[name]
-            own = f" after {self.step * stride:,} steps of one row each" * (name == "one_sam")
-            parts.append(
-                f"{said}{own} has λ₁ = {arrays['eigenvalues'][(*at, 0)]:.3g}{aside}, "
-                f"trace {arrays['trace'][at]:.3g}, loss {arrays['loss'][at]:.3g}, "
-                f"test accuracy {100 * arrays['test_accuracy'][at]:.3g} %"
-            )
+        parts = [
+            self._say(run)
+            for run in RUNS
+            if run != "sam" or self.rho > 0  # else it is gradient descent
+        ]
         return f"At step {self.step:,} with ρ = {self.rho:g}: {'; '.join(parts)}."
 
-    def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets import _still_spectrum_in_training
+    def _say(self, run: str) -> str:
+        """What a run has come to."""
+        arrays, facts = read_sweep()
+        settings, at = facts["settings"], (*row_of(run, self.rho), STEPS.index(self.step))
+        rho = 0.0 if run == "gradient_descent" else self.rho
+        edge = edge_of_stability(settings["lr"]["sam"], rho, float(arrays["gradient_norm"][at]))
+        own = self.step * settings["stride"]["one_sam"]
+        said, aside = {
+            "gradient_descent": ("gradient descent", f" (2/η = {edge:.3g})"),
+            "sam": ("SAM", f" (its edge of stability: {edge:.3g})"),
+            "one_sam": (
+                f"{'1-SAM' if self.rho > 0 else 'SGD, as 1-SAM is then,'} "
+                f"after {own:,} steps of one row each",
+                "",
+            ),
+        }[run]
+        return (
+            f"{said} has λ₁ = {arrays['eigenvalues'][(*at, 0)]:.3g}{aside}, "
+            f"trace {arrays['trace'][at]:.3g}, loss {arrays['loss'][at]:.3g}, "
+            f"test accuracy {100 * arrays['test_accuracy'][at]:.3g} %"
+        )
 
-        return _still_spectrum_in_training.draw(self)
+    def _draw_still(self) -> MatplotlibFigure:
+        from samlib.widgets.figures.spectrum_in_training import still
+
+        return still.draw(self, SHOWN[self.method])
+
+
+def _table_of(method: str, rho: float) -> pd.DataFrame:
+    """What is stored of one run, a row for each checkpoint."""
+    arrays, facts = read_sweep()
+    settings, steps = facts["settings"], np.array(STEPS)
+    i, j = METHODS.index(method), RHOS.index(rho)
+    columns = {name: a[i, j] for name, a in arrays.items() if a.ndim == 3}
+    lr = settings["lr"][method]
+    edges = [edge_of_stability(lr, rho, norm) for norm in columns["gradient_norm"]]
+    return pd.DataFrame(
+        {
+            "method": method,
+            "rho": rho,
+            "step": steps,
+            "own_step": steps * settings["stride"][method],
+            "time": steps * settings["lr"]["sam"],
+            **columns,
+            "edge": edges if method == "sam" else np.nan,
+            **{f"eigenvalue_{k + 1}": arrays["eigenvalues"][i, j, :, k] for k in range(TOP)},
+        }
+    )

@@ -1,9 +1,9 @@
 """Compute the runs that the figure SpectrumInTraining shows.
 
-``python -m samlib.widgets._training_sweep`` trains the network by SAM and 1-SAM for every ρ,
-measures the whole spectrum of the Hessian at every checkpoint, and writes the file that the figure
-reads. What is finished is kept in a folder, build/training-sweep by default: an interrupted run
-goes on where it was. It takes about fifteen minutes on one core.
+``python -m samlib.widgets.figures.spectrum_in_training.training_sweep`` trains the network by SAM
+and 1-SAM for every ρ, measures the whole spectrum of the Hessian at every checkpoint, and writes
+the file that the figure reads. What is finished is kept in a folder, build/training-sweep by
+default: an interrupted run goes on where it was. It takes about fifteen minutes on one core.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ import torch
 from torch import Tensor, nn
 
 import samlib
-from samlib.widgets.spectrum_in_training import BINS, DATA, METHODS, RHOS, STEPS, TOP, bin_edges
+from samlib.widgets.figures.spectrum_in_training.model import (
+    BINS,
+    DATA,
+    METHODS,
+    RHOS,
+    STEPS,
+    TOP,
+    bin_edges,
+)
 
 HIDDEN, ROWS, SEED = 16, 1000, 0
 
@@ -84,7 +92,7 @@ def advance(
         drawn = everything[first * STRIDE[method] :][:steps]
         draws = drawn[:, None, None].expand(-1, len(x), 1)
     run = samlib.simulate(
-        problem.objective, rule, x, steps, steps, ("x",), draws=draws, progress=False
+        problem.objective, rule, x, steps, every=steps, record=("x",), draws=draws, progress=False
     )
     return run.x[:, -1]
 
@@ -165,7 +173,7 @@ def pack(runs: list[list[list[dict[str, Any]]]]) -> dict[str, Any]:
     counts = np.apply_along_axis(lambda v: np.histogram(v, edges)[0], -1, values)
     arrays = {name: gather(name) for name in SCALARS}
     return {
-        "counts": {"shape": counts.shape, "leb128": _text(_leb128(counts.ravel()))},
+        "counts": {"shape": counts.shape, "leb128": _text(to_leb128(counts.ravel()))},
         **{
             name: {"shape": array.shape, "float32": _text(array.astype("<f4").tobytes())}
             for name, array in {"eigenvalues": values[..., :TOP], **arrays}.items()
@@ -173,7 +181,7 @@ def pack(runs: list[list[list[dict[str, Any]]]]) -> dict[str, Any]:
     }
 
 
-def _leb128(numbers: npt.NDArray[Any]) -> bytes:
+def to_leb128(numbers: npt.NDArray[Any]) -> bytes:
     """Unsigned integers, seven bits a byte, the lowest first; the eighth says that more follow."""
     written = bytearray()
     for number in numbers.tolist():
@@ -203,20 +211,13 @@ def _differences(
     return found
 
 
-def main() -> None:
-    """Compute what is missing, and write the file."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument("--folder", type=Path, default=Path("build/training-sweep"))
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--out", type=Path, default=DATA)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    given.folder.mkdir(parents=True, exist_ok=True)
-    runs = [list(sweep(given.folder, SEED, method, RHOS)) for method in METHODS]
-    few = (0, STEPS[len(STEPS) // 2], STEPS[-1])
-    others = [list(sweep(given.folder, OTHER_SEED, method, OTHER_RHOS, few)) for method in METHODS]
-    problem = make_problem(SEED)
-    written = {
+def describe(
+    problem: Problem,
+    runs: list[list[list[dict[str, Any]]]],
+    others: list[list[list[dict[str, Any]]]],
+) -> dict[str, Any]:
+    """What the file holds: the runs, where they come from, and those of the other seed."""
+    return {
         "about": "Spectra of the Hessian in training: see samlib.widgets.SpectrumInTraining.",
         "provenance": {
             "samlib": samlib.__version__, "torch": torch.__version__, "numpy": np.__version__,
@@ -232,6 +233,21 @@ def main() -> None:
         "methods": METHODS, "rhos": RHOS, "steps": STEPS, "bins": BINS,
         "arrays": pack(runs),
     }  # fmt: skip
+
+
+def main() -> None:
+    """Compute what is missing, and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("--folder", type=Path, default=Path("build/training-sweep"))
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, default=DATA)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    given.folder.mkdir(parents=True, exist_ok=True)
+    runs = [list(sweep(given.folder, SEED, method, RHOS)) for method in METHODS]
+    few = (0, STEPS[len(STEPS) // 2], STEPS[-1])
+    others = [list(sweep(given.folder, OTHER_SEED, method, OTHER_RHOS, few)) for method in METHODS]
+    written = describe(make_problem(SEED), runs, others)
     given.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf8")
     print(f"{given.out}: {given.out.stat().st_size} bytes")
 

@@ -10,14 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from samlib.plotting import COLOURS
-from samlib.widgets._network import MODEL_RADII, NOTIONS, PointMeasurement, RadiusMeasurement
+from samlib.widgets.core.names import NOTIONS
+from samlib.widgets.core.still import GREY, INK, TEXT, new_still, open_axes, subscript
+from samlib.widgets.figures.explore.measurement import PointMeasurement, RadiusMeasurement
+from samlib.widgets.figures.explore.quadratic_model import MODEL_RADII
 
 if TYPE_CHECKING:
-    from samlib.widgets.explore import Explore
+    from samlib.widgets.figures.explore.widget import Explore
 
-_TEXT: dict[str, Any] = {"size": 10}
 _LEAST_COSINE = 1e-4
-_INK, _GREY = "#1f2328", "#8b949e"
 _MARKERS = {"worst": "o", "ascent": "s", "average": "D"}
 _DASHES = {"worst": "-", "ascent": "--", "average": "-.", "random": ":"}
 _NAMES = {
@@ -30,7 +31,7 @@ _NAMES = {
 
 def draw(widget: Explore) -> Figure:
     """L along three directions beside the sharpnesses over ρ; below, eigenvalues and cosines."""
-    figure = Figure(figsize=(7.4, 5.6), dpi=100, layout="constrained")
+    figure = new_still(5.6)
     axes: dict[str, Axes] = figure.subplot_mosaic(
         [["profile", "sharpness"], ["eigenvalues", "cosines"]], height_ratios=(1.7, 1)
     )
@@ -41,10 +42,7 @@ def draw(widget: Explore) -> Figure:
         "cosines": "alignment |cos∠(∇L, v)|",
     }
     for name, title in titles.items():
-        axes[name].set_title(title, loc="left", **_TEXT)
-        axes[name].tick_params(labelsize=9)
-        axes[name].grid(color="#e4e4e4", lw=0.8)
-        axes[name].spines[["top", "right"]].set_visible(False)
+        open_axes(axes[name], title)
     results, point = widget.results, widget.point
     if point is not None:
         _spectrum(axes["eigenvalues"], axes["cosines"], point, widget.parameters)
@@ -58,7 +56,7 @@ def draw(widget: Explore) -> Figure:
 
 def _profile(axes: Axes, result: RadiusMeasurement) -> None:
     for name, rise in result.profiles.items():
-        colour = COLOURS.get(name, _GREY)
+        colour = COLOURS.get(name, GREY)
         axes.plot(result.steps, rise, color=colour, ls=_DASHES[name], lw=1.8)
     inside = result.steps.abs() <= 1.05 * result.rho
     shown = [rise[inside].nan_to_num() for rise in result.profiles.values()]
@@ -73,9 +71,9 @@ def _profile(axes: Axes, result: RadiusMeasurement) -> None:
     style = {"marker": _MARKERS["average"], "color": COLOURS["average"], "ls": "none", "ms": 6}
     axes.plot([-result.rho, result.rho], [mean, mean], **style)
     for side in (-result.rho, result.rho):
-        axes.axvline(side, color=_GREY, lw=0.8)
-    axes.set_xlabel(f"s; the lines are at ±ρ = ±{result.rho:.3g}", **_TEXT, labelpad=1)
-    axes.set_ylabel("L(x + s u) − L(x)", **_TEXT, labelpad=1)
+        axes.axvline(side, color=GREY, lw=0.8)
+    axes.set_xlabel(f"s; the lines are at ±ρ = ±{result.rho:.3g}", **TEXT, labelpad=1)
+    axes.set_ylabel("L(x + s u) − L(x)", **TEXT, labelpad=1)
 
 
 def _over_radii(
@@ -100,29 +98,29 @@ def _over_radii(
             ms=6,
             label=_NAMES[notion],
         )
-    axes.plot([], [], color=_GREY, ls=_DASHES["random"], label=_NAMES["random"])
-    axes.axvline(chosen, color=_GREY, lw=0.8)
+    axes.plot([], [], color=GREY, ls=_DASHES["random"], label=_NAMES["random"])
+    axes.axvline(chosen, color=GREY, lw=0.8)
     axes.set(xscale="log", yscale="log", xlim=(low * 0.9, high * 1.1))
-    axes.set_xlabel("ρ; the lines are the quadratic model’s", **_TEXT, labelpad=1)
+    axes.set_xlabel("ρ; the lines are the quadratic model’s", **TEXT, labelpad=1)
     axes.minorticks_off()
 
 
 def _spectrum(above: Axes, below: Axes, point: PointMeasurement, dim: int) -> None:
     values = point.eigenvalues.values.numpy()
     numbers = np.arange(1, len(values) + 1)
-    above.vlines(numbers, min(0.0, values.min()), values, color=_INK, lw=1.6)
-    above.plot(numbers, values, "o", mfc="white", mec=_INK, ms=7)
+    above.vlines(numbers, min(0.0, values.min()), values, color=INK, lw=1.6)
+    above.plot(numbers, values, "o", mfc="white", mec=INK, ms=7)
     above.plot(1, values[0], "o", color=COLOURS["eigenvector"], ms=7)
     above.margins(y=0.12)
-    above.axhline(0, color=_GREY, lw=0.8)
+    above.axhline(0, color=GREY, lw=0.8)
     cosines = point.cosines.clamp(min=_LEAST_COSINE).numpy()
-    below.plot(numbers, cosines, "o", mfc="white", mec=_INK, ms=7)
+    below.plot(numbers, cosines, "o", mfc="white", mec=INK, ms=7)
     below.plot(1, cosines[0], "o", color=COLOURS["eigenvector"], ms=7)
     below.set(yscale="log", ylim=(0.6 * _LEAST_COSINE, 1.6), yticks=[1e-4, 1e-2, 1])
     usual = dim**-0.5
-    below.axhline(usual, color=_GREY, ls=":", lw=1.5)
+    below.axhline(usual, color=GREY, ls=":", lw=1.5)
     below.text(len(numbers) + 0.45, 1.2 * usual, "a random direction, 1/√D", size=9, ha="right")
-    subscripts = [str(n).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")) for n in numbers]
+    subscripts = [subscript(n) for n in numbers.tolist()]
     above.set_xticks(numbers, [f"λ{n}" for n in subscripts])
     below.set_xticks(numbers, [f"v{n}" for n in subscripts])
     for axes in (above, below):

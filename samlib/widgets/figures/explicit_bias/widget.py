@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
 import traitlets
-from torch import Tensor
 
 import samlib
 from samlib.flow import REGULARIZERS
 from samlib.sharpness import LimitingRegularizers
-from samlib.widgets.base import Figure, OneOf, Real, Reals
+from samlib.widgets.core.figure import Figure
+from samlib.widgets.core.traits import OneOf, Real, Reals
+from samlib.widgets.figures.explicit_bias.model import (
+    PREFERRED,
+    QUANTITIES,
+    REGION,
+    least_regularizer,
+    on_manifold,
+    regularizers_at,
+    side_direction,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
-# The part of Γ that the map shows: all three preferred points, and where λ₁ and λ_M meet.
-REGION = (-0.5, 1.25)
-
 SLIDERS: Mapping[str, tuple[float, float]] = {"approach": (0.0, 90.0)}
 
 DEFAULTS: Mapping[str, Any] = {"point": (0.5, 0.5), "approach": 75.0}
-
-# Where on Γ each notion's limiting regularizer is least.
-PREFERRED: Mapping[str, tuple[float, float]] = {
-    "worst": (0.0, 0.0),
-    "ascent": (1.0, 1.0),
-    "average": (4 / 5, 1 / 7),
-}
-
-# What colours the map: the notion it belongs to, its symbol, and how many S of that notion it is.
-QUANTITIES: Mapping[str, tuple[str, str, int]] = {
-    "top_eigenvalue": ("worst", "λ₁", 2),
-    "smallest_nonzero_eigenvalue": ("ascent", "λ_M", 2),
-    "trace": ("average", "Tr", 8),
-}
 
 
 class ExplicitBias(Figure):
@@ -76,7 +66,7 @@ class ExplicitBias(Figure):
     {'worst': 1.75, 'ascent': 1.25, 'average': 0.336}
     """
 
-    _state_names = ("quantity", "point", "approach")
+    state_names = ("quantity", "point", "approach")
     _defaults = DEFAULTS
     _sliders = SLIDERS
 
@@ -87,44 +77,29 @@ class ExplicitBias(Figure):
 
     def regularizers(self) -> LimitingRegularizers:
         """S^Max, S^Asc (a band, see its ``ascent_band``) and S^Avg at the point."""
-        return samlib.limiting_regularizers(self._objective(), self._on_manifold(self.point))
+        return regularizers_at(self.point)
 
     def excess(self) -> dict[str, float]:
         """How far each limiting regularizer at the point is above its least value on Γ."""
         here = self.regularizers()
         return {
-            notion: float(getattr(here, notion).value - self._least(notion)) for notion in PREFERRED
+            notion: float(getattr(here, notion).value) - least_regularizer(notion)
+            for notion in PREFERRED
         }
 
     def approached(self) -> float:
         """½uᵀ∇²L u, what R^Asc/ρ² tends to from this side: u is the direction of ∇L at x′."""
-        x = self._on_manifold(self.point)
-        objective = self._objective()
-        gradient = objective.hessian_vector_product(x, self._side())
+        objective, x = samlib.landscapes.FourDimensional(), on_manifold(self.point)
+        gradient = objective.hessian_vector_product(x, side_direction(self.approach))
         u = gradient / gradient.norm()
         return float(u @ objective.hessian_vector_product(x, u) / 2)
 
     def ascent_sharpness(self, rho: float = 1e-3, distance: float = 1e-9) -> float:
         """R^Asc/ρ² at x′, at a finite distance ‖x′ − x‖ ≪ ρ² from Γ and a finite ρ."""
-        nearby = self._on_manifold(self.point) + distance * self._side()
-        sharpness = samlib.ascent_direction_sharpness(self._objective(), nearby, rho)
+        nearby = on_manifold(self.point) + distance * side_direction(self.approach)
+        objective = samlib.landscapes.FourDimensional()
+        sharpness = samlib.ascent_direction_sharpness(objective, nearby, rho)
         return float(sharpness.value) / rho**2
-
-    def _objective(self) -> samlib.landscapes.FourDimensional:
-        return samlib.landscapes.FourDimensional()
-
-    def _on_manifold(self, point: tuple[float, float]) -> Tensor:
-        return torch.tensor((*point, 0.0, 0.0), dtype=torch.float64)
-
-    def _side(self) -> Tensor:
-        angle = math.radians(self.approach)
-        return torch.tensor((0.0, 0.0, math.cos(angle), math.sin(angle)), dtype=torch.float64)
-
-    def _least(self, notion: str) -> float:
-        """The least value of a limiting regularizer on Γ."""
-        there = self._on_manifold(PREFERRED[notion])
-        best = samlib.limiting_regularizers(self._objective(), there)
-        return float(getattr(best, notion).value)
 
     # ── The page without scripts ─────────────────────────────────────────────────────────────────
 
@@ -146,7 +121,7 @@ class ExplicitBias(Figure):
         """How far the quantity that colours the map is from its least value."""
         notion, symbol, times = QUANTITIES[self.quantity]
         value = times * float(getattr(here, notion).value)
-        least = times * self._least(notion)
+        least = times * least_regularizer(notion)
         if value - least < 1e-3:
             return f"{symbol} is within 0.001 of {_number(least, 4)}, its least value on Γ"
         a, b = map(_number, PREFERRED[notion])
@@ -156,9 +131,9 @@ class ExplicitBias(Figure):
         )
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets import _still_explicit_bias
+        from samlib.widgets.figures.explicit_bias import still
 
-        return _still_explicit_bias.draw(self)
+        return still.draw(self)
 
 
 def _number(value: float, digits: int = 3) -> str:

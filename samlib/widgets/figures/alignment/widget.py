@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,15 @@ import torch
 import traitlets
 
 import samlib
-from samlib.widgets.base import FigureOverTime, InvalidTraitError, OneOf, Real, Reals, Switch
+from samlib.widgets.core.over_time import FigureOverTime
+from samlib.widgets.core.runs import diverging_in_silence, record_stride
+from samlib.widgets.core.traits import InvalidTraitError, OneOf, Real, Reals, Switch
+from samlib.widgets.figures.alignment.model import (
+    cycle_radius,
+    gradient_shares,
+    make_loss,
+    nearest_top_eigenvalue,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -61,12 +68,6 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "steps": (1, 200_000),
 }
 
-# A trajectory has this many records at most.
-_RECORDS = 10_000
-
-# A gradient below this has arrived: among subnormal numbers its direction is noise.
-_ARRIVED = 1e-150
-
 
 class Alignment(FigureOverTime):
     """SAM and gradient descent from one start, and the angle between ∇L and v₁ along the way.
@@ -113,7 +114,7 @@ class Alignment(FigureOverTime):
     0.13333333333333333
     """
 
-    _state_names = (
+    state_names = (
         "landscape", "eigenvalues", "start", "rho", "lr", "steps", "frame", "zoom", "invariant",
     )  # fmt: skip
     _preset_by = "landscape"
@@ -129,7 +130,7 @@ class Alignment(FigureOverTime):
     zoom: Any = Switch().tag(sync=True)
     invariant: Any = Switch().tag(sync=True)
 
-    def __init__(self, landscape: str = "quadratic", **traits: Any) -> None:
+    def __init__(self, *, landscape: str = "quadratic", **traits: Any) -> None:
         super().__init__(landscape=landscape, **traits)
 
     def _preset(self, choice: str, traits: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,7 +153,7 @@ class Alignment(FigureOverTime):
         x, loss and alignment in float64, at every step up to 10,000 steps; beyond, every
         ⌈steps/10,000⌉ steps and at the last.
         """
-        every = math.ceil(self.steps / _RECORDS)
+        every = record_stride(self.steps)
         return self._run(samlib.rules.SAM(self.lr, self.rho), every, ("x", "loss", "alignment"))
 
     def predicted_limit(self) -> float:
@@ -160,7 +161,7 @@ class Alignment(FigureOverTime):
 
         For the four-dimensional loss λ₁ is that at the minimizer nearest to the start.
         """
-        return self._limit(self._sharpness(self.start))
+        return cycle_radius(self.lr, self.rho, self._sharpness(self.start))
 
     def gradient_shares(self) -> Tensor:
         """(∇L·v_i)²/‖∇L‖² along :attr:`trajectory`, [records, dim], on the quadratic.
@@ -174,14 +175,7 @@ class Alignment(FigureOverTime):
             For the four-dimensional loss, whose eigenvectors turn along the run.
         """
         self._quadratic("gradient_shares")
-        return self._shares(self.trajectory.x[0])
-
-    def _shares(self, x: Tensor) -> Tensor:
-        gradient = self._objective().gradient(x)
-        # Scaled first, so that squares of a tiny gradient do not underflow.
-        size = gradient.abs().amax(dim=-1, keepdim=True)
-        squares = (gradient / size).masked_fill(size <= _ARRIVED, math.nan).square()
-        return squares / squares.sum(dim=-1, keepdim=True)
+        return gradient_shares(self._objective(), self.trajectory.x[0])
 
     def invariant_since(self) -> int | None:
         """The first step at which SAM is in the invariant set of the proof of Theorem 4.8.
@@ -207,26 +201,18 @@ class Alignment(FigureOverTime):
             raise ValueError(f"{method}() is for landscape='quadratic', not {self.landscape!r}")
         return objective
 
-    def _limit(self, lambda1: float) -> float:
-        product = self.lr * lambda1
-        return float(product * self.rho / (2 - product)) if product < 2 else math.inf
-
     def _sharpness(self, x: Any) -> float:
-        """λ₁ at the minimizer nearest to x."""
-        point = torch.as_tensor(x, dtype=torch.float64)
-        return float(self._objective().minimizer_manifold.top_eigenvalue(point))
+        return nearest_top_eigenvalue(self._objective(), x)
 
     def _objective(self) -> Landscape:
-        if self.landscape == "quadratic":
-            return samlib.landscapes.Quadratic(self.eigenvalues)
-        return samlib.landscapes.FourDimensional()
+        return make_loss(self.landscape, self.eigenvalues)
 
     def _run(self, rule: samlib.rules.Rule, every: int, record: tuple[str, ...]) -> Trajectory:
         start = torch.tensor(self.start, dtype=torch.float64)
-        with warnings.catch_warnings():
-            # A diverging run is shown as one; the figure itself says so.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            return samlib.simulate(self._objective(), rule, start, self.steps, every, record)
+        with diverging_in_silence():
+            return samlib.simulate(
+                self._objective(), rule, start, self.steps, every=every, record=record
+            )
 
     # ── Traits that depend on each other ─────────────────────────────────────────────────────────
 
@@ -254,52 +240,53 @@ class Alignment(FigureOverTime):
         """What the still shows, in one sentence."""
         objective = self._objective()
         end = self._run(samlib.rules.SAM(self.lr, self.rho), self.steps, ("x",)).x[0, -1]
-        opening = f"SAM with η = {self.lr:g} and ρ = {self.rho:g} for {self.steps:,} steps on"
-        if self.landscape == "quadratic":
-            spectrum = ", ".join(f"{value:g}" for value in self.eigenvalues)
-            opening += f" the quadratic with eigenvalues {spectrum}"
-            where = "‖x‖"
-        else:
-            opening += " the four-dimensional loss"
-            where = "the distance to Γ"
+        opening = self._opening()
         if not bool(end.isfinite().all()) or self.lr * self._sharpness(self.start) > 2:
             return f"{opening} diverges, because ηλ₁ is more than 2."
+        where = "‖x‖" if self.landscape == "quadratic" else "the distance to Γ"
         distance = float(objective.minimizer_manifold.distance(end))
-        cosine = float(samlib.alignment(objective, end))
-        angle = (
-            "the gradient is zero"  # where gradient descent, or SAM with ρ = 0, has arrived
-            if math.isnan(cosine)
-            else f"the gradient is {math.degrees(math.acos(cosine)):.1f}° from the "
-            "top eigenvector v₁"
-        )
-        limit = self._limit(self._sharpness(end))
-        sentence = (
-            f"{opening}: at the end {angle} and "
+        limit = cycle_radius(self.lr, self.rho, self._sharpness(end))
+        return (
+            f"{opening}: at the end {_angle(float(samlib.alignment(objective, end)))} and "
             f"{where} is {distance:.3g}, where ηρλ₁/(2 − ηλ₁) = {limit:.3g} is predicted"
+            f"{self._addition(end)}."
         )
-        if self.landscape == "quadratic" and self.invariant:
-            since = self.invariant_since()
-            if since is not None:
-                sentence += f"; it is inside the invariant set since step {since:,}"
+
+    def _opening(self) -> str:
+        opening = f"SAM with η = {self.lr:g} and ρ = {self.rho:g} for {self.steps:,} steps on"
+        if self.landscape != "quadratic":
+            return f"{opening} the four-dimensional loss"
+        spectrum = ", ".join(f"{value:g}" for value in self.eigenvalues)
+        return f"{opening} the quadratic with eigenvalues {spectrum}"
+
+    def _addition(self, end: Tensor) -> str:
+        """When SAM came into the invariant set, or how far λ₁ has gone."""
         if self.landscape == "four-dimensional":
             first, last = self._sharpness(self.start), self._sharpness(end)
-            sentence += f"; λ₁ has gone from {first:.3g} to {last:.3g}"
-        return sentence + "."
+            return f"; λ₁ has gone from {first:.3g} to {last:.3g}"
+        since = self.invariant_since() if self.invariant else None
+        return "" if since is None else f"; it is inside the invariant set since step {since:,}"
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets import _still
+        from samlib.widgets.figures.alignment import still
 
         rules = {
             "sam": samlib.rules.SAM(self.lr, self.rho),
             "gradient_descent": samlib.rules.GradientDescent(self.lr),
         }
-        return _still.draw(
+        return still.draw(
             self, {name: self._run(rule, 1, ("x",)).x[0] for name, rule in rules.items()}
         )
 
     def _placeholder(self) -> Mapping[str, str]:
         invariant = {"invariant": "true"} if self.invariant else {}
         return {"landscape": self.landscape, **invariant}
+
+
+def _angle(cosine: float) -> str:
+    if math.isnan(cosine):
+        return "the gradient is zero"  # where gradient descent, or SAM with ρ = 0, has arrived
+    return f"the gradient is {math.degrees(math.acos(cosine)):.1f}° from the top eigenvector v₁"
 
 
 def _resized(start: tuple[float, ...], dim: int) -> tuple[float, ...]:

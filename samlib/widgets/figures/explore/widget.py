@@ -11,23 +11,25 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import torch
 import traitlets
 
 from samlib._validation import require_count, require_number, require_seed, shown
-from samlib.widgets._background import Background, Stopped
-from samlib.widgets._network import (
-    MODEL_RADII,
-    NOTIONS,
-    Network,
-    PointMeasurement,
-    RadiusMeasurement,
-    Watch,
+from samlib.widgets.core.background import Background, Stopped
+from samlib.widgets.core.figure import Figure
+from samlib.widgets.core.traits import Real
+from samlib.widgets.figures.explore.description import (
+    describe_both,
+    describe_point,
+    describe_radius,
+    table_of,
 )
-from samlib.widgets.base import Figure, Real
+from samlib.widgets.figures.explore.measurement import PointMeasurement, RadiusMeasurement
+from samlib.widgets.figures.explore.model import Network
+from samlib.widgets.figures.explore.progress import Progress, idle, running
+from samlib.widgets.figures.explore.watch import Watch
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure as MatplotlibFigure
     from torch import nn
 
@@ -50,7 +52,7 @@ _BETWEEN_REPORTS = 0.1
 class Explore(Figure):
     """A network's three sharpnesses at the radii the reader picks. Made by :func:`explore`."""
 
-    _state_names = ("rho",)
+    state_names = ("rho",)
     _ready = False  # may a change of ρ be answered?
     _sliders = SLIDERS
 
@@ -91,7 +93,7 @@ class Explore(Figure):
         self._reported = 0.0
         self._explored = Network(model, loss_fn, data, k, samples, seed)
         named = {"name": self._explored.name, "parameters": self._explored.dim}
-        super().__init__(rho=rho, _network=named, _progress=_idle())
+        super().__init__(rho=rho, _network=named, _progress=idle())
         self.on_msg(self._on_message)
         # Also when Python ends or forgets the figure.
         self._end = weakref.finalize(self, self._background.close)
@@ -137,21 +139,7 @@ class Explore(Figure):
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per ρ and notion: rho, notion, value, error, kind, predicted, evaluations."""
-        rows = [
-            {
-                "rho": rho,
-                "notion": notion,
-                "value": float(result.sharpness[notion].value),
-                "error": float(result.sharpness[notion].error),
-                "kind": result.sharpness[notion].kind,
-                "predicted": result.predicted[notion],
-                "evaluations": result.sharpness[notion].evaluations,
-            }
-            for rho, result in self.results.items()
-            for notion in NOTIONS
-        ]
-        names = ["rho", "notion", "value", "error", "kind", "predicted", "evaluations"]
-        return pd.DataFrame(rows, columns=names)
+        return table_of(self.results)
 
     # ── Measuring ────────────────────────────────────────────────────────────────────────────────
 
@@ -174,7 +162,7 @@ class Explore(Figure):
         """Stop measuring. What is measured stays."""
         with self._lock:
             self._background.stop()
-            self._set(_progress=_idle(), _current={})
+            self._set(_progress=idle(), _current={})
 
     def wait(self, timeout: float | None = None) -> Explore:
         """Wait until all that was asked for is measured, and return the figure.
@@ -217,9 +205,9 @@ class Explore(Figure):
             self._error = None
             if not wanted:
                 self._background.stop()
-                self._set(_progress=_idle(), _current={}, _message="")
+                self._set(_progress=idle(), _current={}, _message="")
                 return
-            self._set(_progress=_running("Waiting", 0.0), _current={}, _message="")
+            self._set(_progress=running("Waiting", 0.0), _current={}, _message="")
             self._background.submit(lambda stopped: self._work(wanted, stopped, settle))
 
     def _work(self, radii: list[float], stopped: threading.Event, settle: float) -> None:
@@ -234,10 +222,10 @@ class Explore(Figure):
                 if not stopped.is_set():
                     self._error = error
                     self._message = f"{type(error).__name__}: {error}"
-        self._publish(stopped, _progress=_idle(), _current={})
+        self._publish(stopped, _progress=idle(), _current={})
 
     def _measure_all(self, radii: list[float], stopped: threading.Event) -> None:
-        network, progress = self._explored, _Progress(len(radii), self._at_point is None)
+        network, progress = self._explored, Progress(len(radii), self._at_point is None)
 
         def report(watch: Watch) -> None:
             now = time.monotonic()
@@ -250,18 +238,18 @@ class Explore(Figure):
         if self._at_point is None:
             point = network.point(watch)
             self._at_point = point
-            self._publish(stopped, _point=_describe_point(point))
+            self._publish(stopped, _point=describe_point(point))
             progress.begin(None)
         for rho in radii:
             progress.begin(rho)
             for result in network.at(rho, watch):
-                self._publish(stopped, _current=_describe_radius(result))
+                self._publish(stopped, _current=describe_radius(result))
             progress.end()
             with self._lock:
                 if stopped.is_set():
                     raise Stopped
                 self._results[rho] = result
-                measured = [_describe_radius(each) for each in self.results.values()]
+                measured = [describe_radius(each) for each in self.results.values()]
                 self._publish(stopped, _measured=measured)
 
     def _publish(self, stopped: threading.Event, **traits: Any) -> None:
@@ -318,12 +306,12 @@ class Explore(Figure):
         if nearest is None or self._at_point is None:
             failed = f": {self._message}" if self._message else ""
             return f"{what}: nothing is measured yet{failed}."
-        return _sentence(what, self._at_point, self._results[nearest])
+        return describe_both(what, self._at_point, self._results[nearest])
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets import _still_explore
+        from samlib.widgets.figures.explore import still
 
-        return _still_explore.draw(self)
+        return still.draw(self)
 
     def __repr__(self) -> str:
         count = len(self._results)
@@ -405,105 +393,3 @@ def explore(
     >>> figure.close()
     """
     return Explore(model, loss_fn, data, rho=rho, k=k, samples=samples, seed=seed)
-
-
-class _Progress:
-    """How far a measurement at so many radii is, in words and as a part of the whole."""
-
-    def __init__(self, radii: int, with_point: bool) -> None:
-        self._radii, self._parts = radii, radii + with_point
-        self._part = 0
-        self._of = ""
-        self._stages = Network.POINT_STAGES if with_point else Network.RADIUS_STAGES
-
-    def begin(self, rho: float | None) -> None:
-        """The point is measured (None), or a radius begins."""
-        self._stages = Network.RADIUS_STAGES
-        if rho is None:
-            self._part += 1
-        else:
-            number = self._part - (self._parts - self._radii) + 1
-            many = f" ({number} of {self._radii})" if self._radii > 1 else ""
-            self._of = f"ρ = {rho:g}{many}: "
-
-    def end(self) -> None:
-        """A radius is done."""
-        self._part += 1
-
-    def say(self, watch: Watch) -> dict[str, Any]:
-        """The trait ``_progress``."""
-        stage = self._stages.index(watch.name) + min(watch.done / watch.most, 1.0)
-        text = f"{self._of}{watch.name.lower() if self._of else watch.name}"
-        if watch.done:
-            text += f", {watch.done} evaluation{'' if watch.done == 1 else 's'}"
-        return _running(text, (self._part + stage / len(self._stages)) / self._parts)
-
-
-def _running(text: str, part: float) -> dict[str, Any]:
-    return {"running": True, "text": text, "part": round(part, 4)}
-
-
-def _idle() -> dict[str, Any]:
-    return {"running": False, "text": "", "part": 0.0}
-
-
-# ── Numbers for the page ─────────────────────────────────────────────────────────────────────────
-
-
-def _number(value: Any, digits: int = 6) -> float | None:
-    """A number that JSON can hold; None for what is not finite."""
-    number = float(value)
-    return float(f"{number:.{digits}g}") if math.isfinite(number) else None
-
-
-def _numbers(values: Iterable[Any], digits: int = 6) -> list[float | None]:
-    return [_number(value, digits) for value in values]
-
-
-def _describe_point(point: PointMeasurement) -> dict[str, Any]:
-    pairs = point.eigenvalues
-    lines = point.quadratic.predict(torch.tensor(MODEL_RADII, dtype=torch.float64))
-    return {
-        "loss": _number(point.loss),
-        "gradient": _number(point.gradient_norm),
-        "eigenvalues": _numbers(pairs.values),
-        "residuals": _numbers(pairs.residuals),
-        "converged": pairs.converged,
-        "cosines": _numbers(point.cosines),
-        "cosine_error": _number(point.cosine_error),
-        "trace": _number(point.trace.value),
-        "trace_error": _number(point.trace.error),
-        "radii": _numbers(MODEL_RADII, 5),
-        **{notion: _numbers(line, 5) for notion, line in lines.items()},
-    }
-
-
-def _describe_radius(result: RadiusMeasurement) -> dict[str, Any]:
-    notions = {
-        notion: {
-            "value": _number(sharpness.value),
-            "error": _number(sharpness.error, 3),
-            "predicted": _number(result.predicted[notion]),
-        }
-        for notion, sharpness in result.sharpness.items()
-    }
-    profiles = {name: _numbers(values) for name, values in result.profiles.items()}
-    return {"rho": result.rho, "length": _number(result.length), **notions, "profiles": profiles}
-
-
-def _sentence(what: str, point: PointMeasurement, result: RadiusMeasurement) -> str:
-    """The same as the page's ``describe``."""
-    worst, ascent, average = (result.sharpness[notion] for notion in NOTIONS)
-    sentence = (
-        f"{what}, L = {point.loss:.3g}: within ρ = {result.rho:.3g}, L rises by at least "
-        f"{float(worst.value):.3g} in the worst direction found, by {float(ascent.value):.3g} "
-        f"along the gradient and by {float(average.value):.3g} ± {float(average.error):.1g} on "
-        f"average over all directions; λ₁ = {float(point.eigenvalues.values[0]):.3g}"
-    )
-    cosine = float(point.cosines[0])
-    if math.isnan(cosine):
-        sentence += ", and the gradient is zero."
-    else:
-        angle = math.degrees(math.acos(min(cosine, 1.0)))
-        sentence += f", and the gradient is {angle:.3g}° from v₁ (cosine {cosine:.3g})."
-    return sentence.replace("by -", "by −")

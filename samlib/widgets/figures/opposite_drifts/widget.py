@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +12,11 @@ from torch import Tensor
 
 import samlib
 from samlib.dynamics import rules
-from samlib.widgets._draws import mulberry32
-from samlib.widgets.base import FigureOverTime, Real, Reals, Whole
+from samlib.widgets.core.draws import mulberry32
+from samlib.widgets.core.names import METHOD_NAMES
+from samlib.widgets.core.over_time import FigureOverTime
+from samlib.widgets.core.runs import diverging_in_silence, record_stride
+from samlib.widgets.core.traits import Real, Reals, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,8 +51,11 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "lr": (1e-6, 10.0),
 }
 
-# A trajectory has this many records at most.
-_RECORDS = 10_000
+# In this order the runs are told of.
+_ORDER = ("sam", "mini_batch", "one_sam", "gradient_descent")
+
+# A run that is so many times as high above the floor as it may begin has left the valleys.
+FAR = 100
 
 
 class OppositeDrifts(FigureOverTime):
@@ -103,7 +108,7 @@ class OppositeDrifts(FigureOverTime):
     True
     """
 
-    _state_names = ("start", "rho", "lr", "batch_size", "seed", "steps", "frame")
+    state_names = ("start", "rho", "lr", "batch_size", "seed", "steps", "frame")
     _defaults = DEFAULTS
     _sliders = SLIDERS
 
@@ -121,7 +126,7 @@ class OppositeDrifts(FigureOverTime):
         x in float64, at every step up to 10,000 steps; beyond, every ⌈steps/10,000⌉ steps and at
         the last.
         """
-        every = math.ceil(self.steps / _RECORDS)
+        every = record_stride(self.steps)
         return {name: self._run(rule, every) for name, rule in self._rules().items()}
 
     @property
@@ -158,17 +163,17 @@ class OppositeDrifts(FigureOverTime):
         }
 
     def _run(self, rule: Rule, every: int) -> Trajectory:
-        draws = self._draws(rule.batch_size) if isinstance(rule, _STOCHASTIC) else None
-        with warnings.catch_warnings():
-            # A diverging run is shown as one; the figure itself says so.
-            warnings.simplefilter("ignore", RuntimeWarning)
+        draws = None
+        if isinstance(rule, rules.StochasticSAM):
+            draws = self._draws(rule.batch_size)
+        with diverging_in_silence():
             return samlib.simulate(
                 samlib.landscapes.TwoValleys(),
                 rule,
                 torch.tensor(self.start, dtype=torch.float64),
                 self.steps,
-                every,
-                ("x",),
+                every=every,
+                record=("x",),
                 draws=draws,
             )
 
@@ -179,28 +184,22 @@ class OppositeDrifts(FigureOverTime):
     def _diverged(self, x: Tensor) -> bool:
         """Whether a run at x has left the valleys."""
         height = float(x[1:].norm())
-        return not height <= 100 * (math.hypot(*self.start[1:]) + self.rho)
+        return not height <= FAR * (math.hypot(*self.start[1:]) + self.rho)
 
     # ── The page without scripts ─────────────────────────────────────────────────────────────────
 
     def sentence(self) -> str:
         """What the still shows, in one sentence."""
         floor = samlib.landscapes.TwoValleys().minimizer_manifold
-        names = {
-            "sam": "full-batch SAM",
-            "mini_batch": f"SAM on batches of {self.batch_size}",
-            "one_sam": "1-SAM",
-            "gradient_descent": "gradient descent",
-        }
-        if self.batch_size == 1:
-            del names["mini_batch"]
+        names = {**METHOD_NAMES, "mini_batch": f"SAM on batches of {self.batch_size}"}
+        shown = [name for name in _ORDER if name != "mini_batch" or self.batch_size > 1]
 
         def sharpness(x: Tensor) -> str:
             return f"λ₁ = {float(floor.top_eigenvalue(x)):.3g}, trace {float(floor.trace(x)):.3g}"
 
         rules, parts = self._rules(), []
-        for name, said in names.items():
-            end = self._run(rules[name], self.steps).x[0, -1]
+        for name in shown:
+            said, end = names[name], self._run(rules[name], self.steps).x[0, -1]
             parts.append(
                 f"{said} leaves the valleys, because η is too large for it"
                 if self._diverged(end)
@@ -213,9 +212,6 @@ class OppositeDrifts(FigureOverTime):
         ).replace("= -", "= −")
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets import _still_opposite_drifts
+        from samlib.widgets.figures.opposite_drifts import still
 
-        return _still_opposite_drifts.draw(self)
-
-
-_STOCHASTIC = rules.StochasticSAM
+        return still.draw(self)
