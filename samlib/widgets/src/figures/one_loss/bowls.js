@@ -1,11 +1,11 @@
 // The bowl (x₃, x₄) ↦ L across Γ where each of the three runs is, as surfaces that the reader can turn.
 
 import { METHODS } from "./destinations.js";
-import { factor1, factor2 } from "./engine.js";
-import { drawMark } from "./marks.js";
-import { createLabels, createPlot, onDrag } from "./plot.js";
+import { factor1, factor2 } from "../../dynamics/engine.js";
+import { drawMark } from "../../shared/marks.js";
+import { createLabels, createPlot, onDrag } from "../../shared/plot.js";
 
-/** @typedef {import("./one-loss.js").View} View */
+/** @typedef {import("./figure.js").View} View */
 
 const TITLES = { sam: "SAM", "one-sam": "1-SAM", ascent: "descent on Lᴬˢᶜ" };
 

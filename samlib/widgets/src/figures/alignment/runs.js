@@ -1,7 +1,7 @@
 // Both runs as lines and points, in any two coordinates.
 
-import { traceBranches } from "./plot.js";
-import { HEAD } from "./samples.js";
+import { traceBranches } from "../../shared/plot.js";
+import { HEAD } from "../../shared/samples.js";
 
 /** @typedef {import("./view.js").View} View */
 /** @typedef {(value: number) => number} Scale */
@@ -91,7 +91,7 @@ export function drawPoints({ world, colours }, context, toX, toY, i, j) {
  * The mark of gradient descent.
  *
  * @param {CanvasRenderingContext2D} context @param {number} x @param {number} y
- * @param {import("./theme.js").Palette} colours
+ * @param {import("../../shared/theme.js").Palette} colours
  */
 export function square(context, x, y, colours) {
   context.lineWidth = 2;
@@ -107,7 +107,7 @@ export function square(context, x, y, colours) {
  * The mark of SAM.
  *
  * @param {CanvasRenderingContext2D} context @param {number} x @param {number} y
- * @param {import("./theme.js").Palette} colours @param {number} [radius]
+ * @param {import("../../shared/theme.js").Palette} colours @param {number} [radius]
  */
 export function disc(context, x, y, colours, radius = 6) {
   context.lineWidth = 1.5;

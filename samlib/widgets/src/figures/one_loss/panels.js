@@ -3,11 +3,11 @@
 
 import { scaleLinear, scaleSymlog } from "d3-scale";
 import { CURVATURES, DESCENDS, METHODS } from "./destinations.js";
-import { number } from "./format.js";
-import { DASHES, drawMark, onCanvas } from "./marks.js";
-import { createPlot, drawGrid, onDrag, traceBranches } from "./plot.js";
+import { number } from "../../shared/format.js";
+import { DASHES, drawMark, onCanvas } from "../../shared/marks.js";
+import { createPlot, drawGrid, onDrag, traceBranches } from "../../shared/plot.js";
 
-/** @typedef {import("./one-loss.js").View} View */
+/** @typedef {import("./figure.js").View} View */
 /** @typedef {import("./destinations.js").Curvature} Curvature */
 
 /** Room at the end of the time axis for the marks. */
@@ -38,7 +38,7 @@ export function createDestinationPanels(view) {
     return { kind, plot, range, ticks };
   });
 
-  /** Show the step that is pointed at. @param {import("./plot.js").Plot} plot @param {PointerEvent} event */
+  /** Show the step that is pointed at. @param {import("../../shared/plot.js").Plot} plot @param {PointerEvent} event */
   function scrub({ box, svg }, event) {
     const at = event.clientX - svg.getBoundingClientRect().left;
     const part = Math.min(Math.max((at - box.left) / (box.right - SLACK - box.left), 0), 1);

@@ -4,18 +4,18 @@
 // are there, and the bowl across Γ, where the gradient at a nearby x′ picks one number of S^Asc's band.
 
 import { scaleLinear } from "d3-scale";
-import { choice, traitControls } from "./controls.js";
-import { html, svg } from "./dom.js";
-import { approachFrom, factor1, factor2, limitingRegularizers, PREFERRED } from "./engine.js";
-import { number } from "./format.js";
-import { createFrame } from "./frame.js";
-import { createHandle } from "./handle.js";
-import { createLegend } from "./legend.js";
-import { linksOf } from "./permalink.js";
-import { arrow, createLabels, createPlot, niceCeil } from "./plot.js";
-import { createRelief } from "./relief.js";
+import { choice, traitControls } from "../../shared/controls.js";
+import { html, svg } from "../../shared/dom.js";
+import { approachFrom, factor1, factor2, limitingRegularizers, PREFERRED } from "../../dynamics/engine.js";
+import { number } from "../../shared/format.js";
+import { createFrame } from "../../shared/frame.js";
+import { createHandle } from "../../shared/handle.js";
+import { createLegend } from "../../shared/legend.js";
+import { linksOf } from "../../shared/permalink.js";
+import { arrow, createLabels, createPlot, niceCeil } from "../../shared/plot.js";
+import { createRelief } from "../../shared/relief.js";
 
-/** @typedef {import("./engine.js").Notion} Notion */
+/** @typedef {import("../../dynamics/engine.js").Notion} Notion */
 /** @typedef {"top_eigenvalue" | "smallest_nonzero_eigenvalue" | "trace"} Quantity */
 
 /**
@@ -84,7 +84,7 @@ const REACH = 1.6;
 const SIDES = [0, 10, 20, 30, 40, 50, 60, 70, 80, 90];
 
 /**
- * @param {{model: import("./model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderExplicitBias(context) {
@@ -129,10 +129,10 @@ export function renderExplicitBias(context) {
 /**
  * The frame with what follows from its state.
  *
- * @param {{model: import("./model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
  */
 function createView(context) {
-  /** @type {import("./frame.js").Options<State>} */
+  /** @type {import("../../shared/frame.js").Options<State>} */
   const options = { names: NAMES, redrawOnly: ["quantity"] };
   const least = /** @type {Record<Notion, number>} */ (
     Object.fromEntries(NOTIONS.map((n) => [n, limitingRegularizers(...PREFERRED[n])[n]]))
@@ -517,7 +517,7 @@ function describe({ state, here, least, from }) {
 function legend() {
   const names = { worst: "worst direction: λ₁", ascent: "ascent direction: λ_M", average: "average direction: trace" };
   return createLegend([
-    ...NOTIONS.map((notion) => /** @type {import("./legend.js").Entry} */ ([
+    ...NOTIONS.map((notion) => /** @type {import("../../shared/legend.js").Entry} */ ([
       `notion-${notion}`,
       [svg("path", { d: MARKS[notion], transform: "translate(16 7) scale(0.9)" })],
       names[notion],

@@ -2,14 +2,14 @@
 // every ρ, and everything over time.
 
 import { scaleLinear, scaleLog, scaleSqrt, scaleSymlog } from "d3-scale";
-import { number } from "./format.js";
-import { DASHES, colourOf, drawMark } from "./marks.js";
-import { createLabels, createPlot, drawGrid, onDrag } from "./plot.js";
+import { number } from "../../shared/format.js";
+import { DASHES, colourOf, drawMark } from "../../shared/marks.js";
+import { createLabels, createPlot, drawGrid, onDrag } from "../../shared/plot.js";
 import { edgeOfStability } from "./sweep.js";
 
-/** @typedef {import("./spectrum-in-training.js").View} View */
+/** @typedef {import("./figure.js").View} View */
 /** @typedef {import("./sweep.js").Run} Run */
-/** @typedef {import("./plot.js").Plot} Plot */
+/** @typedef {import("../../shared/plot.js").Plot} Plot */
 
 /** What separates the right end of the axis of time from that of the panel. */
 const SLACK = 8;

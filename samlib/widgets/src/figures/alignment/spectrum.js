@@ -2,10 +2,10 @@
 // gradient that points along its eigenvector.
 
 import { scaleLinear, scaleLog } from "d3-scale";
-import { numberField } from "./controls.js";
-import { freshId, html, svg } from "./dom.js";
-import { decade, number, subscript } from "./format.js";
-import { createLabels, createPlot } from "./plot.js";
+import { numberField } from "../../shared/controls.js";
+import { freshId, html, svg } from "../../shared/dom.js";
+import { decade, number, subscript } from "../../shared/format.js";
+import { createLabels, createPlot } from "../../shared/plot.js";
 import { square } from "./runs.js";
 
 /** Pixels: the height of the shares, and what is between them and the stems. */

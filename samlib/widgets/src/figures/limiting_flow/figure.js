@@ -3,21 +3,21 @@
 //
 // The data flows one way: state → runs in the worker (laboratory.js) → pictures (limiting-flow-plots.js).
 
-import { button, labelled, nextSeed, numberField, player, traitControls } from "./controls.js";
-import { html } from "./dom.js";
-import { flowAt } from "./flow.js";
-import { count, number } from "./format.js";
-import { createFrame } from "./frame.js";
-import { createLegend, line, method } from "./legend.js";
+import { button, labelled, nextSeed, numberField, player, traitControls } from "../../shared/controls.js";
+import { html } from "../../shared/dom.js";
+import { flowAt } from "../../dynamics/flow.js";
+import { count, number } from "../../shared/format.js";
+import { createFrame } from "../../shared/frame.js";
+import { createLegend, line, method } from "../../shared/legend.js";
 import { createLaboratory } from "./laboratory.js";
-import { createFlowPlots } from "./limiting-flow-plots.js";
-import { POINTS, interpolatingNetwork } from "./network.js";
-import { linksOf } from "./permalink.js";
+import { createFlowPlots } from "./plots.js";
+import { POINTS, interpolatingNetwork } from "../../dynamics/network.js";
+import { linksOf } from "../../shared/permalink.js";
 import { CHECKPOINTS, MOST_STEPS, errorOf, flowsOf } from "./training.js";
 
 /** @typedef {import("./training.js").Settings & {frame: number}} State the synchronized traits */
 /** @typedef {import("./training.js").Settings} Settings */
-/** @typedef {import("./flow.js").Regularizer} Regularizer */
+/** @typedef {import("../../dynamics/flow.js").Regularizer} Regularizer */
 
 /**
  * A finished run: what it depended on, and its largest relative distance to either flow.
@@ -37,7 +37,7 @@ const SWEEP = 7;
 const FAR = 100;
 
 /**
- * @param {{model: import("./model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderLimitingFlow(context) {
@@ -136,7 +136,7 @@ function createBench(state, redraw) {
     settings: null,
     /** @type {import("./training.js").Course | null} */
     course: null,
-    /** @type {(import("./laboratory.js").Ground & {network: import("./network.js").Network}) | null} */
+    /** @type {(import("./laboratory.js").Ground & {network: import("../../dynamics/network.js").Network}) | null} */
     ground: null,
     busy: true,
     /** Runs of a sweep that are not finished. */
@@ -211,7 +211,7 @@ const sameGround = (a, b) => a.network === b.network && a.time === b.time;
 /**
  * Several ρ at the η shown and several η at the ρ shown, over what the sliders cover; the quick runs first.
  *
- * @param {import("./frame.js").Frame<State>} frame
+ * @param {import("../../shared/frame.js").Frame<State>} frame
  * @returns {Settings[]}
  */
 function settingsOfSweep({ state, config }) {

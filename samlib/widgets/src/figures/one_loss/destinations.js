@@ -1,8 +1,8 @@
 // What the figure "OneLossThreeDestinations" shows, without drawing anything: three runs from one start on
 // the four-dimensional loss, the curvatures along them, and the limiting flows that they should follow.
 
-import { PREFERRED, componentDraws, factor1, factor2, fourDimensional, simulate } from "./engine.js";
-import { HEAD, keySteps, sampleSteps } from "./samples.js";
+import { PREFERRED, componentDraws, factor1, factor2, fourDimensional, simulate } from "../../dynamics/engine.js";
+import { HEAD, keySteps, sampleSteps } from "../../shared/samples.js";
 
 /**
  * @typedef {object} State the synchronized traits

@@ -3,13 +3,13 @@
 //
 // The data flows one way: state → runs and flows (here) → pictures (drifts-plots.js).
 
-import { button, labelled, nextSeed, numberField, player, traitControls } from "./controls.js";
-import { createDriftPlots } from "./drifts-plots.js";
-import { VALLEY_SLOPES, batchWeights, simulate, twoValleys, valleyFlow, valleyTop, valleyTrace } from "./engine.js";
-import { count, number } from "./format.js";
-import { createFrame } from "./frame.js";
-import { createLegend, line, method } from "./legend.js";
-import { linksOf } from "./permalink.js";
+import { button, labelled, nextSeed, numberField, player, traitControls } from "../../shared/controls.js";
+import { createDriftPlots } from "./plots.js";
+import { VALLEY_SLOPES, batchWeights, simulate, twoValleys, valleyFlow, valleyTop, valleyTrace } from "../../dynamics/engine.js";
+import { count, number } from "../../shared/format.js";
+import { createFrame } from "../../shared/frame.js";
+import { createLegend, line, method } from "../../shared/legend.js";
+import { linksOf } from "../../shared/permalink.js";
 
 /**
  * @typedef {object} State
@@ -43,7 +43,7 @@ const KEYS = 400;
 const NAMES = ["start", "rho", "lr", "batch_size", "seed", "steps", "frame"];
 
 /**
- * @param {{model: import("./model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderOppositeDrifts(context) {

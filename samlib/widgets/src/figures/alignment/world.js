@@ -2,9 +2,9 @@
 
 import {
   cycleRadius, factor1, factor2, fourDimensional, invariantConditions, probe, quadratic, shares, simulate,
-} from "./engine.js"; // prettier-ignore
-import { count, number } from "./format.js";
-import { HEAD, keySteps, sampleSteps } from "./samples.js";
+} from "../../dynamics/engine.js"; // prettier-ignore
+import { count, number } from "../../shared/format.js";
+import { HEAD, keySteps, sampleSteps } from "../../shared/samples.js";
 
 /**
  * @typedef {object} State the synchronized traits

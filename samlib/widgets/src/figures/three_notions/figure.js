@@ -1,17 +1,17 @@
 // The figure "ThreeNotions": the largest, the uphill and the average rise of L on a circle around a point.
 
 import { scaleLinear } from "d3-scale";
-import { choice, traitControls } from "./controls.js";
-import { svg } from "./dom.js";
-import { curvedValley, doubleWell, quadratic } from "./engine.js";
-import { number } from "./format.js";
-import { createFrame } from "./frame.js";
-import { createHandle } from "./handle.js";
-import { createLegend, line } from "./legend.js";
+import { choice, traitControls } from "../../shared/controls.js";
+import { svg } from "../../shared/dom.js";
+import { curvedValley, doubleWell, quadratic } from "../../dynamics/engine.js";
+import { number } from "../../shared/format.js";
+import { createFrame } from "../../shared/frame.js";
+import { createHandle } from "../../shared/handle.js";
+import { createLegend, line } from "../../shared/legend.js";
 import { AROUND, angleAt, notions } from "./notions.js";
-import { linksOf } from "./permalink.js";
-import { arrow, createLabels, createPlot, niceCeil } from "./plot.js";
-import { createRelief } from "./relief.js";
+import { linksOf } from "../../shared/permalink.js";
+import { arrow, createLabels, createPlot, niceCeil } from "../../shared/plot.js";
+import { createRelief } from "../../shared/relief.js";
 
 /** @typedef {"bowl" | "ravine" | "curved valley" | "saddle"} Loss */
 
@@ -22,9 +22,9 @@ import { createRelief } from "./relief.js";
  * @property {number} rho
  */
 
-/** @typedef {import("./frame.js").Frame<State> & {world: World}} View */
+/** @typedef {import("../../shared/frame.js").Frame<State> & {world: World}} View */
 
-/** @typedef {{landscape: import("./engine.js").Landscape, at: import("./notions.js").Notions}} World */
+/** @typedef {{landscape: import("../../dynamics/engine.js").Landscape, at: import("./notions.js").Notions}} World */
 
 /** @type {(keyof State)[]} */
 const NAMES = ["loss", "point", "rho"];
@@ -46,7 +46,7 @@ const KINDS = /** @type {const} */ (["worst", "ascent", "average"]);
 const SHORT = { worst: "Rᴹᵃˣ", ascent: "Rᴬˢᶜ", average: "Rᴬᵛᵍ" };
 
 /**
- * @param {{model: import("./model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderThreeNotions(context) {

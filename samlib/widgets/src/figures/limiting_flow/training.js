@@ -1,9 +1,9 @@
 // What the figure "LimitingFlow" computes: a network is fitted by gradient descent, then SAM goes on, and what
 // it does to the spectrum is compared with the limiting flows. No drawing here.
 
-import { randomWords, simulate, topEigenpair } from "./engine.js";
-import { createGamma, flowAt, limitingFlow } from "./flow.js";
-import { POINTS, interpolatingNetwork } from "./network.js";
+import { randomWords, simulate, topEigenpair } from "../../dynamics/engine.js";
+import { createGamma, flowAt, limitingFlow } from "../../dynamics/flow.js";
+import { POINTS, interpolatingNetwork } from "../../dynamics/network.js";
 
 /**
  * What a run depends on.
@@ -140,7 +140,7 @@ export function* train({ network, fitted }, settings) {
  * has no checkpoint while the flow lasts.
  *
  * @param {Course} course @param {ReturnType<typeof limitingFlows>} flows
- * @param {import("./flow.js").Regularizer} name
+ * @param {import("../../dynamics/flow.js").Regularizer} name
  */
 export function errorOf(course, flows, name) {
   let most = NaN;
@@ -156,7 +156,7 @@ export function errorOf(course, flows, name) {
 
 /** Which flows a batch of this size is compared with: theorems are about 1 and the full batch. @param {number} size */
 export const flowsOf = (size) =>
-  /** @type {import("./flow.js").Regularizer[]} */ (size === 1 ? ["trace"] : size === POINTS ? ["top"] : ["top", "trace"]);
+  /** @type {import("../../dynamics/flow.js").Regularizer[]} */ (size === 1 ? ["trace"] : size === POINTS ? ["top"] : ["top", "trace"]);
 
 /** Lanczos steps; five large eigenvalues need few, and 20 make more than ten digits of the angle. */
 const LANCZOS = 20;
@@ -165,7 +165,7 @@ const LANCZOS = 20;
  * |cos∠(∇L, v₁)| at a point, with v₁ of the exact Hessian by Lanczos from the gradient of the network's top
  * mode; NaN where the gradient is zero or not finite.
  *
- * @param {import("./network.js").Network} network
+ * @param {import("../../dynamics/network.js").Network} network
  */
 export function alignmentOf(network) {
   const { dim } = network;

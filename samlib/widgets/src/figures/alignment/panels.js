@@ -1,8 +1,8 @@
 // The panels over time, which share a logarithmic axis of steps: angle, distance, sharpness.
 
 import { scaleLinear, scaleLog, scaleSymlog } from "d3-scale";
-import { decade, number, subscript } from "./format.js";
-import { createLabels, createPlot, drawGrid, onDrag, traceBranches } from "./plot.js";
+import { decade, number, subscript } from "../../shared/format.js";
+import { createLabels, createPlot, drawGrid, onDrag, traceBranches } from "../../shared/plot.js";
 import { disc, square } from "./runs.js";
 
 /** Angles, in degrees, that the panel shows. */
@@ -43,7 +43,7 @@ export function createPanels(view) {
   const directions = config.sliders.quadratic.dimension[1];
   const names = createLabels(sharesPlot, Array.from({ length: directions }, (_, i) => String(i)));
 
-  /** Show the step that is pointed at. @param {import("./plot.js").Plot} plot @param {PointerEvent} event */
+  /** Show the step that is pointed at. @param {import("../../shared/plot.js").Plot} plot @param {PointerEvent} event */
   function scrub({ box, svg }, event) {
     const at = event.clientX - svg.getBoundingClientRect().left;
     const part = Math.min(Math.max((at - box.left) / (box.right - SLACK - box.left), 0), 1);
@@ -55,7 +55,7 @@ export function createPanels(view) {
   /**
    * Grid, axes and the step shown.
    *
-   * @param {import("./plot.js").Plot} plot @param {any} y the vertical scale, without its range
+   * @param {import("../../shared/plot.js").Plot} plot @param {any} y the vertical scale, without its range
    * @param {number[]} yTicks @param {(value: number) => string} yFormat
    */
   function prepare(plot, y, yTicks, yFormat) {
@@ -96,7 +96,7 @@ export function createPanels(view) {
   /**
    * Both runs.
    *
-   * @param {import("./plot.js").Plot} plot @param {any} y the vertical scale, without its range
+   * @param {import("../../shared/plot.js").Plot} plot @param {any} y the vertical scale, without its range
    * @param {number[]} yTicks @param {(value: number) => string} yFormat
    * @param {"angle" | "distance" | "sharpness"} name @param {[number, number]} now SAM and descent
    * @param {Float64Array} [predicted]

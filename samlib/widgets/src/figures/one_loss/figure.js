@@ -2,24 +2,24 @@
 // is, and descent on L^Asc towards the least λ_M.
 
 import { createBowls } from "./bowls.js";
-import { button, nextSeed, player, slider, traitControls } from "./controls.js";
-import { createDestinationMap } from "./destination-map.js";
-import { createDestinationPanels } from "./destination-panels.js";
+import { button, nextSeed, player, slider, traitControls } from "../../shared/controls.js";
+import { createDestinationMap } from "./map.js";
+import { createDestinationPanels } from "./panels.js";
 import { CURVATURES, DESCENDS, DESTINATIONS, METHODS, createDestinations } from "./destinations.js";
-import { svg } from "./dom.js";
-import { count, number } from "./format.js";
-import { createFrame } from "./frame.js";
-import { createLegend, line } from "./legend.js";
-import { linksOf } from "./permalink.js";
+import { svg } from "../../shared/dom.js";
+import { count, number } from "../../shared/format.js";
+import { createFrame } from "../../shared/frame.js";
+import { createLegend, line } from "../../shared/legend.js";
+import { linksOf } from "../../shared/permalink.js";
 
 /** @typedef {import("./destinations.js").State} State */
-/** @typedef {import("./frame.js").Frame<State> & {world: import("./destinations.js").Destinations}} View */
+/** @typedef {import("../../shared/frame.js").Frame<State> & {world: import("./destinations.js").Destinations}} View */
 
 /** @type {(keyof State)[]} */
 const NAMES = ["start", "rho", "lr", "steps", "seed", "frame", "turn"];
 
 /**
- * @param {{model: import("./model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderOneLossThreeDestinations(context) {

@@ -3,14 +3,14 @@
 //
 // The data flows one way: state and data (sweep.js) → pictures (sweep-plots.js).
 
-import { choice, labelled, nearest, numberField, player, stops } from "./controls.js";
-import { html } from "./dom.js";
-import { count, number } from "./format.js";
-import { createFrame } from "./frame.js";
-import { createLegend, line, method } from "./legend.js";
-import { linksOf } from "./permalink.js";
+import { choice, labelled, nearest, numberField, player, stops } from "../../shared/controls.js";
+import { html } from "../../shared/dom.js";
+import { count, number } from "../../shared/format.js";
+import { createFrame } from "../../shared/frame.js";
+import { createLegend, line, method } from "../../shared/legend.js";
+import { linksOf } from "../../shared/permalink.js";
 import { edgeOfStability, readSweep } from "./sweep.js";
-import { createSweepPlots } from "./sweep-plots.js";
+import { createSweepPlots } from "./plots.js";
 
 /**
  * @typedef {object} State
@@ -30,11 +30,11 @@ const SHOWN = {
 };
 
 /**
- * @param {{model: import("./model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderSpectrumInTraining(context) {
-  /** @type {import("./frame.js").Frame<State>} */
+  /** @type {import("../../shared/frame.js").Frame<State>} */
   const frame = createFrame(context, {
     names: ["rho", "step", "method"],
     redrawOnly: ["rho", "step", "method"],
@@ -98,7 +98,7 @@ export function renderSpectrumInTraining(context) {
 /**
  * Links whose ρ and step are moved to what was computed, with a message.
  *
- * @param {import("./frame.js").Frame<State>} frame @param {Record<"rho" | "step", number[]>} values
+ * @param {import("../../shared/frame.js").Frame<State>} frame @param {Record<"rho" | "step", number[]>} values
  */
 function linksThatSnap(frame, values) {
   const labels = { rho: "ρ", step: "step" };
@@ -118,7 +118,7 @@ function linksThatSnap(frame, values) {
   };
 }
 
-/** @typedef {import("./frame.js").Frame<State> & {sweep: import("./sweep.js").Sweep, now: () => {rho: number, step: number, runs: readonly Run[]}}} View */
+/** @typedef {import("../../shared/frame.js").Frame<State> & {sweep: import("./sweep.js").Sweep, now: () => {rho: number, step: number, runs: readonly Run[]}}} View */
 
 /** One sentence that says what is shown. @param {View} view */
 function describe({ sweep, state, now }) {

@@ -2,14 +2,14 @@
 // quadratic model says, the top eigenvalues, and how the gradient lies to their eigenvectors.
 
 import { scaleLinear, scaleLog } from "d3-scale";
-import { html } from "./dom.js";
-import { decade, number, subscript } from "./format.js";
-import { createHandle } from "./handle.js";
-import { createLabels, createPlot, niceCeil, onDrag } from "./plot.js";
+import { html } from "../../shared/dom.js";
+import { decade, number, subscript } from "../../shared/format.js";
+import { createHandle } from "../../shared/handle.js";
+import { createLabels, createPlot, niceCeil, onDrag } from "../../shared/plot.js";
 
-/** @typedef {import("./explore.js").View} View */
-/** @typedef {import("./explore.js").Radius} Radius */
-/** @typedef {import("./explore.js").Notion} Notion */
+/** @typedef {import("./figure.js").View} View */
+/** @typedef {import("./figure.js").Radius} Radius */
+/** @typedef {import("./figure.js").Notion} Notion */
 
 /** @type {readonly Notion[]} */
 export const NOTIONS = ["worst", "ascent", "average"];
@@ -81,7 +81,7 @@ function drawWhisker(context, x, low, high) {
   context.stroke();
 }
 
-/** Straight lines across. @param {import("./plot.js").Plot} plot @param {string} colour @param {number[]} heights */
+/** Straight lines across. @param {import("../../shared/plot.js").Plot} plot @param {string} colour @param {number[]} heights */
 function drawLevels({ context, box }, colour, heights) {
   context.strokeStyle = colour;
   context.lineWidth = 1;
@@ -93,7 +93,7 @@ function drawLevels({ context, box }, colour, heights) {
   context.stroke();
 }
 
-/** Straight lines from top to bottom. @param {import("./plot.js").Plot} plot @param {string} colour @param {number[]} places */
+/** Straight lines from top to bottom. @param {import("../../shared/plot.js").Plot} plot @param {string} colour @param {number[]} places */
 function drawPlaces({ context, box }, colour, places) {
   context.strokeStyle = colour;
   context.lineWidth = 1;

@@ -2,16 +2,16 @@
 // the distance to the flow against ρ and η.
 
 import { scaleLinear, scaleLog } from "d3-scale";
-import { FLOW_INTERVALS, flowAt } from "./flow.js";
-import { decade, number, subscript } from "./format.js";
-import { DASHES, colourOf, drawMark, onCanvas } from "./marks.js";
-import { POINTS } from "./network.js";
-import { createLabels, createPlot, drawGrid, onDrag } from "./plot.js";
+import { FLOW_INTERVALS, flowAt } from "../../dynamics/flow.js";
+import { decade, number, subscript } from "../../shared/format.js";
+import { DASHES, colourOf, drawMark, onCanvas } from "../../shared/marks.js";
+import { POINTS } from "../../dynamics/network.js";
+import { createLabels, createPlot, drawGrid, onDrag } from "../../shared/plot.js";
 import { CHECKPOINTS, flowsOf } from "./training.js";
 
-/** @typedef {import("./frame.js").Frame<import("./limiting-flow.js").State> & {bench: import("./limiting-flow.js").Bench}} View */
-/** @typedef {import("./plot.js").Plot} Plot */
-/** @typedef {import("./flow.js").Regularizer} Regularizer */
+/** @typedef {import("../../shared/frame.js").Frame<import("./figure.js").State> & {bench: import("./figure.js").Bench}} View */
+/** @typedef {import("../../shared/plot.js").Plot} Plot */
+/** @typedef {import("../../dynamics/flow.js").Regularizer} Regularizer */
 
 /** The distances to the flow that are drawn; smaller ones stand at the bottom. */
 const ERRORS = { low: 2e-4, high: 1, ticks: [1e-3, 1e-2, 1e-1, 1] };
@@ -22,7 +22,7 @@ const SLACK = 8;
 /** Points of the fitted function between two data points. */
 const BETWEEN = 16;
 
-/** How a method is drawn. @param {number} size of the batch @returns {import("./marks.js").Method} */
+/** How a method is drawn. @param {number} size of the batch @returns {import("../../shared/marks.js").Method} */
 const methodOf = (size) => (size === 1 ? "one-sam" : size === POINTS ? "sam" : "mini-batch");
 
 /** @param {View} view */
@@ -307,7 +307,7 @@ export function createFlowPlots(view) {
      * The line of slope one through a point: what an error in proportion to ρ or η does.
      *
      * @param {any} x @param {any} y @param {number} at @param {number} error
-     * @param {ReturnType<typeof createLabels>} labels @param {string} text @param {import("./plot.js").Box} box
+     * @param {ReturnType<typeof createLabels>} labels @param {string} text @param {import("../../shared/plot.js").Box} box
      */
     function guide(x, y, at, error, labels, text, box) {
       const height = (/** @type {number} */ value) => y.copy().clamp(false)((error * value) / at);

@@ -1,15 +1,15 @@
 // The figure "Explore": what a kernel measures of the reader's own network. Nothing is computed here; without a
 // kernel the figure shows what was measured last.
 
-import { button, slider } from "./controls.js";
-import { html, svg } from "./dom.js";
-import { MARKS, NOTIONS, createExplorePlots, withError } from "./explore-plots.js";
-import { count, number } from "./format.js";
-import { createFrame } from "./frame.js";
-import { createLegend, line } from "./legend.js";
-import { linksOf } from "./permalink.js";
+import { button, slider } from "../../shared/controls.js";
+import { html, svg } from "../../shared/dom.js";
+import { MARKS, NOTIONS, createExplorePlots, withError } from "./plots.js";
+import { count, number } from "../../shared/format.js";
+import { createFrame } from "../../shared/frame.js";
+import { createLegend, line } from "../../shared/legend.js";
+import { linksOf } from "../../shared/permalink.js";
 
-/** @typedef {import("./model.js").Model} Model */
+/** @typedef {import("../../shared/model.js").Model} Model */
 /** @typedef {"worst" | "ascent" | "average"} Notion */
 
 /** @typedef {{rho: number}} State */
@@ -119,7 +119,7 @@ export function renderExplore(context) {
  */
 function createView(context) {
   const { model } = context;
-  const frame = createFrame(context, /** @type {import("./frame.js").Options<State>} */ ({ names: ["rho"] }));
+  const frame = createFrame(context, /** @type {import("../../shared/frame.js").Options<State>} */ ({ names: ["rho"] }));
   const kernel = createKernel(model, frame.redraw);
   const view = Object.assign(frame, {
     kernel,
@@ -326,7 +326,7 @@ function describe({ network, point, shown }) {
 /** What the lines and marks are. */
 function legend() {
   return createLegend([
-    ...NOTIONS.map((notion) => /** @type {import("./legend.js").Entry} */ ([
+    ...NOTIONS.map((notion) => /** @type {import("../../shared/legend.js").Entry} */ ([
       `explored-${notion}`, [line(), svg("path", { d: MARKS[notion], transform: "translate(16 7)" })],
       `${NAMES[notion]}, ${{ worst: "Rᴹᵃˣ", ascent: "Rᴬˢᶜ", average: "Rᴬᵛᵍ" }[notion]}`,
     ])),

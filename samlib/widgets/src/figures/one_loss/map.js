@@ -2,14 +2,14 @@
 
 import { scaleLinear } from "d3-scale";
 import { CURVATURES, DESCENDS, DESTINATIONS, METHODS } from "./destinations.js";
-import { number } from "./format.js";
-import { growingWindow } from "./growing-window.js";
-import { createHandle } from "./handle.js";
-import { DASHES, drawMark, onCanvas } from "./marks.js";
-import { createLabels, createPlot, diamond, traceBranches } from "./plot.js";
-import { createRelief } from "./relief.js";
+import { number } from "../../shared/format.js";
+import { growingWindow } from "../../shared/growing-window.js";
+import { createHandle } from "../../shared/handle.js";
+import { DASHES, drawMark, onCanvas } from "../../shared/marks.js";
+import { createLabels, createPlot, diamond, traceBranches } from "../../shared/plot.js";
+import { createRelief } from "../../shared/relief.js";
 
-/** @typedef {import("./one-loss.js").View} View */
+/** @typedef {import("./figure.js").View} View */
 /** @typedef {import("./destinations.js").Method} Method */
 
 /** What the map shows, unless the start lies farther out. */

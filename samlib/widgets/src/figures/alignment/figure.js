@@ -4,18 +4,18 @@
 // change of ρ, η, the spectrum or the start recomputes all of it; a change of the frame only redraws.
 
 import { createBowl } from "./bowl.js";
-import { choice, numberField, player, slider } from "./controls.js";
-import { html, svg } from "./dom.js";
-import { count, subscript } from "./format.js";
-import { createFrame } from "./frame.js";
-import { createLegend, line, sample } from "./legend.js";
+import { choice, numberField, player, slider } from "../../shared/controls.js";
+import { html, svg } from "../../shared/dom.js";
+import { count, subscript } from "../../shared/format.js";
+import { createFrame } from "../../shared/frame.js";
+import { createLegend, line, sample } from "../../shared/legend.js";
 import { createMap } from "./map.js";
 import { createPanels } from "./panels.js";
-import { quoted, readNumber, readNumbers } from "./permalink.js";
+import { quoted, readNumber, readNumbers } from "../../shared/permalink.js";
 import { createSpectrum, dimensionControl, resized } from "./spectrum.js";
 import { createWorld, describe } from "./world.js";
 
-/** @typedef {import("./model.js").Model} Model */
+/** @typedef {import("../../shared/model.js").Model} Model */
 /** @typedef {import("./world.js").State} State */
 
 /** @type {(keyof State)[]} */
@@ -153,7 +153,7 @@ export function renderAlignment(context) {
 
   /** @param {State} state */
   function writeLink({ landscape, eigenvalues, start, rho, lr, steps, frame: step, zoom, invariant }) {
-    /** @type {import("./permalink.js").LinkState} */
+    /** @type {import("../../shared/permalink.js").LinkState} */
     const entries = { landscape, start, rho, lr, steps, frame: step };
     if (landscape === "quadratic") entries.eigenvalues = eigenvalues;
     if (zoom) entries.zoom = 1;

@@ -1,11 +1,11 @@
 // The plane of the two largest eigenvalues: contours, both runs, arrows, the predicted two-cycle.
 
 import { scaleLinear } from "d3-scale";
-import { button } from "./controls.js";
-import { svg } from "./dom.js";
-import { number, subscript } from "./format.js";
-import { createHandle } from "./handle.js";
-import { arrow, createLabels, createPlot, diamond, niceCeil } from "./plot.js";
+import { button } from "../../shared/controls.js";
+import { svg } from "../../shared/dom.js";
+import { number, subscript } from "../../shared/format.js";
+import { createHandle } from "../../shared/handle.js";
+import { arrow, createLabels, createPlot, diamond, niceCeil } from "../../shared/plot.js";
 import { drawPoints, drawRuns } from "./runs.js";
 
 /** Lengths of the arrows on the screen, so that both are seen where they point the same way. */
@@ -39,7 +39,7 @@ export function createBowl(view) {
   /**
    * The bowl in any rectangle of the canvas.
    *
-   * @param {import("./plot.js").Box} box @param {number} reach half of what the rectangle shows
+   * @param {import("../../shared/plot.js").Box} box @param {number} reach half of what the rectangle shows
    */
   function drawScene(box, reach) {
     const { colours } = view;

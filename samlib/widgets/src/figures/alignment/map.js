@@ -1,12 +1,12 @@
 // The map of Γ for the four-dimensional loss: where along the minimizers the runs are, over λ₁.
 
 import { scaleLinear } from "d3-scale";
-import { factor1, factor2 } from "./engine.js";
-import { number } from "./format.js";
-import { growingWindow } from "./growing-window.js";
-import { createHandle } from "./handle.js";
-import { createLabels, createPlot, diamond } from "./plot.js";
-import { createRelief } from "./relief.js";
+import { factor1, factor2 } from "../../dynamics/engine.js";
+import { number } from "../../shared/format.js";
+import { growingWindow } from "../../shared/growing-window.js";
+import { createHandle } from "../../shared/handle.js";
+import { createLabels, createPlot, diamond } from "../../shared/plot.js";
+import { createRelief } from "../../shared/relief.js";
 import { drawPoints, drawRuns } from "./runs.js";
 import { sharpnessOnManifold } from "./world.js";
 

@@ -2,14 +2,14 @@
 // λ₁ and the trace over time.
 
 import { scaleLinear } from "d3-scale";
-import { valleyTop, valleyTrace } from "./engine.js";
-import { number } from "./format.js";
-import { createHandle } from "./handle.js";
-import { DASHES, colourOf, drawMark, onCanvas } from "./marks.js";
-import { createLabels, createPlot, drawGrid, onDrag } from "./plot.js";
+import { valleyTop, valleyTrace } from "../../dynamics/engine.js";
+import { number } from "../../shared/format.js";
+import { createHandle } from "../../shared/handle.js";
+import { DASHES, colourOf, drawMark, onCanvas } from "../../shared/marks.js";
+import { createLabels, createPlot, drawGrid, onDrag } from "../../shared/plot.js";
 
-/** @typedef {import("./frame.js").Frame<import("./opposite-drifts.js").State> & {valleys: import("./opposite-drifts.js").Valleys}} View */
-/** @typedef {import("./plot.js").Plot} Plot */
+/** @typedef {import("../../shared/frame.js").Frame<import("./figure.js").State> & {valleys: import("./figure.js").Valleys}} View */
+/** @typedef {import("../../shared/plot.js").Plot} Plot */
 /** @typedef {import("d3-scale").ScaleLinear<number, number>} Scale */
 
 /** What separates the right end of the axis of time from the labels of the runs. */
