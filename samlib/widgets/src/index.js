@@ -9,16 +9,6 @@ import { renderOppositeDrifts } from "./figures/opposite_drifts/figure.js";
 import { renderSpectrumInTraining } from "./figures/spectrum_in_training/figure.js";
 import { renderThreeNotions } from "./figures/three_notions/figure.js";
 
-// For the tests of their numbers.
-export * as destinations from "./figures/one_loss/destinations.js";
-export * as engine from "./dynamics/engine.js";
-export * as flow from "./dynamics/flow.js";
-export * as laboratory from "./figures/limiting_flow/laboratory.js";
-export * as network from "./dynamics/network.js";
-export { notions } from "./figures/three_notions/notions.js";
-export * as training from "./figures/limiting_flow/training.js";
-export { edgeOfStability, readSweep } from "./figures/spectrum_in_training/sweep.js";
-
 /** @typedef {import("./shared/model.js").Model} Model */
 
 /** Every figure by the name that its Python class has. */

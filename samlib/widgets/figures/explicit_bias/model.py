@@ -10,16 +10,10 @@ from torch import Tensor
 
 import samlib
 from samlib.sharpness import LimitingRegularizers
+from samlib.widgets.core.four_dimensional import PREFERRED
 
 # The part of Γ that the map shows: all three preferred points, and where λ₁ and λ_M meet.
 REGION = (-0.5, 1.25)
-
-# Where on Γ each notion's limiting regularizer is least.
-PREFERRED: Mapping[str, tuple[float, float]] = {
-    "worst": (0.0, 0.0),
-    "ascent": (1.0, 1.0),
-    "average": (4 / 5, 1 / 7),
-}
 
 # What colours the map: the notion it belongs to, its symbol, and how many S of that notion it is.
 QUANTITIES: Mapping[str, tuple[str, str, int]] = {

@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 
 import samlib
 from samlib.plotting import COLOURS
+from samlib.widgets.core.four_dimensional import PREFERRED
 from samlib.widgets.core.still import GREY, INK, TEXT, new_still
 from samlib.widgets.figures.explicit_bias.model import (
-    PREFERRED,
     QUANTITIES,
     REGION,
     least_regularizer,

@@ -11,9 +11,9 @@ import samlib
 from samlib.flow import REGULARIZERS
 from samlib.sharpness import LimitingRegularizers
 from samlib.widgets.core.figure import Figure
+from samlib.widgets.core.four_dimensional import PREFERRED
 from samlib.widgets.core.traits import OneOf, Real, Reals
 from samlib.widgets.figures.explicit_bias.model import (
-    PREFERRED,
     QUANTITIES,
     REGION,
     least_regularizer,

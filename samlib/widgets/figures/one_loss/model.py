@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from samlib.flow import Regularizer
+from samlib.widgets.core.four_dimensional import PREFERRED
 
 # What the limiting flow of each method descends, and where on Γ that is least.
 DESTINATIONS: Mapping[str, tuple[Regularizer, tuple[float, float]]] = {
-    "sam": ("top_eigenvalue", (0.0, 0.0)),
-    "one_sam": ("trace", (4 / 5, 1 / 7)),
-    "ascent_loss_descent": ("smallest_nonzero_eigenvalue", (1.0, 1.0)),
+    "sam": ("top_eigenvalue", PREFERRED["worst"]),
+    "one_sam": ("trace", PREFERRED["average"]),
+    "ascent_loss_descent": ("smallest_nonzero_eigenvalue", PREFERRED["ascent"]),
 }

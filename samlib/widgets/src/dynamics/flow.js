@@ -1,10 +1,10 @@
 // Γ of a network, and the limiting flows of λ₁ and of the trace along it (samlib.flow does the same for any
 // loss). Everything needs the M outputs and their Jacobian only, which is why it is quick.
 
-import { topEigenpair } from "./engine.js";
+import { topEigenpair } from "./eigen.js";
 
 /** @typedef {import("./network.js").Network} Network */
-/** @typedef {"top" | "trace"} Regularizer what a flow lowers */
+/** @typedef {"top_eigenvalue" | "trace"} Regularizer what a flow lowers */
 
 /** The intervals into which a flow's time is cut; between their ends one may interpolate. */
 export const FLOW_INTERVALS = 240;
@@ -111,7 +111,7 @@ export function createGamma({ dim, points, jacobian, bend }) {
    * @param {Float64Array} x @param {Regularizer} regularizer @param {Float64Array} out
    */
   function gradient(x, regularizer, out) {
-    if (regularizer === "top") bend(x, top, direction, out);
+    if (regularizer === "top_eigenvalue") bend(x, top, direction, out);
     else bend(x, ones, rows, out);
     for (let k = 0; k < points; k++) {
       shares[k] = 0;
@@ -131,10 +131,9 @@ export function createGamma({ dim, points, jacobian, bend }) {
  *
  * @typedef {object} Flow
  * @property {number} horizon the last time
- * @property {Float64Array} top λ₁
+ * @property {Float64Array} top_eigenvalue λ₁
  * @property {Float64Array} trace
- * @property {Float64Array} topRate dλ₁/dτ
- * @property {Float64Array} traceRate
+ * @property {Record<Regularizer, Float64Array>} rates dλ₁/dτ and dTr/dτ
  * @property {number} end the time until which the flow is known
  */
 
@@ -160,9 +159,17 @@ export function limitingFlow(network, start, regularizer, horizon, rtol = 1e-9) 
   const { dim } = network;
   const gamma = createGamma(network);
   const column = () => new Float64Array(FLOW_INTERVALS + 1).fill(NaN);
-  const flow = { horizon, top: column(), trace: column(), topRate: column(), traceRate: column(), end: 0 };
+  const flow = {
+    horizon,
+    top_eigenvalue: column(),
+    trace: column(),
+    rates: { top_eigenvalue: column(), trace: column() },
+    end: 0,
+  };
+  /** @type {Regularizer} */
+  const other = regularizer === "trace" ? "top_eigenvalue" : "trace";
   const slopes = Array.from({ length: 7 }, () => new Float64Array(dim));
-  const other = new Float64Array(dim);
+  const across = new Float64Array(dim);
   let x = start.slice();
   let next = start.slice();
   const interval = horizon / FLOW_INTERVALS;
@@ -183,16 +190,16 @@ export function limitingFlow(network, start, regularizer, horizon, rtol = 1e-9) 
   const note = (n) => {
     if (!gamma.retract(x) || !gamma.regular(regularizer)) return false;
     field(x, slopes[0]);
-    gamma.gradient(x, regularizer === "top" ? "trace" : "top", other);
-    let [own, across] = [0, 0];
+    gamma.gradient(x, other, across);
+    let [own, rest] = [0, 0];
     for (let i = 0; i < dim; i++) {
       own -= 2 * slopes[0][i] * slopes[0][i];
-      across += slopes[0][i] * other[i];
+      rest += slopes[0][i] * across[i];
     }
-    flow.top[n] = gamma.values[0];
+    flow.top_eigenvalue[n] = gamma.values[0];
     flow.trace[n] = gamma.values.reduce((a, b) => a + b);
-    flow.topRate[n] = regularizer === "top" ? own : across;
-    flow.traceRate[n] = regularizer === "top" ? across : own;
+    flow.rates[regularizer][n] = own;
+    flow.rates[other][n] = rest;
     flow.end = n * interval;
     return true;
   };
@@ -243,7 +250,7 @@ export function limitingFlow(network, start, regularizer, horizon, rtol = 1e-9) 
  */
 export function flowAt(flow, name, tau) {
   const values = flow[name];
-  const rates = name === "top" ? flow.topRate : flow.traceRate;
+  const rates = flow.rates[name];
   const width = flow.horizon / FLOW_INTERVALS;
   const n = Math.min(Math.max(Math.floor(tau / width), 0), FLOW_INTERVALS - 1);
   const t = tau / width - n;

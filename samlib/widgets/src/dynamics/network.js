@@ -4,15 +4,14 @@
 // zero, so that ∇²L = JᵀJ/M with the Jacobian J of the M outputs: its non-zero eigenvalues are those of the
 // M × M matrix JJᵀ/M, and the eigenvector that belongs to u is Jᵀu/‖Jᵀu‖.
 
-import { tanh } from "./engine.js";
+import { constants } from "../schema.js";
 import { mersenneTwister } from "./mersenne.js";
+import { tanh } from "./tanh.js";
 
 /** @typedef {ReturnType<typeof tanhNetwork>} Network */
 
-/** The network of samlib.problems.interpolating_network(): 3 inputs, 10 hidden units, 5 data points. */
-export const FEATURES = 3;
-export const HIDDEN = 10;
-export const POINTS = 5;
+/** The network of samlib.problems.interpolating_network(): its inputs, hidden units and data points. */
+const { features: FEATURES, hidden: HIDDEN, points: POINTS } = constants.limiting_flow;
 
 /**
  * The network, data and random weights that samlib.problems.interpolating_network(seed=seed) gives.

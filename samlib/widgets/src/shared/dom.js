@@ -42,3 +42,6 @@ let unique = 0;
 
 /** An id that no other element of the page has. @param {string} stem */
 export const freshId = (stem) => `${stem}-${++unique}`;
+
+/** CSS has a hyphen where other names have an underscore. @param {string} name */
+export const cssName = (name) => name.replaceAll("_", "-");

@@ -43,3 +43,13 @@ export const field = (value) => String(Number.isInteger(value) ? value : Number(
 
 /** @param {number} n 1 → "₁" */
 export const subscript = (n) => [...String(n)].map((d) => "₀₁₂₃₄₅₆₇₈₉"[+d]).join("");
+
+/** The smallest of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten that is ≥ value. @param {number} value */
+export function niceCeil(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  for (const step of [1, 1.5, 2, 3, 4, 5, 6, 8]) if (step * power >= value * (1 - 1e-9)) return step * power;
+  return 10 * power;
+}
+
+/** @param {number} t a tick of an axis of steps: 500, 2k */
+export const shortCount = (t) => (t >= 1000 ? `${t / 1000}k` : String(t));

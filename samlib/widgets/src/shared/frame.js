@@ -1,10 +1,12 @@
 // The frame that every figure shares: state, permalinks, drawing once per animation frame, the sentence,
 // reset, theme, keys, and taking it all down. What a figure shows is its own business.
 
-import { button } from "./controls.js";
+import { createAddress } from "./address.js";
+import { button } from "./buttons.js";
 import { html } from "./dom.js";
 import { captureKeys } from "./keyboard.js";
-import { decode, encode } from "./permalink.js";
+import { createReadout } from "./readout.js";
+import { traitsOf } from "../schema.js";
 import { onThemeChange, palette } from "./theme.js";
 
 /** @typedef {import("./model.js").Model} Model */
@@ -12,7 +14,6 @@ import { onThemeChange, palette } from "./theme.js";
 /**
  * @template S the figure's synchronized traits
  * @typedef {object} Options
- * @property {(keyof S & string)[]} names of the traits
  * @property {(keyof S & string)[]} [redrawOnly] those whose change needs no new computation
  * @property {keyof S & string} [presetBy] the trait whose value picks defaults for others
  * @property {(state: S) => boolean} [complete] do the traits fit together? Python may send one of two that
@@ -47,34 +48,38 @@ import { onThemeChange, palette } from "./theme.js";
  * @template {Record<string, any>} S
  * @param {{model: Model, el: HTMLElement, linkId?: string}} context
  *   `linkId` is the figure's name in permalinks; without it (in a notebook) there are none
- * @param {Options<S>} options
+ * @param {Options<S>} [options]
  */
-export function createFrame({ model, el, linkId }, { names, redrawOnly = [], presetBy, complete }) {
+export function createFrame({ model, el, linkId }, { redrawOnly = [], presetBy, complete } = {}) {
+  const { names, whole } = traitsOf(model.get("_figure"));
   const read = () => /** @type {S} */ (Object.fromEntries(names.map((n) => [n, model.get(n)])));
   const initial = read();
   const config = model.get("_config");
   let stale = true;
   let pending = 0;
   let saved = 0;
-  let speech = 0;
   /** @type {Content<S>} */
   let content;
 
-  const sight = html("p", { class: "samlib-readout", "aria-hidden": "true" });
-  const voice = html("p", { class: "samlib-hidden samlib-voice", role: "status", "aria-live": "polite" });
+  const readout = createReadout();
   const note = html("p", { class: "samlib-note", role: "status" });
   const reset = button({ label: "Reset", text: "Reset", onPress: () => frame.restore(initial) });
   reset.dataset.control = "reset";
-  const link = button({ label: "Copy link", text: "Copy link", onPress: copyLink });
-  link.dataset.control = "link";
-  if (!linkId) link.hidden = true;
   const root = html("div", { class: "samlib-body" });
+  const address = createAddress(linkId, root, note, {
+    write: () => content.writeLink(frame.state),
+    follow(entries, messages) {
+      frame.restore(content.readLink(entries, messages));
+    },
+  });
 
   const frame = {
     /** @type {S} changed by update() only */
     state: { ...initial },
     initial,
     config,
+    /** Which traits are whole numbers. */
+    whole,
     root,
     colours: palette(el),
     /** While something is being dragged, scales stand still. */
@@ -90,7 +95,7 @@ export function createFrame({ model, el, linkId }, { names, redrawOnly = [], pre
      * @param {Partial<S>} changes @param {boolean} [settled] false while a film runs
      */
     update(changes, settled = true) {
-      const all = withFrame(changes);
+      const all = withFrame(frame.state, changes);
       apply(all);
       for (const [name, value] of Object.entries(all)) model.set(name, value);
       const now = performance.now();
@@ -117,57 +122,39 @@ export function createFrame({ model, el, linkId }, { names, redrawOnly = [], pre
     mount(what) {
       content = what;
       root.classList.add(what.className);
-      root.append(
-        html("div", { class: "samlib-top" }, what.choices ?? html("span"),
-          html("div", { class: "samlib-actions" }, reset, link)),
-        html("p", { class: "samlib-hint" }, what.hint),
-        what.legend,
-        html("div", { class: "samlib-stage" }, ...what.stage),
-        ...(what.player ? [what.player.el] : []),
-        sight, voice, what.controls, note,
-      ); // prettier-ignore
+      root.append(...partsOf(what, [reset, address.button], readout.parts, note));
       el.replaceChildren(root);
-      for (const name of names) model.on(`change:${name}`, onModelChange);
-      const stopKeys = captureKeys(root, (event) => {
-        const target = what.handles.find(({ group }) => group === event.target);
-        return target ? target.key(event) : false;
-      });
-      const stopTheme = onThemeChange(() => {
-        frame.colours = palette(el);
-        schedule(false);
-      });
-      if (linkId) {
-        addEventListener("hashchange", followLink);
-        followLink();
-      }
+      const stopListening = listen(what);
       schedule(true);
       return () => {
         what.player?.dispose();
         cancelAnimationFrame(pending);
-        clearTimeout(speech);
-        stopKeys();
-        stopTheme();
-        removeEventListener("hashchange", followLink);
-        for (const name of names) model.off(`change:${name}`, onModelChange);
+        readout.dispose();
+        stopListening();
         what.dispose();
       };
     },
   };
 
-  const onModelChange = () => apply(read());
-
-  /**
-   * In a figure over time the step shown stays inside the run; where it is the last one, it stays the last.
-   *
-   * @param {Partial<S>} changes
-   * @returns {Partial<S>}
-   */
-  function withFrame(changes) {
-    if (!("steps" in changes) || !("frame" in frame.state)) return changes;
-    const { steps, frame: shown } = frame.state;
-    const last = /** @type {number} */ (changes.steps);
-    const wanted = changes.frame ?? (shown === steps ? last : shown);
-    return { ...changes, frame: Math.min(wanted, last) };
+  /** Follow the model, the keys, the theme and the address. @param {Content<S>} what @returns {() => void} stops it */
+  function listen(what) {
+    const onModelChange = () => apply(read());
+    for (const name of names) model.on(`change:${name}`, onModelChange);
+    const stopKeys = captureKeys(root, (event) => {
+      const target = what.handles.find(({ group }) => group === event.target);
+      return target ? target.key(event) : false;
+    });
+    const stopTheme = onThemeChange(() => {
+      frame.colours = palette(el);
+      schedule(false);
+    });
+    const stopAddress = address.listen();
+    return () => {
+      stopKeys();
+      stopTheme();
+      stopAddress();
+      for (const name of names) model.off(`change:${name}`, onModelChange);
+    };
   }
 
   /** @param {Partial<S>} changes */
@@ -183,38 +170,7 @@ export function createFrame({ model, el, linkId }, { names, redrawOnly = [], pre
     schedule(different.some((name) => !redrawOnly.includes(name)));
   }
 
-  // ── Permalinks ───────────────────────────────────────────────────────────────────────────────────
-
-  function copyLink() {
-    if (!linkId) return;
-    const fragment = encode(linkId, content.writeLink(frame.state));
-    try {
-      history.replaceState(null, "", fragment);
-    } catch {
-      location.hash = fragment; // a page opened from a file may not replace its address
-    }
-    note.textContent = "The link to this state is in the address bar.";
-    navigator.clipboard?.writeText(location.href).then(
-      () => (note.textContent = "The link to this state is copied, and in the address bar."),
-      () => {},
-    );
-  }
-
-  function followLink() {
-    const entries = linkId ? decode(linkId, location.hash) : null;
-    if (!entries) return;
-    /** @type {string[]} */
-    const messages = [];
-    frame.restore(content.readLink(entries, messages));
-    note.textContent = messages.length ? `In the link, ${messages.join("; ")}.` : "";
-    if (root.getBoundingClientRect().top > innerHeight || root.getBoundingClientRect().bottom < 0) {
-      root.scrollIntoView();
-    }
-  }
-
-  // ── Drawing, once per animation frame ────────────────────────────────────────────────────────────
-
-  /** @param {boolean} computed must everything be computed again? */
+  /** Draw, once per animation frame. @param {boolean} computed must everything be computed again? */
   function schedule(computed) {
     stale ||= computed;
     pending ||= requestAnimationFrame(draw);
@@ -228,13 +184,7 @@ export function createFrame({ model, el, linkId }, { names, redrawOnly = [], pre
     // A notebook renders into an element that is not in the document yet and has no style.
     if (!frame.colours.ink) frame.colours = palette(el);
     content.draw();
-    const sentence = content.describe();
-    if (sight.textContent !== sentence) {
-      sight.textContent = sentence;
-      // Read aloud when the reader has come to rest, not at every step of a drag.
-      clearTimeout(speech);
-      speech = window.setTimeout(() => (voice.textContent = sentence), 500);
-    }
+    readout.say(content.describe());
     // For benchmarks/widgets.py; only the last one is kept.
     performance.clearMeasures("samlib:draw");
     performance.measure("samlib:draw", "samlib:begin");
@@ -242,4 +192,36 @@ export function createFrame({ model, el, linkId }, { names, redrawOnly = [], pre
   }
 
   return frame;
+}
+
+/**
+ * In a figure over time the step shown stays inside the run; where it is the last one, it stays the last.
+ *
+ * @template {Record<string, any>} S
+ * @param {S} state @param {Partial<S>} changes
+ * @returns {Partial<S>}
+ */
+function withFrame(state, changes) {
+  if (!("steps" in changes) || !("frame" in state)) return changes;
+  const { steps, frame: shown } = state;
+  const last = /** @type {number} */ (changes.steps);
+  const wanted = changes.frame ?? (shown === steps ? last : shown);
+  return { ...changes, frame: Math.min(wanted, last) };
+}
+
+/**
+ * What stands in a figure, from top to bottom.
+ *
+ * @param {Content<any>} what @param {HTMLElement[]} actions @param {HTMLElement[]} sentence @param {HTMLElement} note
+ */
+function partsOf(what, actions, sentence, note) {
+  return [
+    html("div", { class: "samlib-top" }, what.choices ?? html("span"),
+      html("div", { class: "samlib-actions" }, ...actions)),
+    html("p", { class: "samlib-hint" }, what.hint),
+    what.legend,
+    html("div", { class: "samlib-stage" }, ...what.stage),
+    ...(what.player ? [what.player.el] : []),
+    ...sentence, what.controls, note,
+  ]; // prettier-ignore
 }

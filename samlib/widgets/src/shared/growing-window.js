@@ -1,6 +1,6 @@
 // The square of the plane that a map of Γ shows: as large as it must be for the start to be in it.
 
-import { niceCeil } from "./plot.js";
+import { niceCeil } from "./format.js";
 
 /**
  * @param {{state: {start: number[]}, dragging: boolean}} view

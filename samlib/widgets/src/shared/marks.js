@@ -1,10 +1,11 @@
 // How each method is drawn, beside its colour: the dashes of its line and the shape of its mark.
 
-/** @typedef {"gradient-descent" | "sam" | "mini-batch" | "one-sam" | "ascent"} Method */
+/** @typedef {import("../dynamics/rules.js").Rule} Method */
 
 /** @type {Record<Method, number[]>} */
 export const DASHES = {
-  "gradient-descent": [6, 4], sam: [], "mini-batch": [12, 4], "one-sam": [8, 3, 2, 3], ascent: [6, 4],
+  gradient_descent: [6, 4], sam: [], mini_batch: [12, 4], one_sam: [8, 3, 2, 3],
+  ascent_loss_descent: [6, 4],
 }; // prettier-ignore
 
 /** A position on a canvas that it still draws correctly, though it may be far outside. @param {number} px */
@@ -15,16 +16,19 @@ export function shapeOf(name, x, y) {
   const from = `M${x.toFixed(1)} ${y.toFixed(1)}`;
   const square = `${from}m-4.5 -4.5h9v9h-9z`;
   return {
-    "gradient-descent": square,
+    gradient_descent: square,
     sam: `${from}m-5.5 0a5.5 5.5 0 1 0 11 0a5.5 5.5 0 1 0 -11 0z`,
-    "mini-batch": `${from}m0 -6.5l6 6.5l-6 6.5l-6 -6.5z`,
-    "one-sam": `${from}m0 -6l6 10.5h-12z`,
-    ascent: square,
+    mini_batch: `${from}m0 -6.5l6 6.5l-6 6.5l-6 -6.5z`,
+    one_sam: `${from}m0 -6l6 10.5h-12z`,
+    ascent_loss_descent: square,
   }[name];
 }
 
 /** @param {Method} name @param {import("./theme.js").Palette} colours */
-export const colourOf = (name, colours) => (name === "mini-batch" ? colours.ink : colours[name]);
+export function colourOf(name, colours) {
+  if (name === "mini_batch") return colours.ink;
+  return name === "ascent_loss_descent" ? colours.ascent : colours[name];
+}
 
 /**
  * Gradient descent is hollow, all others are filled.
@@ -34,11 +38,36 @@ export const colourOf = (name, colours) => (name === "mini-batch" ? colours.ink 
  */
 export function drawMark(context, name, x, y, colours) {
   if (!(Number.isFinite(x) && Number.isFinite(y))) return;
-  const path = new Path2D(shapeOf(name, x, y));
-  const hollow = name === "gradient-descent";
-  context.lineWidth = hollow ? 2 : 1.5;
-  context.fillStyle = hollow ? colours.plot : colourOf(name, colours);
-  context.strokeStyle = hollow ? colourOf(name, colours) : colours.plot;
-  context.fill(path);
-  context.stroke(path);
+  const colour = colourOf(name, colours);
+  const hollow = name === "gradient_descent";
+  const [fill, edge] = hollow ? [colours.plot, colour] : [colour, colours.plot];
+  paint(context, new Path2D(shapeOf(name, x, y)), fill, edge, hollow ? 2 : 1.5);
+}
+
+/**
+ * Fill a shape, and draw its edge.
+ *
+ * @param {CanvasRenderingContext2D} context @param {Path2D} shape @param {string} fill @param {string} edge
+ * @param {number} width of the edge
+ */
+export function paint(context, shape, fill, edge, width) {
+  context.fillStyle = fill;
+  context.strokeStyle = edge;
+  context.lineWidth = width;
+  context.fill(shape);
+  context.stroke(shape);
+}
+
+/** @param {number} x @param {number} y @param {number} radius */
+export function disc(x, y, radius) {
+  const shape = new Path2D();
+  shape.arc(x, y, radius, 0, 7);
+  return shape;
+}
+
+/** @param {number} x @param {number} y @param {number} half the side */
+export function square(x, y, half) {
+  const shape = new Path2D();
+  shape.rect(x - half, y - half, 2 * half, 2 * half);
+  return shape;
 }

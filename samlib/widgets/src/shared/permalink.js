@@ -77,11 +77,11 @@ export function readNumbers(label, text, range, length, messages) {
  * by its name, put right by the limits that Python sends in the configuration.
  *
  * @template {Record<string, any>} S
- * @param {{initial: S, config: any, preset: (choice: string) => S}} frame
- * @param {{labels?: Record<string, string>, whole?: string[], presetBy?: string}} [options]
- *   what messages call a trait, which are whole numbers, and which picks the defaults of others
+ * @param {{initial: S, config: any, whole: string[], preset: (choice: string) => S}} frame
+ * @param {{labels?: Record<string, string>, presetBy?: string}} [options]
+ *   what messages call a trait, and which one picks the defaults of others
  */
-export function linksOf({ initial, config, preset }, { labels = {}, whole = [], presetBy } = {}) {
+export function linksOf({ initial, config, whole, preset }, { labels = {}, presetBy } = {}) {
   const names = Object.keys(initial);
   return {
     /** @param {S} state @returns {LinkState} */
@@ -95,19 +95,8 @@ export function linksOf({ initial, config, preset }, { labels = {}, whole = [], 
       for (const name of names) {
         const text = entries.get(name);
         if (text === undefined) continue;
-        const limits = config.limits[name];
-        const label = labels[name] ?? name;
-        if (typeof next[name] === "boolean") next[name] = text === "true";
-        else if (typeof next[name] === "string") {
-          if (limits.includes(text)) next[name] = text;
-          else messages.push(`${label} = “${quoted(text)}” is unknown and was ignored`);
-        } else if (Array.isArray(next[name])) {
-          const { length } = next[name];
-          next[name] = readNumbers(label, text, limits, [length, length], messages) ?? next[name];
-        } else {
-          const value = readNumber(label, text, limits, messages) ?? next[name];
-          next[name] = whole.includes(name) ? Math.round(value) : value;
-        }
+        const value = readTrait(labels[name] ?? name, text, next[name], config.limits[name], messages);
+        next[name] = whole.includes(name) ? Math.round(value) : value;
       }
       if (next.frame > next.steps) {
         if (entries.has("frame")) messages.push(`${labels.frame} = ${next.frame} was moved to ${next.steps}`);
@@ -116,4 +105,20 @@ export function linksOf({ initial, config, preset }, { labels = {}, whole = [], 
       return /** @type {S} */ (next);
     },
   };
+}
+
+/**
+ * The value of a trait in a link; the one before where the link has none that can be.
+ *
+ * @param {string} label @param {string} text @param {any} before @param {any} limits @param {string[]} messages
+ */
+function readTrait(label, text, before, limits, messages) {
+  if (typeof before === "boolean") return text === "true";
+  if (Array.isArray(before)) {
+    return readNumbers(label, text, limits, [before.length, before.length], messages) ?? before;
+  }
+  if (typeof before !== "string") return readNumber(label, text, limits, messages) ?? before;
+  if (limits.includes(text)) return text;
+  messages.push(`${label} = “${quoted(text)}” is unknown and was ignored`);
+  return before;
 }

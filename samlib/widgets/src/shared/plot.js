@@ -3,7 +3,6 @@
 import { axisBottom, axisLeft } from "d3-axis";
 import { select } from "d3-selection";
 import { html, svg } from "./dom.js";
-import { HEAD } from "./samples.js";
 
 /** @typedef {{left: number, right: number, top: number, bottom: number}} Box */
 
@@ -37,56 +36,106 @@ import { HEAD } from "./samples.js";
  */
 export function createPlot({ className, margin, square = false, onResize }) {
   const canvas = html("canvas", { "aria-hidden": "true" });
-  const xAxis = svg("g", { class: "samlib-axis", "aria-hidden": "true" });
-  const yAxis = svg("g", { class: "samlib-axis", "aria-hidden": "true" });
-  const xText = svg("text", { class: "samlib-axis-label", "text-anchor": "end" });
-  const yText = svg("text", { class: "samlib-axis-label" });
-  const below = margin.bottom > 30; // is there room for the label below the ticks?
   const marks = svg("g");
-  const root = svg("svg", { role: "group" }, xAxis, yAxis, xText, yText, marks);
+  const frame = createAxes(margin.bottom > 30, marks);
   const area = html("div", { class: "samlib-area" }, canvas);
-  area.append(root);
+  area.append(frame.root);
   const heading = html("div", { class: "samlib-heading" }, html("span"));
   const el = html("div", { class: `samlib-plot ${className}` }, heading, area);
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-
-  let width = 0;
-  let height = 0;
-  let ratio = 1;
-  let drawn = "";
+  const size = { width: 0, height: 0, ratio: 1 };
   /** @type {Plot} */
   const plot = {
     el,
     heading,
     context,
-    svg: root,
+    svg: frame.root,
     marks,
-    box: { left: 0, right: 0, top: 0, bottom: 0 },
-    ratio: () => ratio,
+    box: NOWHERE,
+    ratio: () => size.ratio,
     name(title, xLabel, yLabel) {
-      if (title === root.getAttribute("aria-label") && xLabel === xText.textContent) return;
-      root.setAttribute("aria-label", title);
+      if (!frame.name(title, xLabel, yLabel)) return;
       /** @type {HTMLElement} */ (heading.firstElementChild).textContent = title;
+    },
+    clear: () => clear(context, plot.box, size),
+    axes: (x, y, options) => frame.draw(x, y, options, plot.box, size),
+    dispose: () => observer.disconnect(),
+  };
+
+  const observer = new ResizeObserver(() => {
+    Object.assign(size, { width: area.clientWidth, height: area.clientHeight });
+    plot.box = NOWHERE;
+    if (size.width === 0 || size.height === 0) return;
+    size.ratio = Math.min(window.devicePixelRatio || 1, 2);
+    canvas.width = Math.round(size.width * size.ratio);
+    canvas.height = Math.round(size.height * size.ratio);
+    frame.root.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
+    plot.box = inside(size, margin, square);
+    context.save();
+    onResize();
+  });
+  observer.observe(area);
+  return plot;
+}
+
+/** The inner rectangle of a plot that is not shown. @type {Box} */
+const NOWHERE = { left: 0, right: 0, top: 0, bottom: 0 };
+
+/** @typedef {{width: number, height: number, ratio: number}} Size in CSS pixels, and pixels of the canvas for each */
+
+/** The inner rectangle. @param {Size} size @param {Box} margin @param {boolean} square @returns {Box} */
+function inside({ width, height }, margin, square) {
+  const right = width - margin.right;
+  const bottom = height - margin.bottom;
+  const side = Math.min(right - margin.left, bottom - margin.top);
+  return {
+    left: margin.left,
+    right: square ? margin.left + side : right,
+    top: margin.top,
+    bottom: square ? margin.top + side : bottom,
+  };
+}
+
+/** @param {CanvasRenderingContext2D} context @param {Box} box @param {Size} size */
+function clear(context, { left, right, top, bottom }, { width, height, ratio }) {
+  context.restore(); // the state before the last clip
+  context.save();
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  context.beginPath();
+  context.rect(left, top, right - left, bottom - top);
+  context.clip();
+}
+
+/**
+ * The SVG over a plot, with its axes and their labels.
+ *
+ * @param {boolean} below is there room for the label of the axis below its ticks?
+ * @param {SVGGElement} marks what lies above the axes
+ */
+function createAxes(below, marks) {
+  const xAxis = svg("g", { class: "samlib-axis", "aria-hidden": "true" });
+  const yAxis = svg("g", { class: "samlib-axis", "aria-hidden": "true" });
+  const xText = svg("text", { class: "samlib-axis-label", "text-anchor": "end" });
+  const yText = svg("text", { class: "samlib-axis-label" });
+  const root = svg("svg", { role: "group" }, xAxis, yAxis, xText, yText, marks);
+  let drawn = "";
+  return {
+    root,
+    /** Is the name another one? @param {string} title @param {string} xLabel @param {string} yLabel */
+    name(title, xLabel, yLabel) {
+      if (title === root.getAttribute("aria-label") && xLabel === xText.textContent) return false;
+      root.setAttribute("aria-label", title);
       xText.textContent = xLabel;
       yText.textContent = yLabel;
+      return true;
     },
-    clear() {
-      const { left, right, top, bottom } = plot.box;
-      context.restore(); // the state before the last clip
-      context.save();
-      context.setTransform(ratio, 0, 0, ratio, 0, 0);
-      context.clearRect(0, 0, width, height);
-      context.beginPath();
-      context.rect(left, top, right - left, bottom - top);
-      context.clip();
-    },
-    dispose: () => observer.disconnect(),
-    axes(x, y, { xTicks, yTicks, xFormat, yFormat }) {
+    /** @param {any} x @param {any} y @param {AxisOptions} options @param {Box} box @param {Size} size */
+    draw(x, y, { xTicks, yTicks, xFormat, yFormat }, { left, right, top, bottom }, { width, height }) {
       // Axes are dear to draw: only when a domain, a range or a tick is another.
       const key = JSON.stringify([x.domain(), y.domain(), xTicks, yTicks, width, height]);
       if (key === drawn) return;
       drawn = key;
-      const { left, right, top, bottom } = plot.box;
       const bottomAxis = axisBottom(x).tickValues(xTicks).tickFormat((v) => xFormat(Number(v)));
       const leftAxis = axisLeft(y).tickValues(yTicks).tickFormat((v) => yFormat(Number(v)));
       xAxis.setAttribute("transform", `translate(0,${bottom})`);
@@ -95,177 +144,6 @@ export function createPlot({ className, margin, square = false, onResize }) {
       select(yAxis).call(leftAxis.tickSize(4).tickPadding(4));
       xText.setAttribute("transform", `translate(${right - (below ? 0 : 6)},${bottom + (below ? 34 : -6)})`);
       yText.setAttribute("transform", `translate(${left + 6},${top + 12})`);
-    },
-  };
-
-  const observer = new ResizeObserver(() => {
-    width = area.clientWidth;
-    height = area.clientHeight;
-    plot.box = { left: 0, right: 0, top: 0, bottom: 0 };
-    if (width === 0 || height === 0) return;
-    ratio = Math.min(window.devicePixelRatio || 1, 2);
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-    root.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    const right = width - margin.right;
-    const bottom = height - margin.bottom;
-    const side = Math.min(right - margin.left, bottom - margin.top);
-    plot.box = {
-      left: margin.left,
-      right: square ? margin.left + side : right,
-      top: margin.top,
-      bottom: square ? margin.top + side : bottom,
-    };
-    context.save();
-    onResize();
-  });
-  observer.observe(area);
-  return plot;
-}
-
-/**
- * Trace sampled points: the first ones joined one to the next, then each branch of the two-cycle by
- * itself. Points that are not finite interrupt the line.
- *
- * @param {CanvasRenderingContext2D} context
- * @param {ArrayLike<number>} px @param {ArrayLike<number>} py positions in pixels
- * @param {number} count how many samples
- */
-export function traceBranches(context, px, py, count) {
-  context.beginPath();
-  traceLine(context, px, py, 0, Math.min(count, HEAD), 1);
-  traceLine(context, px, py, HEAD - 2, count, 2);
-  traceLine(context, px, py, HEAD - 1, count, 2);
-  context.stroke();
-}
-
-/**
- * @param {CanvasRenderingContext2D} context @param {ArrayLike<number>} px
- * @param {ArrayLike<number>} py @param {number} from @param {number} to @param {number} stride
- */
-function traceLine(context, px, py, from, to, stride) {
-  let down = false;
-  for (let i = from; i < to; i += stride) {
-    const x = px[i];
-    const y = py[i];
-    if (!(Number.isFinite(x) && Number.isFinite(y))) {
-      down = false;
-      continue;
-    }
-    if (down) context.lineTo(x, y);
-    else context.moveTo(x, y);
-    down = true;
-  }
-}
-
-/**
- * An arrow from (x, y) by (dx, dy).
- *
- * @param {CanvasRenderingContext2D} context
- * @param {number} x @param {number} y @param {number} dx @param {number} dy
- * @param {string} colour @param {number} weight
- */
-export function arrow(context, x, y, dx, dy, colour, weight) {
-  const length = Math.hypot(dx, dy);
-  if (!(length > 0.5)) return;
-  const head = Math.min(4 + 2.2 * weight, length);
-  const ux = dx / length;
-  const uy = dy / length;
-  context.strokeStyle = context.fillStyle = colour;
-  context.lineWidth = weight;
-  context.beginPath();
-  context.moveTo(x, y);
-  context.lineTo(x + dx - ux * head * 0.8, y + dy - uy * head * 0.8);
-  context.stroke();
-  context.beginPath();
-  context.moveTo(x + dx, y + dy);
-  context.lineTo(x + dx - ux * head - uy * head * 0.5, y + dy - uy * head + ux * head * 0.5);
-  context.lineTo(x + dx - ux * head + uy * head * 0.5, y + dy - uy * head - ux * head * 0.5);
-  context.closePath();
-  context.fill();
-}
-
-/**
- * A diamond, the mark of a prediction.
- *
- * @param {CanvasRenderingContext2D} context @param {number} x @param {number} y
- * @param {number} size @param {string} colour
- */
-export function diamond(context, x, y, size, colour) {
-  context.beginPath();
-  context.moveTo(x, y - size);
-  context.lineTo(x + size, y);
-  context.lineTo(x, y + size);
-  context.lineTo(x - size, y);
-  context.closePath();
-  context.strokeStyle = colour;
-  context.lineWidth = 1.75;
-  context.setLineDash([]);
-  context.stroke();
-}
-
-/**
- * Horizontal lines at the ticks, and a vertical one at the step shown.
- *
- * @param {Plot} plot @param {import("./theme.js").Palette} colours @param {(value: number) => number} y
- * @param {number[]} yTicks @param {number} here in pixels
- */
-export function drawGrid({ context, box }, colours, y, yTicks, here) {
-  context.lineWidth = 1;
-  context.strokeStyle = colours.line;
-  context.beginPath();
-  for (const tick of yTicks) {
-    context.moveTo(box.left, Math.round(y(tick)) + 0.5);
-    context.lineTo(box.right, Math.round(y(tick)) + 0.5);
-  }
-  context.stroke();
-  context.strokeStyle = colours.soft;
-  context.beginPath();
-  context.moveTo(here, box.top);
-  context.lineTo(here, box.bottom);
-  context.stroke();
-}
-
-/** Follow a pointer that is pressed on a plot. @param {Plot} plot @param {(event: PointerEvent) => void} follow */
-export function onDrag({ svg: root }, follow) {
-  root.addEventListener("pointerdown", (event) => {
-    root.setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  root.addEventListener("pointermove", (event) => {
-    if (root.hasPointerCapture(event.pointerId)) follow(event);
-  });
-}
-
-/** The smallest of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten that is ≥ value. @param {number} value */
-export function niceCeil(value) {
-  const power = 10 ** Math.floor(Math.log10(value));
-  for (const step of [1, 1.5, 2, 3, 4, 5, 6, 8]) if (step * power >= value * (1 - 1e-9)) return step * power;
-  return 10 * power;
-}
-
-/**
- * Text over a plot.
- *
- * @param {Plot} plot @param {string[]} names
- */
-export function createLabels(plot, names) {
-  const texts = new Map(
-    names.map((name) => [name, svg("text", { class: "samlib-mark", "aria-hidden": "true" })]),
-  );
-  plot.marks.append(...texts.values());
-  return {
-    /** @param {string} name @param {boolean} hidden */
-    hide: (name, hidden) => texts.get(name)?.toggleAttribute("hidden", hidden),
-    /**
-     * @param {string} name @param {number} x @param {number} y @param {string} text
-     * @param {"start" | "middle" | "end"} anchor
-     */
-    put(name, x, y, text, anchor) {
-      const label = /** @type {SVGTextElement} */ (texts.get(name));
-      label.setAttribute("transform", `translate(${x.toFixed(1)},${y.toFixed(1)})`);
-      label.setAttribute("text-anchor", anchor);
-      if (label.textContent !== text) label.textContent = text;
     },
   };
 }

@@ -39,3 +39,19 @@ export function sampleSteps(keys) {
   }
   return Int32Array.from(samples);
 }
+
+/**
+ * How many samples lie at or before a step.
+ *
+ * @param {number[]} keys @param {number} step
+ */
+export function samplesUntil(keys, step) {
+  let low = 0;
+  let high = keys.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (keys[middle] <= step) low = middle + 1;
+    else high = middle;
+  }
+  return low <= HEAD ? low : HEAD + 2 * (low - HEAD);
+}

@@ -1,10 +1,12 @@
 // Colours come from the style sheet, which knows light and dark; canvases ask for them here.
 
-/** @typedef {Record<"ink" | "soft" | "faint" | "line" | "ground" | "plot" | "sam" | "gradient-descent" | "ascent" | "eigenvector" | "worst" | "average" | "one-sam", string>} Palette */
+import { cssName } from "./dom.js";
+
+/** @typedef {Record<"ink" | "soft" | "faint" | "line" | "ground" | "plot" | "sam" | "gradient_descent" | "ascent" | "eigenvector" | "worst" | "average" | "one_sam", string>} Palette */
 
 const NAMES = /** @type {const} */ ([
   "ink", "soft", "faint", "line", "ground", "plot",
-  "sam", "gradient-descent", "one-sam", "ascent", "worst", "average", "eigenvector",
+  "sam", "gradient_descent", "one_sam", "ascent", "worst", "average", "eigenvector",
 ]); // prettier-ignore
 
 /**
@@ -14,7 +16,7 @@ const NAMES = /** @type {const} */ ([
 export function palette(el) {
   const style = getComputedStyle(el);
   return /** @type {Palette} */ (
-    Object.fromEntries(NAMES.map((n) => [n, style.getPropertyValue(`--samlib-${n}`).trim()]))
+    Object.fromEntries(NAMES.map((n) => [n, style.getPropertyValue(`--samlib-${cssName(n)}`).trim()]))
   );
 }
 

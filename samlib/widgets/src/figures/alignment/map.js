@@ -1,14 +1,15 @@
 // The map of Γ for the four-dimensional loss: where along the minimizers the runs are, over λ₁.
 
 import { scaleLinear } from "d3-scale";
-import { factor1, factor2 } from "../../dynamics/engine.js";
+import { CURVATURES, factor1, factor2 } from "../../dynamics/four-dimensional.js";
+import { diamond } from "../../shared/drawing.js";
 import { number } from "../../shared/format.js";
 import { growingWindow } from "../../shared/growing-window.js";
 import { createHandle } from "../../shared/handle.js";
-import { createLabels, createPlot, diamond } from "../../shared/plot.js";
+import { createLabels } from "../../shared/labels.js";
+import { createPlot } from "../../shared/plot.js";
 import { createRelief } from "../../shared/relief.js";
 import { drawPoints, drawRuns } from "./runs.js";
-import { sharpnessOnManifold } from "./world.js";
 
 /** Values of λ₁ with a contour, and those with a label. */
 const LEVELS = [16.5, 17, 18, 20, 22, 24, 26, 28, 30, 32, 34];
@@ -37,20 +38,35 @@ export function createMap(view) {
   function draw() {
     const { box } = plot;
     if (world.flat || box.right <= box.left) return;
-    const { state, descent, dim } = world;
     const { colours } = view;
     plot.clear();
     const { low, high, more } = extent();
     const x = scaleLinear([low, high], [box.left, box.right]);
     const y = scaleLinear([low, high], [box.bottom, box.top]);
     relief.draw({
-      name: "λ₁", height: sharpnessOnManifold, levels: LEVELS, low, high, colour: colours.worst,
+      name: "λ₁", height: CURVATURES.top_eigenvalue, levels: LEVELS, low, high, colour: colours.worst,
     }); // prettier-ignore
+    drawFlow(x, y);
+    drawRuns(view, context, x, y, 0, 1);
+    diamond(context, x(0), y(0), 7, colours.ink);
+    drawPoints(view, context, x, y, 0, 1);
+    const ticks = more ? x.ticks(4) : [0, 0.5, 1];
+    plot.axes(x, y, { xTicks: ticks, yTicks: ticks, xFormat: number, yFormat: number });
+    labelContours(x, y, low + 0.1 * (high - low), more > 0);
+    labels.put("least λ₁", x(0), y(0) + 22, "least λ₁: 16", "middle");
+    handle.show(x, y);
+  }
 
-    // The limiting flow of Theorem 4.5 from where gradient descent arrives: dX/dτ = −∇F₁ while F₁ > F₂,
-    // along x₂ ∝ x₁⁶.
+  /**
+   * The limiting flow of Theorem 4.5 from where gradient descent arrives: dX/dτ = −∇F₁ while F₁ > F₂, along
+   * x₂ ∝ x₁⁶.
+   *
+   * @param {(v: number) => number} x @param {(v: number) => number} y
+   */
+  function drawFlow(x, y) {
+    const { state, descent, dim } = world;
     const end = state.steps * dim;
-    context.strokeStyle = colours.worst;
+    context.strokeStyle = view.colours.worst;
     context.lineWidth = 2;
     context.setLineDash([2, 4]);
     context.beginPath();
@@ -62,22 +78,16 @@ export function createMap(view) {
     }
     context.stroke();
     context.setLineDash([]);
+  }
 
-    drawRuns(view, context, x, y, 0, 1);
-    diamond(context, x(0), y(0), 7, colours.ink);
-    drawPoints(view, context, x, y, 0, 1);
-    const ticks = more ? x.ticks(4) : [0, 0.5, 1];
-    plot.axes(x, y, { xTicks: ticks, yTicks: ticks, xFormat: number, yFormat: number });
-    const a = low + 0.1 * (high - low);
+  /** @param {(v: number) => number} x @param {(v: number) => number} y @param {number} a where along x₁ @param {boolean} hidden */
+  function labelContours(x, y, a, hidden) {
     for (const level of LABELLED) {
       const b = Math.sqrt((level / 2 - 8 - a * a) / 6);
-      labels.hide(String(level), more > 0);
-      if (more === 0) {
-        labels.put(String(level), x(a), y(b) + 4, level === 18 ? "λ₁ = 18" : String(level), "middle");
-      }
+      labels.hide(String(level), hidden);
+      if (hidden) continue;
+      labels.put(String(level), x(a), y(b) + 4, level === 18 ? "λ₁ = 18" : String(level), "middle");
     }
-    labels.put("least λ₁", x(0), y(0) + 22, "least λ₁: 16", "middle");
-    handle.show(x, y);
   }
 
   return { plot, handle, draw };

@@ -1,6 +1,7 @@
 // Both runs as lines and points, in any two coordinates.
 
-import { traceBranches } from "../../shared/plot.js";
+import { traceBranches } from "../../shared/drawing.js";
+import { disc, paint, square } from "../../shared/marks.js";
 import { HEAD } from "../../shared/samples.js";
 
 /** @typedef {import("./view.js").View} View */
@@ -23,7 +24,7 @@ export function drawRuns({ world, colours }, context, toX, toY, i, j) {
   const { samples, dim, sam, descent } = world;
   const played = world.played();
   for (const [series, colour, dash] of /** @type {const} */ ([
-    [descent, colours["gradient-descent"], [6, 4]],
+    [descent, colours.gradient_descent, [6, 4]],
     [sam, colours.sam, []],
   ])) {
     for (let k = 0; k < samples.length; k++) {
@@ -76,7 +77,7 @@ function drawIterates(context, total, played) {
 export function drawPoints({ world, colours }, context, toX, toY, i, j) {
   const { state, dim, sam, descent } = world;
   const at = state.frame * dim;
-  square(context, toX(descent.x[at + i]), toY(descent.x[at + j]), colours);
+  markDescent(context, toX(descent.x[at + i]), toY(descent.x[at + j]), colours);
   if (state.frame < state.steps) {
     context.strokeStyle = colours.sam;
     context.lineWidth = 2;
@@ -84,7 +85,7 @@ export function drawPoints({ world, colours }, context, toX, toY, i, j) {
     context.arc(toX(sam.x[at + dim + i]), toY(sam.x[at + dim + j]), 4.5, 0, 7);
     context.stroke();
   }
-  disc(context, toX(sam.x[at + i]), toY(sam.x[at + j]), colours);
+  markSam(context, toX(sam.x[at + i]), toY(sam.x[at + j]), colours);
 }
 
 /**
@@ -93,15 +94,8 @@ export function drawPoints({ world, colours }, context, toX, toY, i, j) {
  * @param {CanvasRenderingContext2D} context @param {number} x @param {number} y
  * @param {import("../../shared/theme.js").Palette} colours
  */
-export function square(context, x, y, colours) {
-  context.lineWidth = 2;
-  context.strokeStyle = colours["gradient-descent"];
-  context.fillStyle = colours.plot;
-  context.beginPath();
-  context.rect(x - 4.5, y - 4.5, 9, 9);
-  context.fill();
-  context.stroke();
-}
+export const markDescent = (context, x, y, colours) =>
+  paint(context, square(x, y, 4.5), colours.plot, colours.gradient_descent, 2);
 
 /**
  * The mark of SAM.
@@ -109,12 +103,5 @@ export function square(context, x, y, colours) {
  * @param {CanvasRenderingContext2D} context @param {number} x @param {number} y
  * @param {import("../../shared/theme.js").Palette} colours @param {number} [radius]
  */
-export function disc(context, x, y, colours, radius = 6) {
-  context.lineWidth = 1.5;
-  context.strokeStyle = colours.plot;
-  context.fillStyle = colours.sam;
-  context.beginPath();
-  context.arc(x, y, radius, 0, 7);
-  context.fill();
-  context.stroke();
-}
+export const markSam = (context, x, y, colours, radius = 6) =>
+  paint(context, disc(x, y, radius), colours.sam, colours.plot, 1.5);

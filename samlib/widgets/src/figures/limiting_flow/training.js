@@ -1,9 +1,12 @@
 // What the figure "LimitingFlow" computes: a network is fitted by gradient descent, then SAM goes on, and what
 // it does to the spectrum is compared with the limiting flows. No drawing here.
 
-import { randomWords, simulate, topEigenpair } from "../../dynamics/engine.js";
+import { alignmentOf } from "../../dynamics/alignment.js";
 import { createGamma, flowAt, limitingFlow } from "../../dynamics/flow.js";
-import { POINTS, interpolatingNetwork } from "../../dynamics/network.js";
+import { interpolatingNetwork } from "../../dynamics/network.js";
+import { randomWords } from "../../dynamics/random.js";
+import { simulate } from "../../dynamics/simulate.js";
+import { constants } from "../../schema.js";
 
 /**
  * What a run depends on.
@@ -25,16 +28,13 @@ import { POINTS, interpolatingNetwork } from "../../dynamics/network.js";
  * @property {Float64Array} tau ηρ² times the steps
  * @property {number} done the last checkpoint that is known
  * @property {Float64Array} x where it was, one point after the other
- * @property {Float64Array} top λ₁ at the point of Γ beside it; NaN where there is none
+ * @property {Float64Array} top_eigenvalue λ₁ at the point of Γ beside it; NaN where there is none
  * @property {Float64Array} trace
  * @property {Float64Array} alignment |cos∠(∇L(x), v₁(∇²L(x)))|
  */
 
-/** Gradient descent fits the network with this learning rate, until ‖∇L‖ is so small. */
-export const FIT = { lr: 0.1, norm: 1e-4, most: 100_000 };
-
-export const CHECKPOINTS = 60;
-export const MOST_STEPS = 600_000;
+const { points: POINTS, fit: FIT } = constants.limiting_flow;
+export const { checkpoints: CHECKPOINTS, most_steps: MOST_STEPS } = constants.limiting_flow;
 
 /**
  * The network, where gradient descent has brought it, and the point of Γ beside that.
@@ -59,7 +59,7 @@ export function fittedNetwork(seed) {
 
 /** Both limiting flows, from the point of Γ beside the fitted weights. @param {Fitted} fit @param {number} horizon */
 export const limitingFlows = ({ network, onGamma }, horizon) => ({
-  top: limitingFlow(network, onGamma, "top", horizon),
+  top_eigenvalue: limitingFlow(network, onGamma, "top_eigenvalue", horizon),
   trace: limitingFlow(network, onGamma, "trace", horizon),
 });
 
@@ -106,7 +106,8 @@ export function* train({ network, fitted }, settings) {
   const tau = Float64Array.from(steps, (t) => t * lr * rho * rho);
   const course = {
     steps, tau, done: 0,
-    x: new Float64Array(steps.length * dim), top: column(), trace: column(), alignment: column(),
+    x: new Float64Array(steps.length * dim), top_eigenvalue: column(), trace: column(),
+    alignment: column(),
   }; // prettier-ignore
   const gamma = createGamma(network);
   const aligned = alignmentOf(network);
@@ -120,7 +121,7 @@ export function* train({ network, fitted }, settings) {
     course.x.set(x, n * dim);
     beside.set(x);
     if (gamma.retract(beside)) {
-      course.top[n] = gamma.values[0];
+      course.top_eigenvalue[n] = gamma.values[0];
       course.trace[n] = gamma.values.reduce((a, b) => a + b);
     }
     course.alignment[n] = aligned(x);
@@ -130,7 +131,7 @@ export function* train({ network, fitted }, settings) {
     if (count === 0) continue;
     const weights = full ? undefined : shuffledBatches(seed, batch_size, steps[n], count);
     const options = { start: x, steps: count, every: count, lr, rho, weights, into: walk };
-    walk = simulate(network, full ? "sam" : "mini-batch", options).x;
+    walk = simulate(network, full ? "sam" : "mini_batch", options).x;
     x.set(walk.subarray(dim, 2 * dim));
   }
 }
@@ -156,58 +157,6 @@ export function errorOf(course, flows, name) {
 
 /** Which flows a batch of this size is compared with: theorems are about 1 and the full batch. @param {number} size */
 export const flowsOf = (size) =>
-  /** @type {import("../../dynamics/flow.js").Regularizer[]} */ (size === 1 ? ["trace"] : size === POINTS ? ["top"] : ["top", "trace"]);
-
-/** Lanczos steps; five large eigenvalues need few, and 20 make more than ten digits of the angle. */
-const LANCZOS = 20;
-
-/**
- * |cos∠(∇L, v₁)| at a point, with v₁ of the exact Hessian by Lanczos from the gradient of the network's top
- * mode; NaN where the gradient is zero or not finite.
- *
- * @param {import("../../dynamics/network.js").Network} network
- */
-export function alignmentOf(network) {
-  const { dim } = network;
-  const gamma = createGamma(network);
-  const basis = Array.from({ length: LANCZOS }, () => new Float64Array(dim));
-  const image = new Float64Array(dim);
-  const gradient = new Float64Array(dim);
-  const matrix = new Float64Array(LANCZOS * LANCZOS);
-  const work = new Float64Array(LANCZOS * LANCZOS);
-  const ritz = new Float64Array(LANCZOS);
-  const dot = (/** @type {Float64Array} */ a, /** @type {Float64Array} */ b) => {
-    let sum = 0;
-    for (let i = 0; i < dim; i++) sum += a[i] * b[i];
-    return sum;
-  };
-
-  return (/** @type {Float64Array} */ x) => {
-    network.gradient(x, 0, gradient);
-    const norm = Math.sqrt(dot(gradient, gradient));
-    if (!(norm > 0 && norm < Infinity)) return NaN;
-    gamma.look(x);
-    matrix.fill(0);
-    let length = Math.sqrt(dot(gamma.direction, gamma.direction));
-    image.set(gamma.direction);
-    let m = 0;
-    for (; m < LANCZOS && length > 1e-14; m++) {
-      const v = basis[m];
-      for (let i = 0; i < dim; i++) v[i] = image[i] / length;
-      network.hessianVectorProduct(x, 0, v, image);
-      // Against all of the basis, twice: rounding would bring back what was taken out.
-      for (let again = 0; again < 2; again++) {
-        for (let k = 0; k <= m; k++) {
-          const along = dot(image, basis[k]);
-          if (again === 0) matrix[k * LANCZOS + m] = matrix[m * LANCZOS + k] = along;
-          for (let i = 0; i < dim; i++) image[i] -= along * basis[k][i];
-        }
-      }
-      length = Math.sqrt(dot(image, image));
-    }
-    topEigenpair(matrix, work, ritz);
-    let along = 0;
-    for (let k = 0; k < m; k++) along += ritz[k] * dot(basis[k], gradient);
-    return Math.min(1, Math.abs(along) / norm);
-  };
-}
+  /** @type {import("../../dynamics/flow.js").Regularizer[]} */ (
+    size === 1 ? ["trace"] : size === POINTS ? ["top_eigenvalue"] : ["top_eigenvalue", "trace"]
+  );

@@ -1,8 +1,11 @@
 // What the figure "OneLossThreeDestinations" shows, without drawing anything: three runs from one start on
 // the four-dimensional loss, the curvatures along them, and the limiting flows that they should follow.
 
-import { PREFERRED, componentDraws, factor1, factor2, fourDimensional, simulate } from "../../dynamics/engine.js";
-import { HEAD, keySteps, sampleSteps } from "../../shared/samples.js";
+import { factor1, factor2, fourDimensional } from "../../dynamics/four-dimensional.js";
+import { componentDraws } from "../../dynamics/random.js";
+import { simulate } from "../../dynamics/simulate.js";
+import { constants } from "../../schema.js";
+import { keySteps, samplesUntil, sampleSteps } from "../../shared/samples.js";
 
 /**
  * @typedef {object} State the synchronized traits
@@ -15,51 +18,30 @@ import { HEAD, keySteps, sampleSteps } from "../../shared/samples.js";
  * @property {number} turn
  */
 
-/** @typedef {"ascent" | "sam" | "one-sam"} Method */
-/** @typedef {"top" | "least" | "trace"} Curvature λ₁, λ_M and Tr ∇²L, on Γ */
+/** @typedef {"sam" | "one_sam" | "ascent_loss_descent"} Method */
+/** @typedef {"top_eigenvalue" | "smallest_nonzero_eigenvalue" | "trace"} Curvature λ₁, λ_M and Tr ∇²L, on Γ */
 
-/** @type {Method[]} */
-export const METHODS = ["sam", "one-sam", "ascent"];
+/** @type {Record<Method, {descends: Curvature, x: [number, number]}>} what each method's limiting flow descends, and where on Γ that is least */
+export const DESTINATIONS = /** @type {any} */ (constants.destinations);
 
-/** What each method's limiting flow descends. @type {Record<Method, Curvature>} */
-export const DESCENDS = { sam: "top", "one-sam": "trace", ascent: "least" };
-
-const RULES = /** @type {const} */ ({
-  sam: "sam",
-  "one-sam": "one-sam",
-  ascent: "ascent-loss-descent",
-});
-
-/** The curvatures at the point of Γ nearest to x. @type {Record<Curvature, (x1: number, x2: number) => number>} */
-export const CURVATURES = {
-  top: (x1, x2) => 2 * Math.max(factor1(x1, x2), factor2(x1, x2)),
-  least: (x1, x2) => 2 * Math.min(factor1(x1, x2), factor2(x1, x2)),
-  trace: (x1, x2) => 2 * (factor1(x1, x2) + factor2(x1, x2)),
-};
+export const METHODS = /** @type {Method[]} */ (Object.keys(DESTINATIONS));
 
 /**
- * Where a curvature is least where F₁ > F₂, and how fast its flow dX/dτ = −½∇ gets there: each coordinate
- * by itself, as exp(−rate·τ).
+ * How fast the flow dX/dτ = −½∇ of a curvature gets to its destination where F₁ > F₂: each coordinate by itself, as
+ * exp(−rate·τ).
  *
- * @type {Record<Curvature, {x: readonly [number, number], rates: [number, number]}>}
+ * @type {Record<Curvature, [number, number]>}
  */
-export const DESTINATIONS = {
-  top: { x: PREFERRED.worst, rates: [2, 12] },
-  least: { x: PREFERRED.ascent, rates: [8, 2] },
-  trace: { x: PREFERRED.average, rates: [10, 14] },
-};
+const RATES = { top_eigenvalue: [2, 12], smallest_nonzero_eigenvalue: [8, 2], trace: [10, 14] };
 
 /** @typedef {ReturnType<typeof createDestinations>} Destinations */
 
 /** @param {State} state */
 export function createDestinations(state) {
   const loss = fourDimensional();
-  /** @type {Record<Method, {x: Float64Array, buffer: Float64Array}>} */
-  const runs = {
-    sam: { x: new Float64Array(4), buffer: new Float64Array(0) },
-    "one-sam": { x: new Float64Array(4), buffer: new Float64Array(0) },
-    ascent: { x: new Float64Array(4), buffer: new Float64Array(0) },
-  };
+  const runs = /** @type {Record<Method, {x: Float64Array, buffer: Float64Array}>} */ (
+    Object.fromEntries(METHODS.map((name) => [name, { x: new Float64Array(4), buffer: new Float64Array(0) }]))
+  );
   let draws = componentDraws(0, 0);
   let drawn = "";
   const world = {
@@ -82,23 +64,17 @@ export function createDestinations(state) {
       }
       for (const method of METHODS) {
         const run = runs[method];
-        run.x = simulate(loss, RULES[method], { start, steps, lr, rho, draws, into: run.buffer }).x;
+        run.x = simulate(loss, method, { start, steps, lr, rho, draws, into: run.buffer }).x;
         run.buffer = run.x;
       }
       world.landing = project(start);
     },
     /** How many samples lie at or before the frame. */
-    played() {
-      let count = 0;
-      while (count < world.keys.length && world.keys[count] <= state.frame) count++;
-      return count <= HEAD ? count : HEAD + 2 * (count - HEAD);
-    },
+    played: () => samplesUntil(world.keys, state.frame),
     /** Rescaled time τ = ηρ²t. @param {number} t */
     time: (t) => state.lr * state.rho * state.rho * t,
-    /** Where the limiting flow of a curvature is at τ; NaN from where F₂ ≥ F₁ on. @param {Curvature} kind @param {number} tau */
-    flow(kind, tau) {
-      return flowFrom(world.landing, kind, tau);
-    },
+    /** Where the limiting flow of a method is at τ; NaN from where F₂ ≥ F₁ on. @param {Method} method @param {number} tau */
+    flow: (method, tau) => flowFrom(world.landing, method, tau),
     /** Has a run left for good? @param {Method} method */
     diverged(method) {
       const end = 4 * state.steps;
@@ -111,13 +87,14 @@ export function createDestinations(state) {
 }
 
 /**
- * The limiting flow dX/dτ = −½∇λ from a point of Γ, exactly; NaN once it has come to where F₂ ≥ F₁.
+ * A method's limiting flow dX/dτ = −½∇λ from a point of Γ, exactly; NaN once it has come to where F₂ ≥ F₁.
  *
- * @param {[number, number]} from @param {Curvature} kind @param {number} tau
+ * @param {[number, number]} from @param {Method} method @param {number} tau
  * @returns {[number, number]}
  */
-export function flowFrom(from, kind, tau) {
-  const { x, rates } = DESTINATIONS[kind];
+export function flowFrom(from, method, tau) {
+  const { x, descends } = DESTINATIONS[method];
+  const rates = RATES[descends];
   const at = (/** @type {number} */ t) =>
     /** @type {[number, number]} */ ([0, 1].map((i) => x[i] + (from[i] - x[i]) * Math.exp(-rates[i] * t)));
   const here = at(tau);

@@ -1,13 +1,16 @@
 // The map of Γ: contours of one curvature, the three runs, the limiting flows, and the three destinations.
 
 import { scaleLinear } from "d3-scale";
-import { CURVATURES, DESCENDS, DESTINATIONS, METHODS } from "./destinations.js";
+import { CURVATURES } from "../../dynamics/four-dimensional.js";
+import { diamond, traceBranches } from "../../shared/drawing.js";
 import { number } from "../../shared/format.js";
 import { growingWindow } from "../../shared/growing-window.js";
 import { createHandle } from "../../shared/handle.js";
-import { DASHES, drawMark, onCanvas } from "../../shared/marks.js";
-import { createLabels, createPlot, diamond, traceBranches } from "../../shared/plot.js";
+import { createLabels } from "../../shared/labels.js";
+import { DASHES, colourOf, drawMark, onCanvas } from "../../shared/marks.js";
+import { createPlot } from "../../shared/plot.js";
 import { createRelief } from "../../shared/relief.js";
+import { DESTINATIONS, METHODS } from "./destinations.js";
 
 /** @typedef {import("./figure.js").View} View */
 /** @typedef {import("./destinations.js").Method} Method */
@@ -48,7 +51,7 @@ export function createDestinationMap(view) {
       px[k] = onCanvas(x(run[4 * samples[k]]));
       py[k] = onCanvas(y(run[4 * samples[k] + 1]));
     }
-    context.strokeStyle = colours[method];
+    context.strokeStyle = colourOf(method, colours);
     context.lineJoin = "round";
     context.setLineDash(DASHES[method]);
     context.globalAlpha = 0.4;
@@ -69,7 +72,7 @@ export function createDestinationMap(view) {
     context.beginPath();
     for (let k = 0; k <= 60; k++) {
       // Denser at the beginning, where the flow is quick.
-      const [a, b] = world.flow(DESCENDS[method], end * (k / 60) ** 3);
+      const [a, b] = world.flow(method, end * (k / 60) ** 3);
       if (Number.isFinite(a)) context.lineTo(x(a), y(b));
     }
     context.stroke();
@@ -85,13 +88,13 @@ export function createDestinationMap(view) {
     const x = scaleLinear([low, high], [box.left, box.right]);
     const y = scaleLinear([low, high], [box.bottom, box.top]);
     relief.draw({
-      name: "λ₁", height: CURVATURES.top, levels: LEVELS, low, high, colour: colours.faint,
+      name: "λ₁", height: CURVATURES.top_eigenvalue, levels: LEVELS, low, high, colour: colours.faint,
     }); // prettier-ignore
     for (const method of METHODS) drawRun(x, y, method);
     for (const method of METHODS) drawFlow(x, y, method);
     for (const method of METHODS) {
-      const [a, b] = DESTINATIONS[DESCENDS[method]].x;
-      diamond(context, x(a), y(b), 7, colours[method]);
+      const [a, b] = DESTINATIONS[method].x;
+      diamond(context, x(a), y(b), 7, colourOf(method, colours));
     }
     for (const method of METHODS) {
       const at = 4 * state.frame;
@@ -99,8 +102,8 @@ export function createDestinationMap(view) {
       drawMark(context, method, x(run[at]), y(run[at + 1]), colours);
     }
     labels.put("sam", x(0), y(0) + 22, "least λ₁", "middle");
-    labels.put("one-sam", x(0.8) + 11, y(1 / 7) + 18, "least trace", "middle");
-    labels.put("ascent", x(1), y(1) - 14, "least λ_M", "middle");
+    labels.put("one_sam", x(0.8) + 11, y(1 / 7) + 18, "least trace", "middle");
+    labels.put("ascent_loss_descent", x(1), y(1) - 14, "least λ_M", "middle");
     const ticks = more ? x.ticks(4) : [0, 0.5, 1];
     plot.axes(x, y, { xTicks: ticks, yTicks: ticks, xFormat: number, yFormat: number });
     handle.show(x, y);

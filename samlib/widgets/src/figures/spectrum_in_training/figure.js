@@ -1,16 +1,20 @@
 // The figure "SpectrumInTraining": the eigenvalues of the Hessian while gradient descent, SAM and 1-SAM train
 // a network. Everything was computed by samlib; here it is only read.
 //
-// The data flows one way: state and data (sweep.js) → pictures (sweep-plots.js).
+// The data flows one way: state and data (sweep.js) → pictures (plots.js).
 
-import { choice, labelled, nearest, numberField, player, stops } from "../../shared/controls.js";
+import { constants } from "../../schema.js";
+import { choice } from "../../shared/buttons.js";
 import { html } from "../../shared/dom.js";
-import { count, number } from "../../shared/format.js";
+import { labelled, nearest, numberField, stops } from "../../shared/fields.js";
+import { count } from "../../shared/format.js";
 import { createFrame } from "../../shared/frame.js";
 import { createLegend, line, method } from "../../shared/legend.js";
 import { linksOf } from "../../shared/permalink.js";
-import { edgeOfStability, readSweep } from "./sweep.js";
+import { player } from "../../shared/player.js";
+import { describe } from "./describe.js";
 import { createSweepPlots } from "./plots.js";
+import { readSweep } from "./sweep.js";
 
 /**
  * @typedef {object} State
@@ -20,14 +24,10 @@ import { createSweepPlots } from "./plots.js";
  */
 
 /** @typedef {import("./sweep.js").Run} Run */
+/** @typedef {import("../../shared/frame.js").Frame<State> & {sweep: import("./sweep.js").Sweep, now: () => {rho: number, step: number, runs: readonly Run[]}}} View */
 
 /** @type {Record<State["method"], readonly Run[]>} */
-const SHOWN = {
-  all: ["gradient-descent", "sam", "one-sam"],
-  "gradient descent": ["gradient-descent"],
-  SAM: ["sam"],
-  "1-SAM": ["one-sam"],
-};
+const SHOWN = /** @type {any} */ (constants.spectrum_in_training.shown);
 
 /**
  * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
@@ -35,10 +35,7 @@ const SHOWN = {
  */
 export function renderSpectrumInTraining(context) {
   /** @type {import("../../shared/frame.js").Frame<State>} */
-  const frame = createFrame(context, {
-    names: ["rho", "step", "method"],
-    redrawOnly: ["rho", "step", "method"],
-  });
+  const frame = createFrame(context, { redrawOnly: ["rho", "step", "method"] });
   const sweep = readSweep(frame.config.sweep);
   const { rhos, steps } = sweep;
   const view = Object.assign(frame, {
@@ -54,23 +51,7 @@ export function renderSpectrumInTraining(context) {
   // The checkpoints are played one after the other, though the first are closer to each other in time.
   const keys = steps.map((_, k) => k);
   const play = player({ linear: true, onFrame: (k, settled) => frame.update({ step: steps[k] }, settled) });
-  const methods = choice({
-    legend: "Methods shown",
-    options: [["all", "All three"], ["gradient descent", "GD"], ["SAM", "SAM"], ["1-SAM", "1-SAM"]],
-    onInput: (value) => frame.update({ method: /** @type {State["method"]} */ (value) }),
-  }); // prettier-ignore
-  const rho = stops({
-    label: "Radius ρ", name: "rho", values: rhos, onInput: (value) => frame.update({ rho: value }),
-  }); // prettier-ignore
-  const step = labelled("Step", numberField({
-    name: "step", label: "Step shown, the nearest checkpoint", limits: frame.config.limits.step, integer: true,
-    snap: (value) => nearest(steps, value),
-    onInput: (value) => {
-      frame.pause();
-      frame.update({ step: value });
-    },
-  })); // prettier-ignore
-
+  const { methods, rho, step } = createControls(frame, rhos, steps);
   return frame.mount({
     className: "samlib-sweep",
     choices: methods.el,
@@ -95,6 +76,27 @@ export function renderSpectrumInTraining(context) {
   });
 }
 
+/** @param {import("../../shared/frame.js").Frame<State>} frame @param {number[]} rhos @param {number[]} steps */
+function createControls(frame, rhos, steps) {
+  const methods = choice({
+    legend: "Methods shown",
+    options: [["all", "All three"], ["gradient descent", "GD"], ["SAM", "SAM"], ["1-SAM", "1-SAM"]],
+    onInput: (value) => frame.update({ method: /** @type {State["method"]} */ (value) }),
+  }); // prettier-ignore
+  const rho = stops({
+    label: "Radius ρ", name: "rho", values: rhos, onInput: (value) => frame.update({ rho: value }),
+  }); // prettier-ignore
+  const step = labelled("Step", numberField({
+    name: "step", label: "Step shown, the nearest checkpoint", limits: frame.config.limits.step, integer: true,
+    snap: (value) => nearest(steps, value),
+    onInput: (value) => {
+      frame.pause();
+      frame.update({ step: value });
+    },
+  })); // prettier-ignore
+  return { methods, rho, step };
+}
+
 /**
  * Links whose ρ and step are moved to what was computed, with a message.
  *
@@ -102,7 +104,7 @@ export function renderSpectrumInTraining(context) {
  */
 function linksThatSnap(frame, values) {
   const labels = { rho: "ρ", step: "step" };
-  const links = linksOf(frame, { labels });
+  const links = linksOf({ ...frame, whole: [] }, { labels }); // the nearest is a whole number
   return {
     writeLink: links.writeLink,
     /** @param {Map<string, string>} entries @param {string[]} messages */
@@ -118,34 +120,12 @@ function linksThatSnap(frame, values) {
   };
 }
 
-/** @typedef {import("../../shared/frame.js").Frame<State> & {sweep: import("./sweep.js").Sweep, now: () => {rho: number, step: number, runs: readonly Run[]}}} View */
-
-/** One sentence that says what is shown. @param {View} view */
-function describe({ sweep, state, now }) {
-  const { rho, step } = now();
-  const say = (/** @type {Run} */ run, /** @type {string} */ name, /** @type {string} */ aside) => {
-    const at = (/** @type {string} */ what) => sweep.at(what, run, rho, step);
-    return (
-      `${name} has λ₁ = ${number(at("eigenvalues"))}${aside}, trace ${number(at("trace"))}, ` +
-      `loss ${number(at("loss"))}, test accuracy ${number(100 * at("test_accuracy"))} %`
-    );
-  };
-  const edge = edgeOfStability(sweep.lr.sam, state.rho, sweep.at("gradient_norm", "sam", rho, step));
-  const own = `after ${count(state.step * sweep.stride)} steps of one row each`;
-  const parts = [
-    say("gradient-descent", "gradient descent", ` (2/η = ${number(2 / sweep.lr.sam)})`),
-    ...(state.rho > 0 ? [say("sam", "SAM", ` (its edge of stability: ${number(edge)})`)] : []),
-    say("one-sam", `${state.rho > 0 ? "1-SAM" : "SGD, as 1-SAM is then,"} ${own}`, ""),
-  ];
-  return `At step ${count(state.step)} with ρ = ${number(state.rho)}: ${parts.join("; ")}.`;
-}
-
 /** What the marks mean. */
 function legend() {
   return createLegend([
-    method("gradient-descent", "gradient descent (GD)"),
+    method("gradient_descent", "gradient descent (GD)"),
     method("sam", "full-batch SAM"),
-    method("one-sam", "1-SAM"),
+    method("one_sam", "1-SAM"),
     ["edge", [line()], "edges of stability"],
   ]);
 }

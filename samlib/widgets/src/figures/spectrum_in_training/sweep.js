@@ -1,6 +1,6 @@
-// The data of the figure "SpectrumInTraining", as samlib/widgets/_training_sweep.py wrote them.
+// The data of the figure "SpectrumInTraining", as training_sweep.py wrote them.
 
-/** @typedef {"gradient-descent" | "sam" | "one-sam"} Run */
+/** @typedef {"gradient_descent" | "sam" | "one_sam"} Run */
 
 /**
  * One number per method, ρ and checkpoint, or several (`size`), in this order.
@@ -56,7 +56,8 @@ export function readSweep({ rhos, steps, bins, settings, arrays }) {
     unit,
     edges,
     tables,
-    lr: { sam: Number(settings.lr.sam), "one-sam": Number(settings.lr.one_sam) },
+    /** @type {Record<"sam" | "one_sam", number>} */
+    lr: settings.lr,
     /** Steps of 1-SAM for each of SAM. */
     stride: Number(settings.stride.one_sam),
     testRows: Number(settings.test_rows),
@@ -68,8 +69,8 @@ export function readSweep({ rhos, steps, bins, settings, arrays }) {
      */
     at(name, run, rho, step, k = 0) {
       const { values, size } = tables[name];
-      const method = run === "one-sam" ? rhos.length : 0;
-      const row = method + (run === "gradient-descent" ? 0 : rho);
+      const method = run === "one_sam" ? rhos.length : 0;
+      const row = method + (run === "gradient_descent" ? 0 : rho);
       return values[(row * steps.length + step) * size + k];
     },
   };

@@ -4,10 +4,12 @@
 // is found on the circle of radius ρ. Along it L is a trigonometric polynomial of degree 4 at most:
 // the mean over equally spaced points is exact, and a dense look finds every local maximum.
 
-import { topEigenpair } from "../../dynamics/engine.js";
+import { topEigenpair } from "../../dynamics/eigen.js";
 
 /** Points on the circle for the profile and the mean, and to begin the search. */
 export const AROUND = 360;
+
+export const KINDS = /** @type {const} */ (["worst", "ascent", "average"]);
 
 /**
  * @typedef {object} Notion one of the three
@@ -30,7 +32,7 @@ export const AROUND = 360;
  */
 
 /**
- * @param {import("../../dynamics/engine.js").Landscape} landscape of dimension two
+ * @param {import("../../dynamics/landscapes.js").Landscape} landscape of dimension two
  * @param {number[]} x
  * @param {number} rho
  * @returns {Notions}
