@@ -115,7 +115,7 @@ def bundle_page(browser: Browser) -> Iterator[Page]:
     page.close()
 
 
-# ── For the figure Explore ──────────────────────────────────────────────────────────────────────────
+# ── For the figure Explore ────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture(scope="session")

@@ -273,3 +273,14 @@ def test_two_equal_top_eigenvalues_have_no_direction(open_page: Open, quadratic:
     page = open_page(quadratic)
     fill(page, "eigenvalue-2", "3")
     assert "λ₁ is a double eigenvalue, so v₁ is not unique" in readout(page)
+
+
+def test_the_sentence_holds_samlibs_numbers(open_page: Open, landscape: str) -> None:
+    figure = Alignment(landscape=landscape)
+    run = figure.trajectory
+    figure.frame = int(run.steps[10])
+    x = run.x[0, 10]
+    distance = float(x.norm() if landscape == "quadratic" else x[2:].norm())
+    said = readout(open_page(figure.to_html()))
+    assert said.startswith(f"Step {figure.frame}: ")
+    assert f" {distance:.3g}" in said
