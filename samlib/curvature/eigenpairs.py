@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from samlib._progress import ProgressBar
 from samlib._validation import (
+    require_callable,
     require_count,
     require_flag,
     require_fraction,
@@ -84,6 +86,8 @@ def top_eigenpairs(
     start: Tensor | None = None,
     max_products: int = 300,
     progress: bool = True,
+    *,
+    on_product: Callable[[], object] | None = None,
 ) -> EigenResult:
     """The k algebraically largest eigenvalues of ∇²L(x), with their eigenvectors.
 
@@ -115,6 +119,9 @@ def top_eigenpairs(
         Stop after so many Hessian-vector products per point, converged or not.
     progress
         Whether to show a bar if it takes more than two seconds.
+    on_product
+        Called without arguments after each Hessian-vector product. An exception that it raises
+        stops the computation, and is raised here.
 
     Raises
     ------
@@ -142,12 +149,15 @@ def top_eigenpairs(
     require_fraction("rtol", rtol)
     _require_start(start, objective.dim)
     require_flag("progress", progress)
+    if on_product is not None:
+        require_callable("on_product", on_product, "() ↦ anything")
     if objective.dim <= DENSE_DIM:
         return dense_eigenpairs(objective, x, k)
     points = x.reshape(-1, objective.dim)
     with ProgressBar(len(points) * max_products, "top eigenpairs", progress) as bar:
         results = [
-            _lanczos(objective, point, k, rtol, start, max_products, bar) for point in points
+            _lanczos(objective, point, k, rtol, start, max_products, bar, on_product)
+            for point in points
         ]
     return collect_eigenpairs(results, x.shape[:-1], max_products)
 
@@ -171,6 +181,7 @@ def _lanczos(
     start: Tensor | None,
     max_products: int,
     bar: ProgressBar,
+    on_product: Callable[[], object] | None = None,
 ) -> EigenResult:
     """The k top eigenpairs at one point.
 
@@ -184,10 +195,16 @@ def _lanczos(
     generator = torch.Generator().manual_seed(0)
     first = random_direction(x, generator) if start is None else start.to(x)
     capacity = max(KEPT_VECTORS, 3 * k)
+    product = objective.hessian_operator(x)
+
+    def counted(v: Tensor) -> Tensor:
+        image = product(v)
+        if on_product is not None:
+            on_product()
+        return image
+
     # Invariant to a tenth of what is asked for: beyond it, iteration would follow noise.
-    krylov = Lanczos(
-        objective.hessian_operator(x), first, min(capacity, max_products), invariant=rtol / 10
-    )
+    krylov = Lanczos(counted, first, min(capacity, max_products), invariant=rtol / 10)
     while True:
         before = krylov.products
         ritz = krylov.grow(at_most=max_products - before)

@@ -991,7 +991,9 @@ TABLE: dict[str, Callable[[World], Row]] = {
             called="radii|rho",
         )
     },
-    "samlib.widgets.figures.explore.widget.Explore.wait": lambda w: {"timeout": non_negative(30.0).or_none()},
+    "samlib.widgets.figures.explore.widget.Explore.wait": lambda w: {
+        "timeout": non_negative(30.0).or_none()
+    },
     "samlib.widgets.figures.explore.widget.Explore.set_state": lambda w: {
         "sync_data": free({}, "the protocol of ipywidgets sends it")
     },

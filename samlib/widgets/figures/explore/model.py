@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 import samlib
-from samlib._data import Pairs, require_data
 from samlib._validation import require_instance
 from samlib.curvature import EigenResult
-from samlib.lanczos import random_direction
-from samlib.objective import LossFunction
-from samlib.rules import unit_direction
+from samlib.curvature.alignment import largest_sine
+from samlib.linalg import random_direction, unit_direction
+from samlib.objective import LossFunction, Pairs, require_data
+from samlib.sharpness.notions import average_direction
+from samlib.sharpness.worst_direction import find_worst_direction
 from samlib.widgets.figures.explore.measurement import PointMeasurement, RadiusMeasurement
 from samlib.widgets.figures.explore.quadratic_model import (
     KRYLOV_PRODUCTS,
@@ -120,7 +121,7 @@ class Network:
             norm,
             _on_cpu(pairs),
             _cosines(gradient, pairs),
-            _sine_bound(pairs),
+            largest_sine(pairs.values, pairs.residuals),
             quadratic.along_gradient,
             replace(trace, value=trace.value.cpu(), error=trace.error.cpu()),
             quadratic,
@@ -141,7 +142,6 @@ class Network:
         """Measure what depends on ρ: a result for each stage, with all that is known so far."""
         point = self.point(watch)
         self._watch = watch
-        _be_silent()
         objective, x = WatchedObjective(self._objective, watch), self._x
         along_gradient, along_random, average, worst, along_worst = self.RADIUS_STAGES
         predicted = point.quadratic.predict(torch.tensor([rho], dtype=torch.float64))
@@ -161,14 +161,11 @@ class Network:
         result = result.with_profile("random", profile(self._directions["random"]))
         yield result
         watch.begin(average, self._samples + 1)
-        result = result.with_sharpness(
-            samlib.average_direction_sharpness(
-                objective, x, rho, samples=self._samples, seed=self._seed, progress=False
-            )
-        )
+        mean, _ = average_direction(objective, x, rho, samples=self._samples, seed=self._seed)
+        result = result.with_sharpness(mean)
         yield result
         watch.begin(worst, WORST_EVALUATIONS)
-        found = samlib.worst_direction_sharpness(objective, x, rho, seed=self._seed, progress=False)
+        found, _ = find_worst_direction(objective, x, rho, seed=self._seed)
         assert found.direction is not None
         result = replace(result.with_sharpness(found), length=float(found.direction.norm()))
         yield result
@@ -214,15 +211,6 @@ def _cosines(gradient: Tensor, pairs: EigenResult) -> Tensor:
         return torch.full((len(pairs.values),), torch.nan)
     cosines: Tensor = (gradient @ pairs.vectors).abs().double().cpu() / norm
     return cosines.clamp(max=1)
-
-
-def _sine_bound(pairs: EigenResult) -> float:
-    """A bound of sin∠(v, v₁) for the first Ritz vector v: its residual over the gap behind it."""
-    values, residuals = pairs.values, pairs.residuals
-    if len(values) == 1:
-        return 0.0
-    gap = values[0] - values[1] - residuals[1]
-    return min(1.0, float(residuals[0] / gap)) if bool(gap > 0) else 1.0
 
 
 def _on_cpu(pairs: EigenResult) -> EigenResult:

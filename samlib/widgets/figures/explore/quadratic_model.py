@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from samlib.lanczos import Lanczos
-from samlib.trust_region import maximize_quadratic
+from samlib.linalg import Lanczos, maximize_quadratic
 
 # The quadratic model is drawn at these radii.
 MODEL_RADII = tuple(10 ** (k / 20) for k in range(-80, 21))

@@ -16,8 +16,8 @@ from samlib.widgets.core.draws import mulberry32
 from samlib.widgets.core.runs import diverging_in_silence
 
 if TYPE_CHECKING:
-    from samlib.flow import LimitingFlow
-    from samlib.rules import Rule
+    from samlib.dynamics.rules import Rule
+    from samlib.flow import FlowPath
 
 CHECKPOINTS = 60
 MOST_STEPS = 600_000
@@ -115,7 +115,7 @@ def fitted_weights(network: int) -> Tensor:
 
 
 @functools.lru_cache(maxsize=64)
-def flow_from_fit(network: int, name: Any, times: tuple[float, ...]) -> LimitingFlow:
+def flow_from_fit(network: int, name: Any, times: tuple[float, ...]) -> FlowPath:
     """The limiting flow of a regularizer from the fitted weights, at these times."""
     objective = samlib.problems.interpolating_network(seed=network).objective
     with diverging_in_silence():  # a flow that ends early is shown so, too

@@ -22,7 +22,7 @@ from samlib.widgets.core.still import (
 )
 
 if TYPE_CHECKING:
-    from samlib.flow import LimitingFlow as Flow
+    from samlib.flow import FlowPath as Flow
     from samlib.widgets.figures.limiting_flow.widget import LimitingFlow
 
 _TITLES = {

@@ -16,7 +16,7 @@ from samlib.widgets.core.still import GREY, INK, TEXT, new_still
 from samlib.widgets.figures.one_loss.model import DESTINATIONS
 
 if TYPE_CHECKING:
-    from samlib.trajectory import Trajectory
+    from samlib.dynamics import Trajectory
     from samlib.widgets.figures.one_loss.widget import OneLossThreeDestinations
 
 # How each method is called, its colour and its dashes.

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from samlib.linalg import unit_direction
 from samlib.plotting import COLOURS
-from samlib.rules import unit_direction
 from samlib.widgets.core.still import GREY, INK, TEXT, new_still
 from samlib.widgets.figures.three_notions.model import angles_around, rise
 

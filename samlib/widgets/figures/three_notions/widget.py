@@ -8,7 +8,7 @@ import torch
 import traitlets
 
 import samlib
-from samlib.rules import unit_direction
+from samlib.linalg import unit_direction
 from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.names import NOTIONS
 from samlib.widgets.core.traits import OneOf, Real, Reals
