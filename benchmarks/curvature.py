@@ -88,7 +88,7 @@ def ours(case: Case, k: int, rtol: float) -> Answer:
     """Lanczos with a residual test, from the module to the eigenvalues."""
     model, loss_fn, inputs, targets = case
     objective = samlib.Objective.from_module(model, loss_fn, (inputs, targets))
-    found = samlib.top_eigenpairs(objective, objective.flat_parameters(), k, rtol)
+    found = samlib.top_eigenpairs(objective, objective.flat_parameters(), k=k, rtol=rtol)
     return found.values, found.products
 
 
@@ -276,7 +276,9 @@ def our_trace(case: Case, products: int, seed: int) -> float:
     objective = samlib.Objective.from_module(model, loss_fn, (inputs, targets))
     x = objective.flat_parameters()
     with quiet():
-        found = samlib.trace(objective, x, 1e-6, seed=seed, max_products=products, progress=False)
+        found = samlib.trace(
+            objective, x, rtol=1e-6, seed=seed, max_products=products, progress=False
+        )
     return float(found.value)
 
 
@@ -316,7 +318,7 @@ def traces(case: Case) -> list[dict[str, Any]]:
     objective = samlib.Objective.from_module(model, loss_fn, (inputs, targets))
     exact = float(
         samlib.trace(
-            objective, objective.flat_parameters(), 1e-3, max_products=2000, progress=False
+            objective, objective.flat_parameters(), rtol=1e-3, max_products=2000, progress=False
         ).value
     )
     rows = []

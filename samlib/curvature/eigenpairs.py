@@ -211,6 +211,7 @@ def small_eigenpairs(
         rounding = 10 * unit * scale.expand_as(values)
     else:
         rounding = 2 * ((moved - matrix) @ vectors).norm(dim=-2)
+        rounding = rounding + torch.finfo(values.dtype).eps * scale
     errors = torch.hypot(residuals, rounding)
     products = loss.dim * (1 if moved is None else 2)
     converged = bool((errors <= rtol * scale).all())
@@ -249,10 +250,10 @@ def _search(
         values,
         found.vectors,
         errors,
-        errors + beyond.clamp(min=0),
+        torch.maximum(errors, beyond),
         1 - found.risk,
         found.products + (operator.nearby is not None),
-        sure and bool((errors + beyond.clamp(min=0) <= rtol * found.scale).all()),
+        sure and bool((torch.maximum(errors, beyond) <= rtol * found.scale).all()),
     )
     if result.converged or not math.isfinite(found.scale):
         return result, ""

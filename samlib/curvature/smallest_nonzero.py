@@ -241,6 +241,8 @@ class _SearchInRange:
         The start is Hg/‖Hg‖ with a random g, so a part m of it, squared, along an eigenvector of
         μ is a part m‖Hg‖²/μ² of g.
         """
+        if chain.seen.exhausted:
+            return 0.0
         if self._risk == 1:
             return 1.0
         scale, dim = chain.seen.scale, self._operator.dim

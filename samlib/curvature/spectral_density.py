@@ -164,7 +164,7 @@ def _lanczos_quadrature(
     with ProgressBar(probes * steps, "spectral density", progress) as bar:
         for i in range(probes):
             invariant = 100 * torch.finfo(x.dtype).eps
-            krylov = Lanczos(product, random_direction(x, generator), steps, invariant)
+            krylov = Lanczos(product, random_direction(x, generator), steps, invariant=invariant)
             while True:
                 before = krylov.products
                 ritz = krylov.grow()

@@ -90,10 +90,12 @@ class EigenSearch:
     def run(self, guess: Tensor | None = None) -> Eigenpairs:
         """Search, from a random direction or from ``guess`` [dim]."""
         chain = self._first_chain(guess)
+        if not math.isfinite(self._scale):
+            return self._nothing()
         space = Subspace.of(chain)
         alone = guess is None and self._sees_all(chain)
         ceiling, risk = self._reach(chain, space, 0) if alone else (math.inf, 1.0)
-        while self._left and math.isfinite(self._scale):
+        while self._left:
             if len(space) == len(self._like):
                 ceiling, risk = -math.inf, 0.0
                 break
@@ -103,15 +105,21 @@ class EigenSearch:
                 break
             else:
                 space, ceiling, risk = self._searched(space)
+            if not math.isfinite(self._scale):
+                return self._nothing()
         return self._result(space, ceiling, risk)
 
     def _result(self, space: Subspace, ceiling: float, risk: float) -> Eigenpairs:
         values, coefficients, residuals = space.ritz(self._k)
         vectors = space.vectors(coefficients)
-        if not math.isfinite(self._scale):
-            values, residuals, vectors = (x * torch.nan for x in (values, residuals, vectors))
         products = self._most - self._left
         return Eigenpairs(values, vectors, residuals, self._scale, ceiling, risk, products)
+
+    def _nothing(self) -> Eigenpairs:
+        """NaN: a product was not finite."""
+        nan = self._like.new_full((len(self._like), self._k), torch.nan)
+        products = self._most - self._left
+        return Eigenpairs(nan[0], nan, nan[0], math.nan, math.nan, 1.0, products)
 
     # --------------------------------------------------------------------------- what is asked for
 
@@ -128,7 +136,7 @@ class EigenSearch:
 
     def _sees_all(self, chain: Lanczos) -> bool:
         """Whether one chain can tell that nothing is missing: copies of λ₁ alone do not matter."""
-        return self._k == 1 and chain.products == chain.size and math.isfinite(self._scale)
+        return self._k == 1 and chain.products == chain.size
 
     # -------------------------------------------------------------------------------------- chains
 
@@ -137,7 +145,10 @@ class EigenSearch:
         start = random_direction(self._like, self._generator) if guess is None else guess
         # Invariant to a tenth of what is asked for: beyond it, iteration would follow noise.
         chain = Lanczos(
-            self._product, start.to(self._like), min(self._capacity, self._left), self._rtol / 10
+            self._product,
+            start.to(self._like),
+            min(self._capacity, self._left),
+            invariant=self._rtol / 10,
         )
         while self._grow(chain):
             residuals = chain.seen.residuals[: self._k]
@@ -150,14 +161,6 @@ class EigenSearch:
             if chain.full:
                 chain.restart(keep=self._k + (self._capacity - 2 * self._k) // 4)
         return chain
-
-    def _chain(self, space: Subspace, start: Tensor, level: float | None, most: int) -> Lanczos:
-        """An empty chain in the complement of the space."""
-        for _ in range(2):
-            start = start - (space.basis @ start) @ space.basis
-            start = start / start.norm()
-        outside = space.outside(self._product, level)
-        return Lanczos(outside, start, min(most, self._left, len(self._like) - len(space)))
 
     def _grow(self, chain: Lanczos) -> bool:
         """Let a chain grow, and say whether it can grow further."""
@@ -172,9 +175,11 @@ class EigenSearch:
         _, coefficients, residuals = space.ritz(self._k)
         start = space.residual(coefficients[:, int(residuals.argmax())])
         space = space.compressed(self._capacity - _ROOM)
-        chain = self._chain(space, start, None, _REFINING)
+        chain = space.chain(self._product, start, None, min(_REFINING, self._left))
         while self._grow(chain) and not chain.full:
             pass
+        if not math.isfinite(self._scale):
+            return space
         return space.joined(chain, None, self._capacity - _ROOM)
 
     def _searched(self, space: Subspace) -> tuple[Subspace, float, float]:
@@ -182,16 +187,18 @@ class EigenSearch:
         space = space.compressed(self._capacity - _ROOM)
         level = self._level(space) if len(space) >= self._k else None
         start = random_direction(self._like, self._generator)
-        chain = self._chain(space, start, level, self._capacity)
+        chain = space.chain(self._product, start, level, min(self._capacity, self._left))
         dim = len(self._like) - len(space)
         while self._grow(chain) and not chain.full:
-            if level is None or float(chain.seen.values[0]) >= level:
+            if level is None or float(chain.seen.values[0]) > level:
                 if float(chain.seen.residuals[0]) <= self._allowed():
                     break
             elif probability_of_missing(chain, level, dim) <= self._risk:
                 break
         ceiling, risk = math.inf, 1.0
-        if level is not None and math.isfinite(self._scale):
+        if not math.isfinite(self._scale):
+            return space, ceiling, risk
+        if level is not None:
             ceiling, risk = self._reach(chain, space, len(space))
         return space.joined(chain, level, self._capacity - _ROOM), ceiling, risk
 
@@ -199,7 +206,7 @@ class EigenSearch:
         """Above what a chain is sure that nothing is missing, and its risk; so many are known."""
         last, level = float(space.ritz(self._k)[0][-1]), self._level(space)
         margin = level - last
-        while float(chain.seen.values[0]) < level and margin <= 2 * self._scale:
+        while float(chain.seen.values[0]) <= level and margin <= 2 * self._scale:
             risk = probability_of_missing(chain, last + margin, len(self._like) - known)
             if risk <= self._risk:
                 return last + margin, risk

@@ -58,13 +58,26 @@ class Lanczos:
     invariant
         The subspace counts as invariant when ``beta`` is at most this multiple of the scale of H.
         Rounding always counts as zero.
+    avoided
+        Orthonormal rows [n, dim]: H is seen on their complement, in which the start lies.
+    scale
+        Of H, if it is known: at least that large is what is rounded.
     """
 
     def __init__(
-        self, product: Product, start: Tensor, capacity: int, invariant: float = 0.0
+        self,
+        product: Product,
+        start: Tensor,
+        capacity: int,
+        *,
+        invariant: float = 0.0,
+        avoided: Tensor | None = None,
+        scale: float = 0.0,
     ) -> None:
         self._product = product
-        self._capacity = min(capacity, len(start))
+        self._avoided = start.new_empty(0, len(start)) if avoided is None else avoided
+        self._scale = scale
+        self._capacity = min(capacity, len(start) - len(self._avoided))
         self._rounding = 10 * torch.finfo(start.dtype).eps
         self._invariant = max(invariant, self._rounding)
         self._basis = start.new_empty(self._capacity + 1, len(start))
@@ -92,7 +105,7 @@ class Lanczos:
     def _extend(self) -> None:
         j = self.size
         known = self._basis[: j + 1]
-        image = self._product(known[j])
+        image = _outside(self._product(known[j]), self._avoided)
         coefficients = known @ image
         image = image - coefficients @ known
         # Twice, for orthogonality to rounding: the second time at unit length, because of a short
@@ -101,7 +114,7 @@ class Lanczos:
         length = image.norm()
         following = image / length.clamp(min=tiny)
         correction = known @ following
-        following = following - correction @ known
+        following = _outside(following - correction @ known, self._avoided)
         column = (coefficients + length * correction).double()
         self._projected[: j + 1, j] = self._projected[j, : j + 1] = column
         shortened = following.norm()
@@ -120,7 +133,7 @@ class Lanczos:
             if not (bool(seen.isfinite().all()) and math.isfinite(beta)):
                 nan = torch.full((m,), torch.nan, dtype=torch.float64)
                 return RitzPairs(nan, seen * torch.nan, nan, torch.nan)
-            scale = float(seen.abs().max())
+            scale = max(float(seen.abs().max()), self._scale)
             if beta <= self._invariant * scale:
                 self.size = m  # what came after an invariant subspace does not belong to it
                 return _ritz_pairs(seen, beta if beta > self._rounding * scale else 0.0, True)
@@ -168,6 +181,11 @@ class Lanczos:
     def projected(self) -> Tensor:
         """QᵀHQ, [size, size], float64, on the device."""
         return self._projected[: self.size, : self.size]
+
+
+def _outside(vector: Tensor, avoided: Tensor) -> Tensor:
+    """The part of a vector that is orthogonal to some orthonormal rows."""
+    return vector - (avoided @ vector) @ avoided if len(avoided) else vector
 
 
 def random_direction(like: Tensor, generator: torch.Generator) -> Tensor:

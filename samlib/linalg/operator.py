@@ -163,8 +163,9 @@ class Operator:
             units: Tensor = _UNITS * self.unit * image.norm()
             return units
         moved = self.nearby().matvec(vector.to(self.dtype))
-        measured: Tensor = _MEASURED * (moved.to(image.dtype) - image).norm()
-        return measured
+        measured = _MEASURED * (moved.to(image.dtype) - image).norm()
+        own: Tensor = torch.finfo(self.dtype).eps * image.norm()
+        return measured + own
 
     def __repr__(self) -> str:
         return f"Operator(dim={self.dim}, dtype={self.dtype}, device={self.device})"

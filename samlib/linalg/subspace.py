@@ -87,19 +87,21 @@ class Subspace:
         By Sylvester's law of inertia, H has as many eigenvalues above μ as G has and as the Schur
         complement PHP + EᵀSE has, S = C(μ − G)⁻¹Cᵀ, P the projection onto the complement. Ritz
         values above μ would lower it and are left out: then it has at least as many. Without a
-        level it is PHP.
+        level it is PHP. (P itself is left to the chain that uses it.)
         """
-        basis, remainders = self.basis, self.remainders
-        schur = None if level is None else self._schur(level).to(basis)
+        if level is None or not len(self.remainders):
+            return product
+        remainders, schur = self.remainders, self._schur(level).to(self.basis)
+        return lambda vector: product(vector) + (schur @ (remainders @ vector)) @ remainders
 
-        def apply(vector: Tensor) -> Tensor:
-            image = product(vector)
-            image = image - (basis @ image) @ basis
-            if schur is not None and len(schur):
-                image = image + (schur @ (remainders @ vector)) @ remainders
-            return image
-
-        return apply
+    def chain(self, product: Product, start: Tensor, level: float | None, most: int) -> Lanczos:
+        """Lanczos with ``outside(level)`` on the complement, from the part of the start there."""
+        for _ in range(2):
+            start = start - (self.basis @ start) @ self.basis
+            start = start / start.norm()
+        scale = float(self.ritz(len(self))[0].abs().max())
+        outside = self.outside(product, level)
+        return Lanczos(outside, start, most, avoided=self.basis, scale=scale)
 
     def _schur(self, level: float) -> Tensor:
         values, vectors, _ = self.ritz(len(self))
@@ -172,6 +174,6 @@ def probability_of_missing(chain: Lanczos, level: float, dim: int) -> float:
     eigenvector, and seldom so small a one that the chain cannot see it. Where the largest Ritz
     value is above the level, the eigenvalue is there: 1.
     """
-    if float(chain.seen.values[0]) >= level:
+    if float(chain.seen.values[0]) > level:
         return 1.0
     return 0.0 if chain.seen.exhausted else probability_of_less(most_mass(chain, level), dim)

@@ -93,7 +93,7 @@ def test_lanczos_waits_once_in_four_products() -> None:
     x = objective.flat_parameters()
 
     def run() -> None:
-        samlib.top_eigenpairs(objective, x, 1, rtol=1e-12, max_products=200)
+        samlib.top_eigenpairs(objective, x, k=1, rtol=1e-12, max_products=200)
 
     assert waits(run) <= 200 / 4 * 1.5 + 20
 
@@ -154,10 +154,10 @@ def test_the_memory_of_eigenpairs_and_trace_does_not_grow_with_the_products() ->
     x = objective.flat_parameters()
 
     def pairs(products: int) -> Callable[[], object]:
-        return lambda: samlib.top_eigenpairs(objective, x, 1, rtol=1e-12, max_products=products)
+        return lambda: samlib.top_eigenpairs(objective, x, k=1, rtol=1e-12, max_products=products)
 
     def trace(products: int) -> Callable[[], object]:
-        return lambda: samlib.trace(objective, x, 1e-9, max_products=products, progress=False)
+        return lambda: samlib.trace(objective, x, rtol=1e-9, max_products=products, progress=False)
 
     vector = x.numel() * x.element_size()
     assert peak(pairs(240)) <= peak(pairs(60)) + 2 * vector
@@ -176,7 +176,7 @@ def test_sharpness_and_curvature_are_those_of_the_cpu() -> None:
         found = [
             samlib.worst_direction_sharpness(objective, x, 0.1).value,
             samlib.ascent_direction_sharpness(objective, x, 0.1).value,
-            samlib.top_eigenpairs(objective, x, 3, 1e-10).values,
+            samlib.top_eigenpairs(objective, x, k=3, rtol=1e-10).values,
             samlib.trace(objective, x).value,
             samlib.alignment(objective, x),
             samlib.stochastic_sharpness(objective, x, 0.1, "ascent").value,
@@ -192,7 +192,7 @@ def test_a_larger_network_agrees_in_single_precision() -> None:
         objective = network(device=device)
         x = objective.flat_parameters()
         found = [
-            samlib.top_eigenpairs(objective, x, 5, 1e-3).values,
+            samlib.top_eigenpairs(objective, x, k=5, rtol=1e-3).values,
             samlib.trace(objective, x).value,
             samlib.worst_direction_sharpness(objective, x, 0.1).value,
         ]

@@ -53,7 +53,7 @@ def crowded(dim: int = DIM) -> Tensor:
 @pytest.mark.parametrize("k", [1, 3, 14, 20])
 def test_restarts_find_a_crowded_top_exactly(k: int, looks: int) -> None:
     objective = Diagonal(crowded())
-    result = top_eigenpairs(objective, at_zero(), k, rtol=1e-7, max_products=3000)
+    result = top_eigenpairs(objective, at_zero(), k=k, rtol=1e-7, max_products=3000)
     assert result.converged
     assert result.products == objective.products
     assert result.products > max(40, 3 * k), "the case needs restarts"
@@ -62,7 +62,7 @@ def test_restarts_find_a_crowded_top_exactly(k: int, looks: int) -> None:
 
 def test_restarts_in_single_precision(looks: int) -> None:
     result = top_eigenpairs(
-        Diagonal(crowded()), at_zero(dtype=torch.float32), 2, rtol=1e-4, max_products=2000
+        Diagonal(crowded()), at_zero(dtype=torch.float32), k=2, rtol=1e-4, max_products=2000
     )
     assert result.converged
     require_pairs(result, crowded(), 2, atol=1e-5)
@@ -72,7 +72,7 @@ def test_restarts_cost_little_more_than_keeping_everything() -> None:
     # A wrong restart loses what the basis knew; then this takes thousands of products.
     spectrum = crowded(400)
     objective = Diagonal(spectrum)
-    top_eigenpairs(objective, at_zero(400), 1, rtol=1e-6, max_products=3000)
+    top_eigenpairs(objective, at_zero(400), k=1, rtol=1e-6, max_products=3000)
     whole = Lanczos(lambda v: spectrum * v, random_direction(at_zero(400), generator()), 400)
     ritz = whole.grow()
     while float(ritz.residuals[0]) > 1e-6:
@@ -91,7 +91,7 @@ def test_memory_is_that_of_the_kept_vectors_however_many_products(k: int) -> Non
     objective = Watched(torch.linspace(0, 1, dim, dtype=torch.float64))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        top_eigenpairs(objective, at_zero(dim), k, rtol=1e-12, max_products=150)
+        top_eigenpairs(objective, at_zero(dim), k=k, rtol=1e-12, max_products=150)
     assert objective.products == 150
     kept = max(40, 3 * k) + 1
     # The kept vectors, and a few that a step needs.
@@ -121,7 +121,7 @@ def test_a_loose_tolerance_costs_no_more_than_a_tight_one(k: int, looks: int) ->
     objective = Diagonal(torch.cat([top, 0.1 * uniform(1000)]))
 
     def products(rtol: float) -> int:
-        result = top_eigenpairs(objective, at_zero(1009), k, rtol)
+        result = top_eigenpairs(objective, at_zero(1009), k=k, rtol=rtol, confidence=0)
         assert result.converged
         assert float(result.residuals.max()) <= rtol * 2.8
         return result.products
@@ -147,7 +147,7 @@ def test_exhausted_spaces_one_after_the_other_also_across_restarts(
     # Each multiple eigenvalue shows one vector per Krylov space: k spaces in turn.
     spectrum = torch.cat([torch.full((n,), level) for level, n in levels]).double()
     objective = Diagonal(spectrum)
-    result = top_eigenpairs(objective, at_zero(dtype=dtype), k, max_products=2000)
+    result = top_eigenpairs(objective, at_zero(dtype=dtype), k=k, max_products=2000)
     assert result.converged
     require_pairs(result, spectrum, k, atol=1e-9 if dtype == torch.float64 else 1e-4)
 
@@ -158,7 +158,7 @@ def test_both_ways_of_looking_give_the_same_answer(monkeypatch: pytest.MonkeyPat
         for every in (1, 4):
             monkeypatch.setitem(_PRODUCTS_BETWEEN_LOOKS, "cpu", every)
             results.append(
-                top_eigenpairs(Diagonal(spectrum), at_zero(), 2, rtol=1e-8, max_products=3000)
+                top_eigenpairs(Diagonal(spectrum), at_zero(), k=2, rtol=1e-8, max_products=3000)
             )
         torch.testing.assert_close(results[0].values, results[1].values, rtol=0, atol=1e-12)
         # At most three products more after each of the few exhausted spaces, and restarts.
@@ -180,7 +180,7 @@ def test_any_spectrum_with_multiplicities_agrees_with_its_sorted_values(
     spectrum = torch.tensor(tenths, dtype=torch.float64)[picks] / 10
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(_PRODUCTS_BETWEEN_LOOKS, "cpu", every)
-        result = top_eigenpairs(Diagonal(spectrum), at_zero(80), k, rtol=1e-6, max_products=3000)
+        result = top_eigenpairs(Diagonal(spectrum), at_zero(80), k=k, rtol=1e-6, max_products=3000)
     assert result.converged
     scale = float(spectrum.abs().max())
     expected = spectrum.sort(descending=True).values[:k]
@@ -195,7 +195,7 @@ def test_random_indefinite_spectra_agree_with_the_dense_decomposition(
     spectrum = torch.randn(90, generator=draw, dtype=torch.float64)
     if heavy:
         spectrum = spectrum**3
-    result = top_eigenpairs(Diagonal(spectrum), at_zero(90), k, rtol=1e-7, max_products=3000)
+    result = top_eigenpairs(Diagonal(spectrum), at_zero(90), k=k, rtol=1e-7, max_products=3000)
     require_pairs(result, spectrum, k, atol=1e-6 * float(spectrum.abs().max()))
 
 
@@ -206,7 +206,7 @@ def test_it_stops_on_the_residual_not_on_a_change_of_the_eigenvalue() -> None:
     start = torch.ones(502).double()
     start[0] = 1e-4  # λ₁ is hardly in the start
     objective = Diagonal(spectrum)
-    result = top_eigenpairs(objective, at_zero(502), rtol=1e-9, start=start)
+    result = top_eigenpairs(objective, at_zero(502), rtol=1e-9, guess=start)
     assert float(result.values[0]) == pytest.approx(float(spectrum[0]), abs=1e-6)
     off = spectrum.double() * result.vectors[:, 0] - result.values[0] * result.vectors[:, 0]
     assert float(off.norm()) <= 1.1e-9

@@ -133,9 +133,13 @@ def test_small_problems_are_exact(dim: int, dtype: torch.dtype, device: torch.de
     objective = Objective(lambda x: torch.cosh(x).sum() - (x[0] * x).sum(), dim)
     x = torch.linspace(-1, 2, 2 * dim).reshape(2, dim).to(device, dtype)
     result = trace(objective, x)
-    torch.testing.assert_close(result.value, torch.cosh(x).sum(dim=-1) - 2)
-    assert result.error.tolist() == [0, 0]
-    assert result.products == dim
+    right = torch.cosh(x.double()).sum(dim=-1) - 2
+    torch.testing.assert_close(result.value, right.to(dtype))
+    # Only rounding is left, of the two large parts where they cancel, and it is said.
+    unit = torch.finfo(dtype).eps
+    assert bool(((result.value.double() - right).abs() <= result.error).all())
+    assert bool((result.error <= 100 * unit * (torch.cosh(x).sum(dim=-1) + 2)).all())
+    assert result.products == (dim if dtype == torch.float64 else 2 * dim)
     assert result.converged
     assert result.value.dtype == dtype
     assert result.value.device.type == device.type
@@ -150,7 +154,8 @@ def test_a_multiple_of_the_identity_is_exact(
     assert float(result.value) == pytest.approx(level * DIM, rel=1e-5, abs=0)
     assert float(result.error) <= 1e-5 * abs(level) * DIM
     assert result.converged
-    assert result.products == 12
+    # Where the arithmetic is coarse, one product more measures it.
+    assert result.products == (12 if dtype == torch.float64 else 13)
 
 
 @pytest.mark.parametrize("make", [Diagonal, rotated])
