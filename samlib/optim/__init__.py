@@ -69,12 +69,13 @@ update is averaged in either case, and the replicas stay equal to the bit.
 **Checkpoints**: ``state_dict`` holds the base optimizer's state and the optimizer's own.
 """
 
-from samlib.optim._adversarial import AMP, AWP
-from samlib.optim._base import SharpnessAware
-from samlib.optim._by_loss import DiametricalRisk, EigenSAM
-from samlib.optim._msam import MSAM
-from samlib.optim._sam import ASAM, SAM, UnnormalizedSAM
-from samlib.optim._two_gradients import GSAM, LookSAM
+from samlib.optim.adversarial import AMP, AWP
+from samlib.optim.base import SharpnessAware
+from samlib.optim.diametrical_risk import DiametricalRisk
+from samlib.optim.eigensam import EigenSAM
+from samlib.optim.msam import MSAM
+from samlib.optim.sam import ASAM, SAM, UnnormalizedSAM
+from samlib.optim.two_gradients import GSAM, LookSAM
 
 __all__ = [
     "AMP",

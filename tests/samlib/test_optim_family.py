@@ -637,7 +637,7 @@ def test_base_optimizers_that_need_a_closure_are_refused(problem: Problem) -> No
     parameters = list(problem.model.parameters())
     for base in (torch.optim.LBFGS(parameters), make("SAM", problem)):
         with pytest.raises(TypeError, match="without a closure"):
-            optim.SAM(parameters, base, 0.1)
+            optim.SAM(parameters, base, rho=0.1)
 
 
 @every_optimizer

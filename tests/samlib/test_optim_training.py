@@ -481,7 +481,7 @@ def test_an_error_in_the_base_step_restores_what_only_the_last_pass_reached(
             super().step()
             raise RuntimeError("half way")
 
-    optimizer = optim.SAM([first, last], Failing([first, last], lr=0.1), 0.1)
+    optimizer = optim.SAM([first, last], Failing([first, last], lr=0.1), rho=0.1)
     for parameter, use in ((first, optimizer.first_step), (last, optimizer.second_step)):
         (parameter**2).sum().backward()
         with pytest.raises(RuntimeError, match="half way") if parameter is last else nullcontext():
