@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+
+_MARK = "_left_by_samlib"  # on a gradient: its version when a step left it
 
 
 def gradient_of(parameter: Tensor) -> Tensor:
@@ -32,26 +33,26 @@ class Leftovers:
     """Tells gradients that were accumulated before a step from those that a step left behind.
 
     A closure is evaluated again at the perturbed weights, earlier backward passes are not: their
-    gradients would enter only half of the step. What our own last step left in ``.grad`` is known
-    by the tensor and its version, and dropped; anything else the closure itself must clear.
+    gradients would enter only half of the step. What a step of the family leaves in ``.grad``
+    carries a mark, and is dropped as long as nothing was added to it; whatever else is there the
+    closure itself must clear.
     """
 
     def __init__(self) -> None:
-        self._ours: dict[Tensor, tuple[weakref.ref[Tensor], int]] = {}
+        self.begun = False
         self._held: dict[Tensor, tuple[Tensor, int]] = {}
         self._any = torch.tensor(False)
-        self.begun = False
 
     def begin(self, parameters: list[Tensor]) -> None:
-        """Begin a step: drop what our last one left, hold what else there is."""
+        """Begin a step: drop what the last one left, hold what else there is."""
         self.begun = True
         for p in parameters:
-            if p.grad is not None:
-                ours, version = self._ours.get(p, (lambda: None, 0))
-                if p.grad is ours() and p.grad._version == version:
-                    p.grad = None
-                else:
-                    self._held[p] = (p.grad, p.grad._version)
+            if p.grad is None:
+                continue
+            if getattr(p.grad, _MARK, None) == p.grad._version:
+                p.grad = None
+            else:
+                self._held[p] = (p.grad, p.grad._version)
         if self._held:  # on the device; looked at only if the closure clears nothing
             self._any = _any_nonzero([gradient for gradient, _ in self._held.values()])
 
@@ -70,12 +71,10 @@ class Leftovers:
         self._held = {}
 
     def end(self, parameters: list[Tensor]) -> None:
-        """Remember what the step leaves, but not what it refused."""
-        self._ours = {
-            p: (weakref.ref(p.grad), p.grad._version)
-            for p in parameters
-            if p.grad is not None and p not in self._held
-        }
+        """Mark what the step leaves, but not what it refused."""
+        for p in parameters:
+            if p.grad is not None and p not in self._held:
+                setattr(p.grad, _MARK, p.grad._version)
         self._held, self.begun = {}, False
 
 
