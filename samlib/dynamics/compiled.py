@@ -54,6 +54,9 @@ _LOOP = types.void(
 )
 # Arrays [dim, batch] that a step may use as it likes, so that no step allocates.
 _WORK = 5
+# Outside of these, a sum of squares may have lost what underflowed, or be about to overflow.
+_LEAST_SQUARES, _MOST_SQUARES = 1e-280, 1e280
+_SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 def _is_whole(path: Path) -> bool:
@@ -120,18 +123,42 @@ def _draw_components(w: Any, draws: Any, t: int) -> None:
 
 
 @_njit(error_model="numpy", cache=True)
-def _normalize(g: Any, u: Any, norm: Any) -> None:
-    """u = g/‖g‖ for each column, (1, …, 1)/√D where g is exactly zero."""
-    norm[:] = 0.0
+def _sum_squares(g: Any, out: Any) -> None:
+    out[:] = 0.0
     for i in range(g.shape[0]):
         for b in range(g.shape[1]):
-            norm[b] += g[i, b] * g[i, b]
+            out[b] += g[i, b] * g[i, b]
+
+
+@_njit(error_model="numpy", cache=True)
+def _scale_for_squares(g: Any) -> float:
+    """Divide g [dim, 1] by the power of two in its largest entry, exactly, and return it."""
+    largest = np.abs(g).max()
+    if largest == 0 or not math.isfinite(largest):
+        return 1.0
+    power = math.ldexp(1.0, math.frexp(largest)[1] - 1)
+    g /= power
+    return power
+
+
+@_njit(error_model="numpy", cache=True)
+def _normalize(g: Any, u: Any, norm: Any, power: Any) -> None:
+    """u = g/‖g‖ for each column, (1, …, 1)/√D where g is exactly zero; g may be scaled."""
+    _sum_squares(g, norm)
+    power[:] = 1.0
+    for b in range(g.shape[1]):
+        if not _LEAST_SQUARES < norm[b] < _MOST_SQUARES:
+            column = g[:, b : b + 1]
+            power[b] = _scale_for_squares(column)
+            _sum_squares(column, norm[b : b + 1])
     for b in range(g.shape[1]):
         norm[b] = math.sqrt(norm[b])
     fallback = 1 / math.sqrt(g.shape[0])
     for i in range(g.shape[0]):
         for b in range(g.shape[1]):
             u[i, b] = fallback if norm[b] == 0 else g[i, b] / norm[b]
+    for b in range(g.shape[1]):
+        norm[b] *= power[b]
 
 
 @_njit(error_model="numpy", cache=True)
@@ -172,7 +199,7 @@ def sam(gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, 
     """Move x [dim, batch] by one step of SAM; of stochastic SAM if w was drawn."""
     g, y = work[0], work[1]
     gradient(x, w, p, g)
-    _normalize(g, g, work[2, 0])
+    _normalize(g, g, work[2, 0], work[3, 0])
     _add_scaled(x, rho, g, y)
     gradient(y, w, p, g)
     _subtract_scaled(x, lr, g, x)
@@ -198,14 +225,14 @@ def ascent_loss_descent(
     g, u, y = work[0], work[1], work[2]
     norm, scale = work[3, 0], work[4, 0]
     gradient(x, w, p, g)
-    _normalize(g, u, norm)
+    _normalize(g, u, norm, scale)
     _add_scaled(x, rho, u, y)
     gradient(y, w, p, g)
     _inner(u, g, scale)
     _subtract_scaled(g, scale, u, y)  # the part of g across u
     product(x, y, w, p, u)
     for b in range(len(rho)):
-        scale[b] = 0.0 if norm[b] == 0 else rho[b] / norm[b]
+        scale[b] = 0.0 if norm[b] < _SMALLEST else rho[b] / norm[b]
     _add_scaled(g, scale, u, g)
     _subtract_scaled(x, lr, g, x)
 

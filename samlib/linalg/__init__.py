@@ -2,12 +2,14 @@
 
 from samlib.linalg.lanczos import Lanczos, RitzPairs, random_direction
 from samlib.linalg.trust_region import maximize_quadratic
-from samlib.linalg.vectors import unit_direction
+from samlib.linalg.vectors import norm, power_of_two, unit_direction
 
 __all__ = [
     "Lanczos",
     "RitzPairs",
     "maximize_quadratic",
+    "norm",
+    "power_of_two",
     "random_direction",
     "unit_direction",
 ]

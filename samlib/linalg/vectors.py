@@ -1,4 +1,4 @@
-"""Directions of vectors."""
+"""Lengths and directions of vectors, however small or large."""
 
 from __future__ import annotations
 
@@ -8,6 +8,25 @@ import torch
 from torch import Tensor
 
 from samlib._validation import require_tensor
+
+
+def power_of_two(vector: Tensor) -> Tensor:
+    """The power of two 2ᵏ ≤ max |vᵢ| < 2ᵏ⁺¹ of vectors [..., D], as [..., 1].
+
+    Dividing by it is exact, and no square that matters under- or overflows in the quotient. Where
+    a vector is zero or not finite, it is 1.
+    """
+    if not vector.shape[-1]:
+        return vector.new_ones(*vector.shape[:-1], 1)
+    largest = vector.detach().abs().amax(dim=-1, keepdim=True)
+    power = largest / (2 * torch.frexp(largest).mantissa)
+    return power.nan_to_num_(nan=1.0)  # 0/0, ∞/∞
+
+
+def norm(vector: Tensor) -> Tensor:
+    """‖v‖ of vectors [..., D], as [..., 1]."""
+    power = power_of_two(vector)
+    return power * torch.linalg.vector_norm(vector / power, dim=-1, keepdim=True)
 
 
 def unit_direction(gradient: Tensor) -> Tensor:
@@ -20,6 +39,7 @@ def unit_direction(gradient: Tensor) -> Tensor:
         raise ValueError(
             f"gradient must have shape [..., dim], dim ≥ 1, got {tuple(gradient.shape)}"
         )
-    norm = gradient.norm(dim=-1, keepdim=True)
+    scaled = gradient / power_of_two(gradient)
+    length = scaled.norm(dim=-1, keepdim=True)
     fallback = 1 / math.sqrt(gradient.shape[-1])
-    return torch.where(norm == 0, fallback, gradient / norm)
+    return torch.where(length == 0, fallback, scaled / length)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from samlib._precision import norm
 from samlib._validation import require_count, require_number
+from samlib.linalg import norm
 from samlib.optim.base import Radius, SharpnessAware
 from samlib.optim.replicas import PerturbWith
 from samlib.optim.vectors import flatten, quotient, scale_, split

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from samlib._precision import norm
+from samlib.linalg import norm
 from samlib.optim.vectors import quotient, split
 
 EVERY = 100

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from samlib._precision import norm
 from samlib._validation import require_count, require_number
+from samlib.linalg import norm
 from samlib.optim.sam import SAM
 from samlib.optim.vectors import quotient, rejection
 from samlib.optim.wrapper import ParameterGroups

@@ -9,7 +9,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from samlib._precision import power_of_two
+from samlib.linalg import power_of_two
 
 Kind = list[tuple[torch.Size, torch.dtype, torch.device]]
 

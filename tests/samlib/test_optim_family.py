@@ -463,7 +463,7 @@ def test_a_step_never_waits_for_a_value_on_the_device(name: str, problem: Proble
     optimizer = make(name, problem, momentum=0.9)
     step(problem, optimizer)  # looks once at what rounding leaves of the perturbation
     with Forbid():
-        for _ in range(2):
+        for _ in range(3):
             step(problem, optimizer)
 
 
