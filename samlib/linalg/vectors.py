@@ -19,8 +19,9 @@ def power_of_two(vector: Tensor) -> Tensor:
     if not vector.shape[-1]:
         return vector.new_ones(*vector.shape[:-1], 1)
     largest = vector.detach().abs().amax(dim=-1, keepdim=True)
-    power = largest / (2 * torch.frexp(largest).mantissa)
-    return power.nan_to_num_(nan=1.0)  # 0/0, ∞/∞
+    mantissa: Tensor = torch.frexp(largest).mantissa
+    power = largest / (2 * mantissa)
+    return torch.nan_to_num(power, nan=1.0)  # 0/0, ∞/∞
 
 
 def norm(vector: Tensor) -> Tensor:

@@ -4,50 +4,18 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from optimizers import (
+    Problem,
+)
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from samlib import Objective, rules
 from samlib.optim import SAM
-
-
-class Problem:
-    """A small network with data, its closure, and the objective that it is."""
-
-    def __init__(self, device: torch.device, seed: int = 0) -> None:
-        generator = torch.Generator().manual_seed(seed)
-
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=generator, dtype=torch.float64).to(device)
-
-        self.model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)).double().to(device)
-        with torch.no_grad():
-            for p in self.model.parameters():
-                p.copy_(normal(*p.shape))
-        self.inputs, self.targets = normal(8, 3), normal(8, 2)
-        data = (self.inputs, self.targets)
-        self.objective = Objective.from_module(self.model, nn.MSELoss(), data)
-
-    def weights(self) -> Tensor:
-        return self.objective.flat_parameters()
-
-    def closure(self, optimizer: torch.optim.Optimizer) -> Callable[[], Tensor]:
-        def evaluate() -> Tensor:
-            optimizer.zero_grad()
-            loss = nn.functional.mse_loss(self.model(self.inputs), self.targets)
-            loss.backward()
-            return loss
-
-        return evaluate
-
-    def sam(self, rho: float = 0.1, lr: float = 0.05, **base: Any) -> SAM:
-        sgd = torch.optim.SGD(self.model.parameters(), lr=lr, **base)
-        return SAM(self.model.parameters(), sgd, rho=rho)
 
 
 @pytest.fixture
