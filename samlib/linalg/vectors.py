@@ -19,15 +19,15 @@ def power_of_two(vector: Tensor) -> Tensor:
     if not vector.shape[-1]:
         return vector.new_ones(*vector.shape[:-1], 1)
     largest = vector.detach().abs().amax(dim=-1, keepdim=True)
-    mantissa: Tensor = torch.frexp(largest).mantissa
-    power = largest / (2 * mantissa)
+    power: Tensor = largest / (2 * torch.frexp(largest).mantissa)
     return torch.nan_to_num(power, nan=1.0)  # 0/0, ∞/∞
 
 
 def norm(vector: Tensor) -> Tensor:
     """‖v‖ of vectors [..., D], as [..., 1]."""
     power = power_of_two(vector)
-    return power * torch.linalg.vector_norm(vector / power, dim=-1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(vector / power, dim=-1, keepdim=True)
+    return power * length
 
 
 def unit_direction(gradient: Tensor) -> Tensor:

@@ -38,18 +38,20 @@ class Rounding:
 
         ``of`` says in an error whose perturbation it is and how large.
         """
-        first = self._perturbations == 0
-        due = self._perturbations % EVERY == 0 and not self._warned
+        if self._perturbations % EVERY == 0 and not self._warned:
+            self._compare(before, after, perturbation, of)
         self._perturbations += 1
-        if not due:
-            return
+
+    def _compare(
+        self, before: Sequence[Tensor], after: Sequence[Tensor], perturbation: Tensor, of: str
+    ) -> None:
         share = float(lost_share(before, after, perturbation))
         said = (
             f"{of} is too small for weights in {_dtypes(after)}: rounding of w + ε loses "
             f"{share:.0%} of ε; keep the weights in a wider dtype (with torch.autocast, they "
             "stay in float32) or use a larger rho"
         )
-        if first and share > REFUSED:
+        if self._perturbations == 0 and share > REFUSED:
             raise ValueError(said)
         if share > WARNED:
             self._warned = True
