@@ -53,10 +53,9 @@ _LOOP = types.void(
     _CUBE,
 )
 # Arrays [dim, batch] that a step may use as it likes, so that no step allocates.
-_WORK = 5
+_WORK = 6
 # Outside of these, a sum of squares may have lost what underflowed, or be about to overflow.
 _LEAST_SQUARES, _MOST_SQUARES = 1e-280, 1e280
-_SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 def _is_whole(path: Path) -> bool:
@@ -143,7 +142,11 @@ def _scale_for_squares(g: Any) -> float:
 
 @_njit(error_model="numpy", cache=True)
 def _normalize(g: Any, u: Any, norm: Any, power: Any) -> None:
-    """u = g/‖g‖ for each column, (1, …, 1)/√D where g is exactly zero; g may be scaled."""
+    """u = g/‖g‖ for each column, (1, …, 1)/√D where g is exactly zero.
+
+    A g whose squares would under- or overflow is divided by a power of two first, in place; norm is
+    the norm of the quotient.
+    """
     _sum_squares(g, norm)
     power[:] = 1.0
     for b in range(g.shape[1]):
@@ -157,8 +160,6 @@ def _normalize(g: Any, u: Any, norm: Any, power: Any) -> None:
     for i in range(g.shape[0]):
         for b in range(g.shape[1]):
             u[i, b] = fallback if norm[b] == 0 else g[i, b] / norm[b]
-    for b in range(g.shape[1]):
-        norm[b] *= power[b]
 
 
 @_njit(error_model="numpy", cache=True)
@@ -223,16 +224,19 @@ def ascent_loss_descent(
 ) -> None:
     """Move x [dim, batch] by one step of gradient descent on L^Asc."""
     g, u, y = work[0], work[1], work[2]
-    norm, scale = work[3, 0], work[4, 0]
+    norm, scale, power = work[3, 0], work[4, 0], work[5, 0]
     gradient(x, w, p, g)
-    _normalize(g, u, norm, scale)
+    _normalize(g, u, norm, power)
     _add_scaled(x, rho, u, y)
     gradient(y, w, p, g)
     _inner(u, g, scale)
     _subtract_scaled(g, scale, u, y)  # the part of g across u
+    for b in range(len(power)):
+        if power[b] != 1:
+            y[:, b] /= power[b]
     product(x, y, w, p, u)
     for b in range(len(rho)):
-        scale[b] = 0.0 if norm[b] < _SMALLEST else rho[b] / norm[b]
+        scale[b] = 0.0 if norm[b] == 0 else rho[b] / norm[b]
     _add_scaled(g, scale, u, g)
     _subtract_scaled(x, lr, g, x)
 

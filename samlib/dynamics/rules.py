@@ -21,7 +21,7 @@ from samlib._validation import (
     require_point,
     require_positive,
 )
-from samlib.linalg import norm, unit_direction
+from samlib.linalg import power_of_two, unit_direction
 from samlib.objective import Objective, require_objective
 
 
@@ -166,7 +166,7 @@ class AscentLossDescent(_PerturbedRule):
 
     The derivative is exact. With g = ∇L(x), u = g/‖g‖ and p = ∇L(x + ρu), the chain rule gives
     ∇L^Asc = p + (ρ/‖g‖) ∇²L(x) (p − ⟨u, p⟩u). SAM keeps the first term only. At g = 0, where u
-    has no derivative, the second term is taken as 0; also where 1/‖g‖ would overflow.
+    has no derivative, the second term is taken as 0.
 
     Parameters
     ----------
@@ -189,13 +189,13 @@ class AscentLossDescent(_PerturbedRule):
         """One step from x [batch, dim]."""
         require_objective(objective)
         gradient = objective.gradient(x)
-        length = norm(gradient)
+        power = power_of_two(gradient)  # of g and what is divided by its norm: exact
+        length = (gradient / power).norm(dim=-1, keepdim=True)
         u = unit_direction(gradient)
         p = objective.gradient(x + self._rho(x) * u)
-        tangential = p - (u * p).sum(dim=-1, keepdim=True) * u
+        tangential = (p - (u * p).sum(dim=-1, keepdim=True) * u) / power
         turning = objective.hessian_vector_product(x, tangential) * self._rho(x) / length
-        flat = length < torch.finfo(length.dtype).smallest_normal
-        return x - self._lr(x) * (p + torch.where(flat, 0.0, turning))
+        return x - self._lr(x) * (p + torch.where(length == 0, 0.0, turning))
 
 
 @dataclass(frozen=True, eq=False)
