@@ -9,18 +9,27 @@ from torch import Tensor
 
 from samlib._validation import require_tensor
 
+# The bits of a number's exponent: they alone, as a number again, are a power of two.
+_EXPONENT = {
+    torch.float16: (torch.int16, 0x7C00),
+    torch.bfloat16: (torch.int16, 0x7F80),
+    torch.float32: (torch.int32, 0x7F80_0000),
+    torch.float64: (torch.int64, 0x7FF0_0000_0000_0000),
+}
+
 
 def power_of_two(vector: Tensor) -> Tensor:
     """The power of two 2ᵏ ≤ max |vᵢ| < 2ᵏ⁺¹ of vectors [..., D], as [..., 1].
 
-    Dividing by it is exact, and no square that matters under- or overflows in the quotient. Where
-    a vector is zero or not finite, it is 1.
+    It is no smaller than the smallest normal number. Dividing by it is exact, and in the quotient
+    no square that matters under- or overflows.
     """
     if not vector.shape[-1]:
         return vector.new_ones(*vector.shape[:-1], 1)
+    integer, bits = _EXPONENT[vector.dtype]
+    info = torch.finfo(vector.dtype)
     largest = vector.detach().abs().amax(dim=-1, keepdim=True)
-    power: Tensor = largest / (2 * torch.frexp(largest).mantissa)
-    return torch.nan_to_num(power, nan=1.0)  # 0/0, ∞/∞
+    return (largest.clamp(info.smallest_normal, info.max).view(integer) & bits).view(vector.dtype)
 
 
 def norm(vector: Tensor) -> Tensor:

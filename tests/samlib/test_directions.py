@@ -126,17 +126,28 @@ def test_the_norm_is_that_of_exact_arithmetic(dtype: torch.dtype) -> None:
 
 
 @dtypes
-def test_the_power_of_two_leaves_a_largest_entry_between_one_and_two(dtype: torch.dtype) -> None:
+def test_the_power_of_two_is_that_of_the_largest_entry(dtype: torch.dtype) -> None:
+    tiny = torch.finfo(dtype).smallest_normal
+
     @given(vectors(dtype))
     def check(vector: Tensor) -> None:
-        power = power_of_two(vector)
-        assert math.frexp(power.item())[0] == 0.5
-        assert 1 <= float((vector / power).abs().max()) < 2
+        power, largest = power_of_two(vector).item(), float(vector.abs().max())
+        assert power == math.ldexp(1.0, max(math.frexp(largest)[1], math.frexp(tiny)[1]) - 1)
+        assert torch.equal(vector / power * power, vector)
 
     check()
-    for special in (0.0, math.inf, math.nan):
-        assert power_of_two(torch.tensor([special, 0.0], dtype=dtype)).item() == 1
+    assert power_of_two(torch.zeros(3, dtype=dtype)).item() == tiny
     assert power_of_two(torch.empty(3, 0, dtype=dtype)).tolist() == [[1]] * 3
+
+
+@directions
+@dtypes
+@pytest.mark.parametrize("entry", [math.nan, math.inf])
+def test_a_gradient_that_is_not_finite_has_no_direction(
+    entry: float, dtype: torch.dtype, direction: Callable[[Tensor], Tensor]
+) -> None:
+    u = direction(torch.tensor([1.0, entry, 0.0], dtype=dtype))
+    assert bool(u.isnan().any())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
