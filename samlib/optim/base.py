@@ -261,9 +261,9 @@ class SharpnessAware(Wrapper):
     def _perturb(self, perturbation: Tensor) -> None:
         """Go from w to w + ε."""
         torch._foreach_add_(self._active, self._gathered.pieces(perturbation, self._active))
-        before = self._weights.saved(self._active)
-        of = f"the perturbation of {type(self).__name__} with rho={self._radii()}"
-        self._rounding.look(before, self._active, perturbation, of=of)
+        if self._rounding.due():
+            before, name = self._weights.saved(self._active), type(self).__name__
+            self._rounding.compare(before, self._active, perturbation, name=name, rho=self._radii())
 
     def _descend(self) -> None:
         """Return to w and step, or only return where a gradient was infinite."""

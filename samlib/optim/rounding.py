@@ -24,35 +24,36 @@ class Rounding:
     """
 
     def __init__(self) -> None:
-        self._perturbations = 0
-        self._warned = False
+        self._first, self._warned = True, False
+        self._until = 0  # how many perturbations to pass over
 
-    def look(
+    def due(self) -> bool:
+        """Count a perturbation, and say whether it is to be compared."""
+        self._until -= 1
+        return self._until < 0 and not self._warned
+
+    def compare(
         self,
         before: Sequence[Tensor],
         after: Sequence[Tensor],
         perturbation: Tensor,
-        of: str,
+        *,
+        name: str,
+        rho: str,
     ) -> None:
-        """Compare the weights before and after with the perturbation [D], when it is time to.
+        """Refuse or warn if the weights before and after do not differ by the perturbation [D].
 
-        ``of`` says in an error whose perturbation it is and how large.
+        ``name`` and ``rho`` say in an error whose perturbation it is.
         """
-        if self._perturbations % EVERY == 0 and not self._warned:
-            self._compare(before, after, perturbation, of)
-        self._perturbations += 1
-
-    def _compare(
-        self, before: Sequence[Tensor], after: Sequence[Tensor], perturbation: Tensor, of: str
-    ) -> None:
         share = float(lost_share(before, after, perturbation))
         said = (
-            f"{of} is too small for weights in {_dtypes(after)}: rounding of w + ε loses "
-            f"{share:.0%} of ε; keep the weights in a wider dtype (with torch.autocast, they "
-            "stay in float32) or use a larger rho"
+            f"the perturbation of {name} with rho={rho} is too small for weights in "
+            f"{_dtypes(after)}: rounding of w + ε loses {share:.0%} of ε; keep the weights in a "
+            "wider dtype (with torch.autocast, they stay in float32) or use a larger rho"
         )
-        if self._perturbations == 0 and share > REFUSED:
+        if self._first and share > REFUSED:
             raise ValueError(said)
+        self._first, self._until = False, EVERY - 1
         if share > WARNED:
             self._warned = True
             warnings.warn(said, RuntimeWarning, stacklevel=2)
