@@ -40,8 +40,8 @@ step with a closure that does not clear them refuses.
 watched to this end. Give a compiled model as ``model=``: one compiled inside a function is not
 seen to run, and torch warns of watching the others.
 
-**Gradients**: ``first_step`` clears them; a step with a closure drops what the step before left, and
-``.grad`` holds what the base optimizer stepped with afterwards. Sparse gradients reach it sparse,
+**Gradients**: ``first_step`` clears them, and a step with a closure drops those of the step before.
+Afterwards ``.grad`` holds what the base optimizer stepped with. Sparse gradients reach it sparse,
 except from GSAM and LookSAM, whose update is made of both gradients.
 
 **Low precision**: weights kept in bfloat16 or float16 do not hold a small perturbation, nor do huge
