@@ -109,8 +109,8 @@ def contenders(
     """Return a step of each contender, all on the same model."""
     parameters = list(model.parameters())
     base = torch.optim.SGD(parameters, **settings)
-    ours = samlib.optim.SAM(parameters, base, RHO)
-    told = samlib.optim.SAM(parameters, base, RHO, model=model)
+    ours = samlib.optim.SAM(parameters, base, rho=RHO)
+    told = samlib.optim.SAM(parameters, base, rho=RHO, model=model)
     plain = torch.optim.SGD(parameters, **settings)
     by_hand = usual(parameters, plain)
     sgd = torch.optim.SGD

@@ -53,7 +53,9 @@ _LOOP = types.void(
     _CUBE,
 )
 # Arrays [dim, batch] that a step may use as it likes, so that no step allocates.
-_WORK = 5
+_WORK = 6
+# Outside of these, a sum of squares may have lost what underflowed, or be about to overflow.
+_LEAST_SQUARES, _MOST_SQUARES = 1e-280, 1e280
 
 
 def _is_whole(path: Path) -> bool:
@@ -120,12 +122,38 @@ def _draw_components(w: Any, draws: Any, t: int) -> None:
 
 
 @_njit(error_model="numpy", cache=True)
-def _normalize(g: Any, u: Any, norm: Any) -> None:
-    """u = g/‖g‖ for each column, (1, …, 1)/√D where g is exactly zero."""
-    norm[:] = 0.0
+def _sum_squares(g: Any, out: Any) -> None:
+    out[:] = 0.0
     for i in range(g.shape[0]):
         for b in range(g.shape[1]):
-            norm[b] += g[i, b] * g[i, b]
+            out[b] += g[i, b] * g[i, b]
+
+
+@_njit(error_model="numpy", cache=True)
+def _scale_for_squares(g: Any) -> float:
+    """Divide g [dim, 1] by the power of two in its largest entry, exactly, and return it."""
+    largest = np.abs(g).max()
+    if largest == 0 or not math.isfinite(largest):
+        return 1.0
+    power = math.ldexp(1.0, math.frexp(largest)[1] - 1)
+    g /= power
+    return power
+
+
+@_njit(error_model="numpy", cache=True)
+def _normalize(g: Any, u: Any, norm: Any, power: Any) -> None:
+    """u = g/‖g‖ for each column, (1, …, 1)/√D where g is exactly zero.
+
+    A g whose squares would under- or overflow is divided by a power of two first, in place; norm is
+    the norm of the quotient.
+    """
+    _sum_squares(g, norm)
+    power[:] = 1.0
+    for b in range(g.shape[1]):
+        if not _LEAST_SQUARES < norm[b] < _MOST_SQUARES:
+            column = g[:, b : b + 1]
+            power[b] = _scale_for_squares(column)
+            _sum_squares(column, norm[b : b + 1])
     for b in range(g.shape[1]):
         norm[b] = math.sqrt(norm[b])
     fallback = 1 / math.sqrt(g.shape[0])
@@ -172,7 +200,7 @@ def sam(gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, 
     """Move x [dim, batch] by one step of SAM; of stochastic SAM if w was drawn."""
     g, y = work[0], work[1]
     gradient(x, w, p, g)
-    _normalize(g, g, work[2, 0])
+    _normalize(g, g, work[2, 0], work[3, 0])
     _add_scaled(x, rho, g, y)
     gradient(y, w, p, g)
     _subtract_scaled(x, lr, g, x)
@@ -196,13 +224,16 @@ def ascent_loss_descent(
 ) -> None:
     """Move x [dim, batch] by one step of gradient descent on L^Asc."""
     g, u, y = work[0], work[1], work[2]
-    norm, scale = work[3, 0], work[4, 0]
+    norm, scale, power = work[3, 0], work[4, 0], work[5, 0]
     gradient(x, w, p, g)
-    _normalize(g, u, norm)
+    _normalize(g, u, norm, power)
     _add_scaled(x, rho, u, y)
     gradient(y, w, p, g)
     _inner(u, g, scale)
     _subtract_scaled(g, scale, u, y)  # the part of g across u
+    for b in range(len(power)):
+        if power[b] != 1:
+            y[:, b] /= power[b]
     product(x, y, w, p, u)
     for b in range(len(rho)):
         scale[b] = 0.0 if norm[b] == 0 else rho[b] / norm[b]

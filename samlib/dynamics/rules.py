@@ -21,7 +21,7 @@ from samlib._validation import (
     require_point,
     require_positive,
 )
-from samlib.linalg import unit_direction
+from samlib.linalg import power_of_two, unit_direction
 from samlib.objective import Objective, require_objective
 
 
@@ -189,12 +189,13 @@ class AscentLossDescent(_PerturbedRule):
         """One step from x [batch, dim]."""
         require_objective(objective)
         gradient = objective.gradient(x)
-        norm = gradient.norm(dim=-1, keepdim=True)
+        power = power_of_two(gradient)  # of g and what is divided by its norm: exact
+        length = (gradient / power).norm(dim=-1, keepdim=True)
         u = unit_direction(gradient)
         p = objective.gradient(x + self._rho(x) * u)
-        tangential = p - (u * p).sum(dim=-1, keepdim=True) * u
-        turning = objective.hessian_vector_product(x, tangential) * self._rho(x) / norm
-        return x - self._lr(x) * (p + torch.where(norm == 0, 0.0, turning))
+        tangential = (p - (u * p).sum(dim=-1, keepdim=True) * u) / power
+        turning = objective.hessian_vector_product(x, tangential) * self._rho(x) / length
+        return x - self._lr(x) * (p + torch.where(length == 0, 0.0, turning))
 
 
 @dataclass(frozen=True, eq=False)

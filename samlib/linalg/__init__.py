@@ -4,7 +4,7 @@ from samlib.linalg.eigenpairs import EigenSearch
 from samlib.linalg.lanczos import Lanczos, RitzPairs, random_direction
 from samlib.linalg.operator import Operator
 from samlib.linalg.trust_region import maximize_quadratic
-from samlib.linalg.vectors import unit_direction
+from samlib.linalg.vectors import norm, power_of_two, unit_direction
 
 __all__ = [
     "EigenSearch",
@@ -12,6 +12,8 @@ __all__ = [
     "Operator",
     "RitzPairs",
     "maximize_quadratic",
+    "norm",
+    "power_of_two",
     "random_direction",
     "unit_direction",
 ]

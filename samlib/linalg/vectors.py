@@ -1,4 +1,4 @@
-"""Directions of vectors."""
+"""Lengths and directions of vectors, however small or large."""
 
 from __future__ import annotations
 
@@ -8,6 +8,35 @@ import torch
 from torch import Tensor
 
 from samlib._validation import require_tensor
+
+# The bits of a number's exponent: they alone, as a number again, are a power of two.
+_EXPONENT = {
+    torch.float16: (torch.int16, 0x7C00),
+    torch.bfloat16: (torch.int16, 0x7F80),
+    torch.float32: (torch.int32, 0x7F80_0000),
+    torch.float64: (torch.int64, 0x7FF0_0000_0000_0000),
+}
+
+
+def power_of_two(vector: Tensor) -> Tensor:
+    """The power of two 2ᵏ ≤ max |vᵢ| < 2ᵏ⁺¹ of vectors [..., D], as [..., 1].
+
+    It is no smaller than the smallest normal number. Dividing by it is exact, and in the quotient
+    no square that matters under- or overflows.
+    """
+    if not vector.shape[-1]:
+        return vector.new_ones(*vector.shape[:-1], 1)
+    integer, bits = _EXPONENT[vector.dtype]
+    info = torch.finfo(vector.dtype)
+    largest = vector.detach().abs().amax(dim=-1, keepdim=True)
+    return (largest.clamp(info.smallest_normal, info.max).view(integer) & bits).view(vector.dtype)
+
+
+def norm(vector: Tensor) -> Tensor:
+    """‖v‖ of vectors [..., D], as [..., 1]."""
+    power = power_of_two(vector)
+    length: Tensor = torch.linalg.vector_norm(vector / power, dim=-1, keepdim=True)
+    return power * length
 
 
 def unit_direction(gradient: Tensor) -> Tensor:
@@ -20,6 +49,7 @@ def unit_direction(gradient: Tensor) -> Tensor:
         raise ValueError(
             f"gradient must have shape [..., dim], dim ≥ 1, got {tuple(gradient.shape)}"
         )
-    norm = gradient.norm(dim=-1, keepdim=True)
+    scaled = gradient / power_of_two(gradient)
+    length = scaled.norm(dim=-1, keepdim=True)
     fallback = 1 / math.sqrt(gradient.shape[-1])
-    return torch.where(norm == 0, fallback, gradient / norm)
+    return torch.where(length == 0, fallback, scaled / length)

@@ -31,18 +31,26 @@ All are used alike, ``optimizer.step(closure)``, or in two steps around your own
 >>> optimizer.second_step()  # returns, and steps
 >>> optimizer.zero_grad()
 
-**Gradient accumulation**: call ``backward`` for every micro-batch in each of the two passes.
+**Gradient accumulation**: call ``backward`` for every micro-batch in each of the two passes: in the
+closure, or before each of the two steps. Gradients of earlier backward passes would enter the first
+pass only. Lightning's ``accumulate_grad_batches`` and Accelerate's ``accumulate`` leave such, and a
+step with a closure that does not clear them refuses.
 
 **BatchNorm**: running statistics follow the first pass only, once a step. The modules that run are
 watched to this end. Give a compiled model as ``model=``: one compiled inside a function is not
 seen to run, and torch warns of watching the others.
 
-**Gradients**: ``first_step`` clears them, and a step with a closure begins without any; afterwards
-``.grad`` holds what the base optimizer stepped with. Sparse gradients reach it sparse, except from
-GSAM and LookSAM, whose update is made of both gradients.
+**Gradients**: ``first_step`` clears them, and a step with a closure drops those of the step before.
+Afterwards ``.grad`` holds what the base optimizer stepped with. Sparse gradients reach it sparse,
+except from GSAM and LookSAM, whose update is made of both gradients.
 
-**Mixed precision**: bfloat16 needs nothing. With a :class:`torch.amp.GradScaler`, each pass is
-unscaled by itself, and a step with an infinity in either leaves the weights as they were:
+**Low precision**: weights kept in bfloat16 or float16 do not hold a small perturbation, nor do huge
+weights in any dtype: w + ε rounds back to w. A first step that loses more than nine tenths of ε
+refuses; a loss above one tenth, looked for at every hundredth perturbation, is warned of.
+
+**Mixed precision**: with weights in float32, bfloat16 needs nothing. With a
+:class:`torch.amp.GradScaler`, each pass is unscaled by itself; a step with an infinity in either
+leaves the weights as they were:
 
 >>> scaler = torch.amp.GradScaler("cpu")
 >>> def closure():
@@ -69,12 +77,13 @@ update is averaged in either case, and the replicas stay equal to the bit.
 **Checkpoints**: ``state_dict`` holds the base optimizer's state and the optimizer's own.
 """
 
-from samlib.optim._adversarial import AMP, AWP
-from samlib.optim._base import SharpnessAware
-from samlib.optim._by_loss import DiametricalRisk, EigenSAM
-from samlib.optim._msam import MSAM
-from samlib.optim._sam import ASAM, SAM, UnnormalizedSAM
-from samlib.optim._two_gradients import GSAM, LookSAM
+from samlib.optim.adversarial import AMP, AWP
+from samlib.optim.base import SharpnessAware
+from samlib.optim.diametrical_risk import DiametricalRisk
+from samlib.optim.eigensam import EigenSAM
+from samlib.optim.msam import MSAM
+from samlib.optim.sam import ASAM, SAM, UnnormalizedSAM
+from samlib.optim.two_gradients import GSAM, LookSAM
 
 __all__ = [
     "AMP",

@@ -22,7 +22,7 @@ from samlib._validation import (
     shown,
 )
 from samlib.objective import LossFunction
-from samlib.optim import MSAM, DiametricalRisk, EigenSAM
+from samlib.optim import SharpnessAware
 from samlib.training.batches import Batches, Data
 from samlib.training.history import History, Reading, Status, plural
 from samlib.training.monitors import Monitor, require_loss_fn
@@ -189,7 +189,8 @@ class _Run:
         monitors: Sequence[Monitor],
     ) -> None:
         self.model, self.optimizer, self.loss_fn = model, optimizer, loss_fn
-        self.differentiates_itself = isinstance(optimizer, (EigenSAM, DiametricalRisk))
+        self.takes_loss = isinstance(optimizer, SharpnessAware) and optimizer.takes_loss
+        self.takes_batch = isinstance(optimizer, SharpnessAware) and optimizer.takes_batch
         self.monitors = monitors
         self.losses: list[float] = []
         self.pending: list[Tensor] = []  # the newest losses, still on the device
@@ -204,16 +205,17 @@ class _Run:
 
         def closure(inputs: Any = inputs, targets: Any = targets) -> Tensor:
             loss = self.loss_fn(self.model(inputs), targets)
-            if not self.differentiates_itself:
-                self.optimizer.zero_grad()
+            self.optimizer.zero_grad()
+            if not self.takes_loss:
                 loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             return loss
 
-        if isinstance(self.optimizer, MSAM):  # cuts the batch itself
-            self.pending.append(self.optimizer.step(closure, inputs, targets).detach())
+        step: Any = self.optimizer.step  # torch says that a closure returns a float
+        if self.takes_batch:
+            self.pending.append(step(closure, inputs, targets).detach())
         else:
-            self.optimizer.step(closure)  # type: ignore[arg-type]  # not a float, as torch says
+            step(closure)
             self.pending.append(losses[0])
         self.epochs.append(epoch)
         if len(self.pending) == _LOSSES_AT_ONCE:

@@ -346,6 +346,7 @@ class World:
         self.base = self.sgd(self.groups())
         self.backward()
         self.base.step()
+        self.base.zero_grad()
         self.model[2].eval()
         self.optimizer = self.sgd(self.groups())
         self.objective = FourDimensional()
@@ -945,8 +946,8 @@ TABLE: dict[str, Callable[[World], Row]] = {
         ),
         "scaler": scaler(),
     },
-    "samlib.optim.SharpnessAware.add_param_group": added_group,
-    "samlib.optim.SharpnessAware.load_state_dict": loaded_state,
+    "samlib.optim.wrapper.Wrapper.add_param_group": added_group,
+    "samlib.optim.wrapper.Wrapper.load_state_dict": loaded_state,
     # ── plotting
     "samlib.plotting.plot_history": lambda w: {
         "history": instance(history(), "fit returns"),

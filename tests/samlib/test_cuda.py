@@ -8,8 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from test_optim import Problem
-from test_optim_family import every_optimizer, make, step
+from optimizers import Problem, every_optimizer, make, step
 from torch import Tensor, nn
 
 import samlib

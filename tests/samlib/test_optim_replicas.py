@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from test_optim import Problem
-from test_optim_family import make, step
+from optimizers import Problem, make, step
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-
-from samlib import optim
 
 CPU = torch.device("cpu")
 RUNS = [
@@ -53,7 +50,7 @@ def replica(rank: int, folder: str, runs: list[tuple[str, str]]) -> None:
             return value
 
         for _ in range(4):
-            optimizer.step(loss if isinstance(optimizer, optim.EigenSAM) else closure)
+            optimizer.step(loss if optimizer.takes_loss else closure)
         if name == "SAM":  # and once more in two steps
             optimizer.zero_grad()
             with model.no_sync() if perturb_with == "local" else nullcontext():

@@ -9,8 +9,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from samlib._validation import require_count, require_number
-from samlib.optim._base import ParameterGroups, PerturbWith, Radius, SharpnessAware
-from samlib.optim._vectors import flatten, norm, quotient, split
+from samlib.linalg import norm
+from samlib.optim.base import Radius, SharpnessAware
+from samlib.optim.replicas import PerturbWith
+from samlib.optim.vectors import flatten, quotient, scale_, split
+from samlib.optim.wrapper import ParameterGroups
 
 
 class AWP(SharpnessAware):
@@ -39,7 +42,7 @@ class AWP(SharpnessAware):
         weights = flatten(self._active)
         parts = (split(vector, self._active) for vector in (weights, gradient))
         for p, w, g in zip(self._active, *parts, strict=True):
-            g.mul_(quotient(norm(w), norm(g)) if p.dim() > 1 else 0.0)
+            scale_(g).mul_(quotient(norm(w), norm(g)) if p.dim() > 1 else 0.0)
         return gradient.mul_(rho)
 
 
@@ -80,16 +83,16 @@ class AMP(SharpnessAware):
         self,
         params: ParameterGroups,
         base_optimizer: Optimizer,
+        *,
         rho: float,
         inner_lr: float = 1.0,
         inner_steps: int = 1,
-        *,
         model: nn.Module | None = None,
         perturb_with: PerturbWith = "averaged",
     ) -> None:
         self.inner_lr = require_number("inner_lr", inner_lr, positive=True)
         self.inner_steps = require_count("inner_steps", inner_steps, minimum=1)
-        super().__init__(params, base_optimizer, rho, model=model, perturb_with=perturb_with)
+        super().__init__(params, base_optimizer, rho=rho, model=model, perturb_with=perturb_with)
 
     @property
     def ascents(self) -> int:
@@ -98,7 +101,7 @@ class AMP(SharpnessAware):
 
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:
         moved = gradient.mul_(self.inner_lr)
-        if self._ascended:
+        if self._calls.ascended:
             moved.add_(self._perturbed_by)
         length = norm(moved)
         moved.mul_(torch.where(length > rho, rho / length, 1.0))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from samlib.optim._vectors import Kind, kind
+from samlib.optim.vectors import Kind, kind
 
 
 class SavedWeights:
@@ -38,6 +38,11 @@ class SavedWeights:
         """Put the copy back, if one is held."""
         if self._parameters:
             torch._foreach_copy_(self._parameters, self._buffers)
+
+    def saved(self, parameters: list[Tensor]) -> list[Tensor]:
+        """Give the copies of those parameters, which must be held."""
+        copies = dict(zip(self._parameters, self._buffers, strict=True))
+        return [copies[p] for p in parameters]
 
     def forget(self) -> None:
         """Let go of the parameters, keeping the memory."""

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from samlib._validation import require_count, require_number
-from samlib.optim._base import ParameterGroups
-from samlib.optim._sam import SAM
-from samlib.optim._vectors import norm, quotient, rejection
+from samlib.linalg import norm
+from samlib.optim.sam import SAM
+from samlib.optim.vectors import quotient, rejection
+from samlib.optim.wrapper import ParameterGroups
 
 
 class GSAM(SAM):
@@ -48,13 +49,13 @@ class GSAM(SAM):
         self,
         params: ParameterGroups,
         base_optimizer: Optimizer,
+        *,
         rho: float,
         alpha: float,
-        *,
         model: nn.Module | None = None,
     ) -> None:
         self.alpha = require_number("alpha", alpha)
-        super().__init__(params, base_optimizer, rho, model=model)
+        super().__init__(params, base_optimizer, rho=rho, model=model)
 
     def _combine(self, first: Tensor, last: Tensor) -> Tensor:
         return last - self.alpha * rejection(first, last)
@@ -118,26 +119,26 @@ class LookSAM(SAM):
         self,
         params: ParameterGroups,
         base_optimizer: Optimizer,
+        *,
         rho: float,
         alpha: float,
         every: int = 5,
-        *,
         model: nn.Module | None = None,
     ) -> None:
         self.alpha = require_number("alpha", alpha)
         self.every = require_count("every", every, minimum=1)
-        super().__init__(params, base_optimizer, rho, model=model)
+        super().__init__(params, base_optimizer, rho=rho, model=model)
 
     @property
     def ascents(self) -> int:
         """1 every k-th step, 0 in between."""
-        return int(self._steps % self.every == 0)
+        return int(self._memory.steps % self.every == 0)
 
     def _combine(self, first: Tensor, last: Tensor) -> Tensor:
         if self.ascents:
-            self._keep(rejection(last, first))
+            self._memory.keep(rejection(last, first), self._active)
             return last
-        kept = self._recall()
+        kept = self._memory.recall(self._active)
         return last + self.alpha * quotient(norm(last), norm(kept)) * kept
 
     def _settings(self) -> dict[str, Any]:

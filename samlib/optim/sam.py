@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from samlib._validation import require_number
-from samlib.optim._base import ParameterGroups, PerturbWith, Radius, SharpnessAware
-from samlib.optim._vectors import flatten, unit_
+from samlib.optim.base import Radius, SharpnessAware
+from samlib.optim.replicas import PerturbWith
+from samlib.optim.vectors import flatten, scale_, unit_
+from samlib.optim.wrapper import ParameterGroups
 
 
 class SAM(SharpnessAware):
@@ -122,18 +124,18 @@ class ASAM(SharpnessAware):
         self,
         params: ParameterGroups,
         base_optimizer: Optimizer,
+        *,
         rho: float,
         eta: float = 0.01,
-        *,
         model: nn.Module | None = None,
         perturb_with: PerturbWith = "averaged",
     ) -> None:
         self.eta = require_number("eta", eta)
-        super().__init__(params, base_optimizer, rho, model=model, perturb_with=perturb_with)
+        super().__init__(params, base_optimizer, rho=rho, model=model, perturb_with=perturb_with)
 
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:
         scale = flatten(self._active).abs_().add_(self.eta)
-        return unit_(gradient.mul_(scale)).mul_(scale).mul_(rho)
+        return unit_(scale_(gradient).mul_(scale)).mul_(scale).mul_(rho)
 
     def _settings(self) -> dict[str, Any]:
         return {"eta": self.eta, **super()._settings()}

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from samlib._validation import require_count
-from samlib.optim._base import ParameterGroups, PerturbWith, _enabled, _gradient
-from samlib.optim._sam import SAM
+from samlib.optim.gradients import gradient_of, with_gradient
+from samlib.optim.replicas import PerturbWith
+from samlib.optim.sam import SAM
+from samlib.optim.scaling import enabled
+from samlib.optim.wrapper import ParameterGroups
 
 
 class MSAM(SAM):
@@ -49,18 +52,21 @@ class MSAM(SAM):
     >>> loss = optimizer.step(closure, inputs, targets)
     """
 
+    takes_batch = True
+    in_two_steps = False
+
     def __init__(
         self,
         params: ParameterGroups,
         base_optimizer: Optimizer,
+        *,
         rho: float,
         m: int,
-        *,
         model: nn.Module | None = None,
         perturb_with: PerturbWith = "averaged",
     ) -> None:
         self.m = require_count("m", m, minimum=1)
-        super().__init__(params, base_optimizer, rho, model=model, perturb_with=perturb_with)
+        super().__init__(params, base_optimizer, rho=rho, model=model, perturb_with=perturb_with)
 
     def step(
         self, closure: Callable[..., Any] | None = None, *batch: Tensor, scaler: Any = None
@@ -96,7 +102,7 @@ class MSAM(SAM):
             losses, totals = [], dict[Tensor, Tensor]()
             for share, micro_batch in self._cut(batch, rows):
                 call = partial(closure, *micro_batch)
-                losses.append(share * torch.as_tensor(self._both_gradients(call, _enabled(scaler))))
+                losses.append(share * torch.as_tensor(self._both_gradients(call, enabled(scaler))))
                 if not self._finite:
                     break
                 self._add_to(totals, share)
@@ -104,6 +110,7 @@ class MSAM(SAM):
             for p, total in totals.items():
                 p.grad = total
             self._descend()
+        self._leftovers.end(self._parameters())
         self._forget()
         return torch.stack([loss.detach() for loss in losses]).sum()
 
@@ -119,8 +126,8 @@ class MSAM(SAM):
             yield len(piece[0]) / rows, piece
 
     def _add_to(self, totals: dict[Tensor, Tensor], share: float) -> None:
-        for p in self._with_gradient():
-            part = _gradient(p) * share
+        for p in with_gradient(self._parameters()):
+            part = gradient_of(p) * share
             totals[p] = totals[p] + part if p in totals else part
             p.grad = None
 
@@ -128,7 +135,7 @@ class MSAM(SAM):
         """Go back to w between two micro-batches; running statistics follow each once."""
         self._weights.restore()
         self._statistics.release()
-        self._active, self._ascended = [], 0
+        self._active, self._calls.ascended = [], 0
 
     def _settings(self) -> dict[str, Any]:
         return {"m": self.m, **super()._settings()}

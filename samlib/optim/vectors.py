@@ -9,6 +9,8 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from samlib.linalg import power_of_two
+
 Kind = list[tuple[torch.Size, torch.dtype, torch.device]]
 
 
@@ -22,8 +24,17 @@ def dense(tensor: Tensor) -> Tensor:
     return tensor if tensor.layout == torch.strided else tensor.to_dense()
 
 
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """float32 for half precision, every other dtype itself."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 class Gathered:
-    """Many tensors as one vector, in memory that stays for the next time."""
+    """Many tensors as one vector, in memory that stays for the next time.
+
+    The vector is in float32 at least: in half precision the norm of many entries overflows, and
+    the entries of a direction among many underflow.
+    """
 
     def __init__(self) -> None:
         self._kind: Kind = []
@@ -33,7 +44,7 @@ class Gathered:
     def gather(self, tensors: Sequence[Tensor]) -> Tensor:
         """Copy the tensors, dense or sparse, into the vector [D] and return it."""
         if self._kind != (new := kind(tensors)):
-            dtype = reduce(torch.promote_types, (t.dtype for t in tensors))
+            dtype = reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
             size = sum(t.numel() for t in tensors)
             self._vector = torch.empty(size, dtype=dtype, device=tensors[0].device)
             self._pieces = _views(self._vector, tensors)
@@ -63,22 +74,29 @@ def split(vector: Tensor, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return torch.split(vector, [t.numel() for t in tensors])
 
 
-def norm(vector: Tensor) -> Tensor:
-    """Return the Euclidean norm, in float32 at least so that it does not overflow."""
-    half = vector.dtype in (torch.float16, torch.bfloat16)
-    length: Tensor = torch.linalg.vector_norm(vector, dtype=torch.float32 if half else None)
-    return length
+def normal(like: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+    """Draw a normal vector [D] on the device of the first tensor."""
+    device = generator.device
+    return flatten(
+        [torch.randn(p.shape, generator=generator, dtype=p.dtype, device=device) for p in like]
+    )
+
+
+def scale_(vector: Tensor) -> Tensor:
+    """Divide v in place by the power of two in its largest entry: exact, and safe to square."""
+    return vector.div_(power_of_two(vector))
 
 
 def unit_(vector: Tensor) -> Tensor:
     """v/‖v‖ in place, and (1, …, 1)/√D at zero, without waiting for the device to know which."""
-    length = norm(vector)
+    length = torch.linalg.vector_norm(scale_(vector))
     zero = length == 0
     return vector.div_(length + zero).add_(zero, alpha=1 / math.sqrt(vector.numel()))
 
 
 def rejection(vector: Tensor, onto: Tensor) -> Tensor:
     """The part of ``vector`` orthogonal to ``onto``; all of it where ``onto`` is zero."""
+    onto = onto / power_of_two(onto)
     return vector - quotient(vector @ onto, onto @ onto) * onto
 
 

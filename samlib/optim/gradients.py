@@ -1,0 +1,83 @@
+"""What stands in ``.grad``: the gradients of a pass, and those that came from before the step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+_MARK = "_left_by_samlib"  # on a gradient: its version when a step left it
+
+
+def gradient_of(parameter: Tensor) -> Tensor:
+    """Give the gradient of a parameter, zero where it has none."""
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+
+
+def with_gradient(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Give those parameters that have a gradient, at least one."""
+    found = [p for p in parameters if p.grad is not None]
+    if not found:
+        raise ValueError("no parameter has a gradient: each pass must call backward() on the loss")
+    return found
+
+
+def clear(parameters: Iterable[Tensor]) -> None:
+    """Leave the parameters without a gradient."""
+    for p in parameters:
+        p.grad = None
+
+
+class Leftovers:
+    """Tells gradients that were accumulated before a step from those that a step left behind.
+
+    A closure is evaluated again at the perturbed weights, earlier backward passes are not: their
+    gradients would enter only half of the step. What a step of the family leaves in ``.grad``
+    carries a mark, and is dropped as long as nothing was added to it; whatever else is there the
+    closure itself must clear.
+    """
+
+    def __init__(self) -> None:
+        self.begun = False
+        self._held: dict[Tensor, tuple[Tensor, int]] = {}
+        self._any = torch.tensor(False)
+
+    def begin(self, parameters: list[Tensor]) -> None:
+        """Begin a step: drop what the last one left, hold what else there is."""
+        self.begun = True
+        for p in parameters:
+            if p.grad is None:
+                continue
+            if getattr(p.grad, _MARK, None) == p.grad._version:
+                p.grad = None
+            else:
+                self._held[p] = (p.grad, p.grad._version)
+        if self._held:  # on the device; looked at only if the closure clears nothing
+            self._any = _any_nonzero([gradient for gradient, _ in self._held.values()])
+
+    def require_cleared(self, advice: str) -> None:
+        """Refuse if the closure, which has run once, added to gradients that were held."""
+        kept = [(p, g, v) for p, (g, v) in self._held.items() if p.grad is g or g._version != v]
+        if kept and bool(self._any):
+            raise RuntimeError(
+                "step(closure) found gradients of earlier backward passes in .grad, and the "
+                "closure does not clear them. They would enter only the first gradient of the "
+                f"step, because the closure alone is evaluated again at perturbed weights. {advice}"
+            )
+        for p, gradient, version in kept:  # zeros, which count as no gradient
+            if gradient._version == version:
+                p.grad = None
+        self._held = {}
+
+    def end(self, parameters: list[Tensor]) -> None:
+        """Mark what the step leaves, but not what it refused."""
+        for p in parameters:
+            if p.grad is not None and p not in self._held:
+                setattr(p.grad, _MARK, p.grad._version)
+        self._held, self.begun = {}, False
+
+
+def _any_nonzero(gradients: list[Tensor]) -> Tensor:
+    entries = [g._values() if g.is_sparse else g for g in gradients]
+    return torch.stack([each.any().to(gradients[0].device) for each in entries]).any()

@@ -1,0 +1,108 @@
+"""An optimizer around another one: one set of parameter groups and state, and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from samlib._validation import require_number
+from samlib.optim.arguments import (
+    require_base,
+    require_group,
+    require_params,
+    require_same_parameters,
+    require_state,
+)
+from samlib.optim.memory import Memory
+
+ParameterGroups = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+class Wrapper(Optimizer):
+    """Shares parameter groups and state with a base optimizer; each group has a radius ρ.
+
+    Attributes without an underscore and the memory are what a copy or a pickle takes along; the
+    others serve a single step, and :meth:`_start` makes them anew.
+    """
+
+    def __init__(self, params: ParameterGroups, base_optimizer: Optimizer, *, rho: float) -> None:
+        require_base(base_optimizer, Wrapper)
+        super().__init__(require_params(params), {"rho": require_number("rho", rho)})
+        require_same_parameters(self.param_groups, base_optimizer.param_groups)
+        radii = [require_number("rho of a parameter group", g["rho"]) for g in self.param_groups]
+        # Only now, when nothing can fail any more.
+        for base, radius in zip(base_optimizer.param_groups, radii, strict=True):
+            base["rho"] = radius
+        self.defaults = {**base_optimizer.defaults, **self.defaults}
+        self.base_optimizer = base_optimizer
+        self._memory = Memory()
+        self._start()
+
+    def _start(self) -> None:
+        self._share_with_base()
+
+    def _share_with_base(self) -> None:
+        # Loading a state gives the base optimizer new groups, perhaps saved without ρ.
+        self.param_groups = self.base_optimizer.param_groups
+        self.state = self.base_optimizer.state
+        for group in self.param_groups:
+            group.setdefault("rho", self.defaults["rho"])
+
+    def _require_settled(self, what: str) -> None:
+        """Refuse to go on in the middle of a step; ``what`` names the call."""
+
+    def _settings(self) -> dict[str, Any]:
+        """What distinguishes this optimizer from another of its class, beside ρ, for repr."""
+        return {}
+
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def _radii(self) -> str:
+        return " | ".join(dict.fromkeys(f"{group['rho']:g}" for group in self.param_groups))
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, perhaps with a ``rho`` of its own, to both optimizers."""
+        if "base_optimizer" not in self.__dict__:  # while torch sets up this optimizer's groups
+            super().add_param_group(param_group)
+            return
+        self._require_settled("add_param_group()")
+        group = require_group(param_group)
+        rho = require_number("rho", group.get("rho", self.defaults["rho"]))
+        self.base_optimizer.add_param_group({**group, "rho": rho})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The base optimizer's state with ρ in its groups, and what is this optimizer's own."""
+        self._require_settled("state_dict()")
+        own = self._memory.state(self._parameters())
+        return {**self.base_optimizer.state_dict(), "sharpness_aware": own}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned; a state saved by the base optimizer will do."""
+        self._require_settled("load_state_dict()")
+        of_base, own = require_state(state_dict, len(self._parameters()))
+        self.base_optimizer.load_state_dict(of_base)
+        self._share_with_base()
+        self._memory.load(own, self._parameters())
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._require_settled("copying")
+        shared = ("state", "param_groups", "step")  # a scheduler wraps step() of the instance
+        kept = {
+            key: value
+            for key, value in self.__dict__.items()
+            if not key.startswith("_") and key not in shared
+        }
+        return {**kept, "_memory": self._memory}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._start()
+
+    def __repr__(self) -> str:
+        settings = "".join(f", {name}={value!r}" for name, value in self._settings().items())
+        base = "\n  ".join(repr(self.base_optimizer).splitlines())
+        return f"{type(self).__name__}(\n  rho={self._radii()}{settings}\n  {base}\n)"
