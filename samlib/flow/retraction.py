@@ -7,16 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from samlib._validation import (
-    require_count,
-    shown,
-)
+from samlib._validation import require_count, shown
 from samlib.curvature import top_eigenpairs
 from samlib.objective import Objective
 
-# Up to this many parameters the Hessian is formed and diagonalized; beyond, Lanczos computes as
-# many eigenpairs as the caller says are not zero.
-DENSE_DIM = 512
+# Up to this many parameters the whole spectrum is computed, from the Hessian as a matrix; beyond,
+# Lanczos computes as many eigenpairs as the caller says are not zero.
+WHOLE_SPECTRUM_DIM = 512
 
 _NEWTON_STEPS = 20
 
@@ -26,10 +23,12 @@ def eigenpairs_in_range(objective: Objective, x: Tensor, rank: int | None) -> tu
 
     All of them for a small dimension, otherwise as many as the rank says.
     """
-    if objective.dim > DENSE_DIM:
+    if objective.dim > WHOLE_SPECTRUM_DIM:
         assert rank is not None
         products = min(objective.dim, 300 + 10 * rank)
-        found = top_eigenpairs(objective, x, rank, 1e-8, max_products=products, progress=False)
+        found = top_eigenpairs(
+            objective, x, k=rank, rtol=1e-8, max_products=products, progress=False
+        )
         return found.values, found.vectors
     hessian = objective.hessian(x)
     finite = hessian.isfinite().all(dim=(-2, -1), keepdim=True)
@@ -90,10 +89,11 @@ def require_rank(rank: int | None, objective: Objective) -> int | None:
         rank = require_count("rank", rank, minimum=1)
         if rank > objective.dim:
             raise ValueError(f"rank must be at most dim = {objective.dim}, got {shown(rank)}")
-    elif objective.dim > DENSE_DIM:
+    elif objective.dim > WHOLE_SPECTRUM_DIM:
         raise ValueError(
-            f"with more than {DENSE_DIM} parameters, here {objective.dim}, rank is required: the "
-            "number of non-zero eigenvalues on Γ, such as the number of fitted data points"
+            f"with more than {WHOLE_SPECTRUM_DIM} parameters, here {objective.dim}, rank is "
+            "required: the number of non-zero eigenvalues on Γ, such as the number of fitted data "
+            "points"
         )
     return rank
 

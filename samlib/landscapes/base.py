@@ -73,7 +73,7 @@ class Landscape(Objective):
     formulas: ClassVar[Formulas]
     minimizer_manifold: MinimizerManifold
 
-    def __init__(self, dim: int, terms: int, parameters: Sequence[float] = ()) -> None:
+    def __init__(self, dim: int, terms: int, *, parameters: Sequence[float] = ()) -> None:
         super().__init__(self.value, dim)
         self.terms = require_count("terms", terms, minimum=1)
         self.parameters = plain_parameters(parameters)

@@ -43,7 +43,7 @@ class LimitingRegularizers:
 
 
 def limiting_regularizers(
-    objective: Objective, x: Tensor, rank: int | None = None, progress: bool = True
+    objective: Objective, x: Tensor, *, rank: int | None = None, progress: bool = True
 ) -> LimitingRegularizers:
     """S^Max, S^Asc and S^Avg at a minimizer x (Definition 4.1).
 
@@ -66,7 +66,7 @@ def limiting_regularizers(
     LimitingRegularizers(worst=8, ascent=6, average=3.5)
     """
     top = top_eigenpairs(objective, x, progress=progress)
-    bottom = smallest_nonzero_eigenvalue(objective, x, rank, progress=progress)
+    bottom = smallest_nonzero_eigenvalue(objective, x, rank=rank, progress=progress)
     total = trace(objective, x, progress=progress)
     scale = 1 / (2 * objective.dim)
     return LimitingRegularizers(

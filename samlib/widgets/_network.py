@@ -352,7 +352,7 @@ class Network:
         result = replace(result, profiles={**result.profiles, "random": profile})
         yield result
         watch.begin(average, self._samples + 1)
-        mean, _ = average_direction(objective, x, rho, self._samples, self._seed)
+        mean, _ = average_direction(objective, x, rho, samples=self._samples, seed=self._seed)
         result = _with(result, mean)
         yield result
         watch.begin(worst, _WORST_EVALUATIONS)
@@ -388,7 +388,7 @@ def _with(
         error=sharpness.error.detach().cpu(),
         direction=None,
     )
-    known = {**result.sharpness, sharpness.notion: kept}
+    known = {**result.sharpness, sharpness.notion.removesuffix("_direction"): kept}
     profiles = dict(result.profiles)
     if name is not None and profile is not None:
         profiles[name] = profile

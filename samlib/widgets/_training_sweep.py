@@ -84,7 +84,7 @@ def advance(
         drawn = everything[first * STRIDE[method] :][:steps]
         draws = drawn[:, None, None].expand(-1, len(x), 1)
     run = samlib.simulate(
-        problem.objective, rule, x, steps, steps, ("x",), draws=draws, progress=False
+        problem.objective, rule, x, steps, every=steps, record=("x",), draws=draws, progress=False
     )
     return run.x[:, -1]
 

@@ -198,7 +198,7 @@ class Alignment(FigureOverTime):
         if self.lr * max(self.eigenvalues) >= 1 or self.rho == 0:
             return None
         x = self._run(samlib.rules.SAM(self.lr, self.rho), 1, ("x",)).x[0]
-        inside = quadratic.in_invariant_set(x, self.lr, self.rho)
+        inside = quadratic.in_invariant_set(x, lr=self.lr, rho=self.rho)
         return int(inside.int().argmax()) if bool(inside.any()) else None
 
     def _quadratic(self, method: str) -> samlib.landscapes.Quadratic:
@@ -226,7 +226,9 @@ class Alignment(FigureOverTime):
         with warnings.catch_warnings():
             # A diverging run is shown as one; the figure itself says so.
             warnings.simplefilter("ignore", RuntimeWarning)
-            return samlib.simulate(self._objective(), rule, start, self.steps, every, record)
+            return samlib.simulate(
+                self._objective(), rule, start, self.steps, every=every, record=record
+            )
 
     # ── Traits that depend on each other ─────────────────────────────────────────────────────────
 

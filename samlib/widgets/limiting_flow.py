@@ -177,7 +177,7 @@ class LimitingFlow(Figure):
         Returns
         -------
         dict
-            ``top_eigenvalue`` and ``trace``, each a :class:`samlib.flow.LimitingFlow`. They begin
+            ``top_eigenvalue`` and ``trace``, each a :class:`samlib.FlowPath`. They begin
             where gradient flow from the fitted weights ends.
         """
         times = tuple(sorted(set(self.times.tolist())))  # some coincide if there are few steps
@@ -186,7 +186,7 @@ class LimitingFlow(Figure):
     def _rule(self) -> Rule:
         if self.batch_size == _POINTS:
             return samlib.rules.SAM(self.lr, self.rho)
-        return samlib.rules.StochasticSAM(self.lr, self.rho, self.batch_size)
+        return samlib.rules.StochasticSAM(self.lr, self.rho, batch_size=self.batch_size)
 
     # ── The page without scripts ─────────────────────────────────────────────────────────────────
 
@@ -256,7 +256,16 @@ def _run(network: int, rule: Rule, seed: int, steps: tuple[int, ...]) -> Tensor:
             with warnings.catch_warnings():
                 # A diverging run is shown as one; the figure itself says so.
                 warnings.simplefilter("ignore", RuntimeWarning)
-                run = samlib.simulate(objective, rule, x, count, count, ("x",), None, False, draws)
+                run = samlib.simulate(
+                    objective,
+                    rule,
+                    x,
+                    count,
+                    every=count,
+                    record=("x",),
+                    progress=False,
+                    draws=draws,
+                )
             x = run.x[0, -1]
             if not bool(x.isfinite().all()) or not bool(objective.value(x).isfinite()):
                 points += [torch.full_like(x, torch.nan)] * (len(steps) - len(points))

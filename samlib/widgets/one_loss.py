@@ -152,7 +152,13 @@ class OneLossThreeDestinations(FigureOverTime):
             warnings.simplefilter("ignore", RuntimeWarning)
             return {
                 name: samlib.simulate(
-                    self._objective(), rule, start, self.steps, every, ("x",), draws=draws.get(name)
+                    self._objective(),
+                    rule,
+                    start,
+                    self.steps,
+                    every=every,
+                    record=("x",),
+                    draws=draws.get(name),
                 )
                 for name, rule in rules.items()
             }

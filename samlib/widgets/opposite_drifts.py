@@ -153,7 +153,7 @@ class OppositeDrifts(FigureOverTime):
         return {
             "gradient_descent": rules.GradientDescent(self.lr),
             "sam": rules.SAM(self.lr, self.rho),
-            "mini_batch": rules.StochasticSAM(self.lr, self.rho, self.batch_size),
+            "mini_batch": rules.StochasticSAM(self.lr, self.rho, batch_size=self.batch_size),
             "one_sam": rules.StochasticSAM(self.lr, self.rho),
         }
 
@@ -167,8 +167,8 @@ class OppositeDrifts(FigureOverTime):
                 rule,
                 torch.tensor(self.start, dtype=torch.float64),
                 self.steps,
-                every,
-                ("x",),
+                every=every,
+                record=("x",),
                 draws=draws,
             )
 

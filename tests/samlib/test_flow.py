@@ -465,7 +465,7 @@ def on_gamma(rule: rules.Rule, start: Tensor, taus: list[float]) -> Tensor:
     """The spectra of ∇²L at Φ of where the rule is at the times τ: [runs, times, 50]."""
     per_unit = round(1 / (float(rule.lr) * float(rule.rho) ** 2))
     steps = int(max(taus) * per_unit)
-    path = simulate(NETWORK, rule, start, steps, per_unit // 2, record=("x",), seed=0).x
+    path = simulate(NETWORK, rule, start, steps, every=per_unit // 2, record=("x",), seed=0).x
     points = project_to_minimizers(NETWORK, path[:, [int(2 * tau) for tau in taus]])
     assert bool(points.converged.all())
     return torch.linalg.eigvalsh(NETWORK.hessian(points.x))

@@ -150,7 +150,7 @@ def test_data_that_do_not_fit_are_refused(
     inputs: Tensor, targets: Tensor, hidden: int, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        TanhNetwork(inputs, targets, hidden)
+        TanhNetwork(inputs, targets, hidden=hidden)
 
 
 def test_its_output_is_that_of_torchs_own_layers(dtype: torch.dtype) -> None:
@@ -180,12 +180,14 @@ def test_the_interpolating_network_is_the_one_of_the_recipe(dtype: torch.dtype) 
 def test_an_interpolating_network_has_the_sizes_and_the_seed_that_are_asked_for(
     device: torch.device,
 ) -> None:
-    network, start = problems.interpolating_network(2, 3, 4, seed=1, device=device.type)
+    network, start = problems.interpolating_network(
+        inputs=2, hidden=3, points=4, seed=1, device=device.type
+    )
     assert network.inputs.shape == (4, 2)
     assert start.shape == (3 * 4,) == (network.dim,)
     assert start.device.type == device.type
-    again = problems.interpolating_network(2, 3, 4, seed=1, device=device.type)
-    other = problems.interpolating_network(2, 3, 4, seed=2, device=device.type)
+    again = problems.interpolating_network(inputs=2, hidden=3, points=4, seed=1, device=device.type)
+    other = problems.interpolating_network(inputs=2, hidden=3, points=4, seed=2, device=device.type)
     assert torch.equal(again.start, start)
     assert not torch.equal(other.start, start)
     assert not torch.equal(other.objective.inputs, network.inputs)
@@ -206,4 +208,6 @@ def test_an_impossible_interpolating_network_is_refused(
     sizes: tuple[int, int, int], seed: int, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        problems.interpolating_network(*sizes, seed=seed)
+        problems.interpolating_network(
+            **dict(zip(("inputs", "hidden", "points"), sizes, strict=True)), seed=seed
+        )

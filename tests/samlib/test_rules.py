@@ -145,9 +145,9 @@ def test_every_point_has_its_own_mini_batch(device: torch.device) -> None:
         x = points(objective.dim, device)
         k = torch.arange(24, device=device).reshape(6, 4).remainder(5) % objective.terms
         lr, rho = (torch.linspace(a, 0.3, 6, dtype=x.dtype, device=device) for a in (0.1, 0))
-        step = StochasticSAM(lr, rho, 4).step(objective, x, k)
+        step = StochasticSAM(lr, rho, batch_size=4).step(objective, x, k)
         for i in range(6):
-            single = StochasticSAM(float(lr[i]), float(rho[i]), 4)
+            single = StochasticSAM(float(lr[i]), float(rho[i]), batch_size=4)
             torch.testing.assert_close(
                 step[i : i + 1], single.step(objective, x[i : i + 1], k[i : i + 1])
             )
@@ -158,7 +158,8 @@ def test_a_batch_with_every_component_once_is_the_full_batch(device: torch.devic
     x = points(3, device)
     k = torch.tensor([2, 0, 1], device=device).expand(6, 3)
     torch.testing.assert_close(
-        StochasticSAM(0.1, 0.2, 3).step(objective, x, k), SAM(0.1, 0.2).step(objective, x)
+        StochasticSAM(0.1, 0.2, batch_size=3).step(objective, x, k),
+        SAM(0.1, 0.2).step(objective, x),
     )
 
 
@@ -185,7 +186,7 @@ def test_a_batch_size_must_be_a_positive_integer(
     batch_size: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        StochasticSAM(0.1, 0.1, batch_size)
+        StochasticSAM(0.1, 0.1, batch_size=batch_size)
 
 
 def test_a_wrong_number_of_component_indices_is_refused() -> None:

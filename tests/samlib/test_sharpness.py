@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 import samlib
+from samlib import _batching
 from samlib import Objective
 from samlib.landscapes import FourDimensional, Quadratic, TwoValleys
 
@@ -290,9 +291,7 @@ def test_seeds_fix_the_directions_and_points_share_them() -> None:
 
 def test_directions_drawn_in_parts_are_the_same_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     quadratic = Quadratic(torch.linspace(1, 3, 10))
-    monkeypatch.setattr(
-        samlib.sharpness.notions, "NUMBERS_AT_ONCE", 140
-    )  # seven pairs of ten numbers
+    monkeypatch.setattr(_batching, "NUMBERS_AT_ONCE", 140)  # seven pairs of ten numbers
     seen = []
     value = quadratic.value
     monkeypatch.setattr(
@@ -324,16 +323,16 @@ def test_stochastic_sharpness_is_the_mean_over_the_components() -> None:
     rho = 0.3
     assert objective.components is not None
     for notion, one in (
-        ("worst", samlib.worst_direction_sharpness),
-        ("ascent", samlib.ascent_direction_sharpness),
+        ("worst_direction", samlib.worst_direction_sharpness),
+        ("ascent_direction", samlib.ascent_direction_sharpness),
     ):
         each = [one(component, x, rho).value for component in objective.components]
-        found = samlib.stochastic_sharpness(objective, x, rho, notion)
+        found = samlib.stochastic_sharpness(objective, x, rho, notion=notion)
         torch.testing.assert_close(found.value, torch.stack(each).mean(), rtol=1e-9, atol=0)
         assert found.notion == notion
         assert found.direction is None
-    average = samlib.stochastic_sharpness(objective, x, rho, "average", samples=64)
-    assert average.value == samlib.average_direction_sharpness(objective, x, rho, 64).value
+    average = samlib.stochastic_sharpness(objective, x, rho, notion="average_direction", samples=64)
+    assert average.value == samlib.average_direction_sharpness(objective, x, rho, samples=64).value
 
 
 def test_near_the_manifold_the_three_stochastic_notions_are_the_trace() -> None:
@@ -342,10 +341,14 @@ def test_near_the_manifold_the_three_stochastic_notions_are_the_trace() -> None:
     x = torch.tensor([[0.3, -0.2, 1e-6, -1e-6], [1.0, 1.0, 1e-6, 1e-6]], **DOUBLE)
     total = landscape.minimizer_manifold.trace(x)
     rho = 1e-3
-    for notion, share in (("worst", 0.5), ("ascent", 0.5), ("average", 1 / 8)):
-        options = {"samples": 4000} if notion == "average" else {}
-        found = samlib.stochastic_sharpness(landscape, x, rho, notion, **options)
-        rtol = 0.05 if notion == "average" else 3e-3
+    for notion, share in (
+        ("worst_direction", 0.5),
+        ("ascent_direction", 0.5),
+        ("average_direction", 1 / 8),
+    ):
+        options = {"samples": 4000} if notion == "average_direction" else {}
+        found = samlib.stochastic_sharpness(landscape, x, rho, notion=notion, **options)
+        rtol = 0.05 if notion == "average_direction" else 3e-3
         torch.testing.assert_close(found.value / rho**2, share * total, rtol=rtol, atol=0)
 
 
@@ -392,7 +395,7 @@ def test_limiting_regularizers_of_an_interpolating_network_need_no_hessian() -> 
     spectrum = torch.linalg.eigvalsh(objective.hessian(x))
     assert int((spectrum > 1e-9).sum()) == 4
     for rank in (None, 4):
-        found = samlib.limiting_regularizers(objective, x, rank)
+        found = samlib.limiting_regularizers(objective, x, rank=rank)
         assert float(found.worst.value) == pytest.approx(float(spectrum[-1]) / 2, rel=1e-5)
         assert float(found.ascent.value) == pytest.approx(float(spectrum[-4]) / 2, rel=1e-3)
         total = float(spectrum.sum()) / (2 * objective.dim)
@@ -457,7 +460,12 @@ def test_other_wrong_arguments_are_named() -> None:
         samlib.worst_direction_sharpness(landscape, x, 0.1, restarts=-1)
     with pytest.raises(ValueError, match="rtol"):
         samlib.worst_direction_sharpness(landscape, x, 0.1, rtol=0.0)
-    with pytest.raises(ValueError, match="notion must be among worst, ascent, average"):
-        samlib.stochastic_sharpness(landscape, x, 0.1, "sharpest")
+    with pytest.raises(
+        ValueError,
+        match="notion must be among worst_direction, ascent_direction, average_direction",
+    ):
+        samlib.stochastic_sharpness(landscape, x, 0.1, notion="sharpest")
     with pytest.raises(ValueError, match="components"):
-        samlib.stochastic_sharpness(Objective(wavy, 2), torch.zeros(2), 0.1, "ascent")
+        samlib.stochastic_sharpness(
+            Objective(wavy, 2), torch.zeros(2), 0.1, notion="ascent_direction"
+        )

@@ -485,7 +485,7 @@ def test_a_mini_batch_weighs_the_terms_one_in_the_mean() -> None:
     eigenvalues = [1.0, 2.0, 3.0]
     start = torch.ones(20_000, 3, dtype=torch.float64)
     for size in (1, 2, 5):
-        rule = rules.StochasticSAM(0.1, 0.0, size)
+        rule = rules.StochasticSAM(0.1, 0.0, batch_size=size)
         run = simulate(Quadratic(eigenvalues), rule, start, 1, record=("x",), seed=3)
         weights = (1 - run.x[:, -1]) / 0.1 / torch.tensor(eigenvalues).double()
         torch.testing.assert_close(weights.sum(dim=1), torch.full((20_000,), 3.0).double())
@@ -506,7 +506,7 @@ def test_large_mini_batches_drift_as_the_full_batch_does() -> None:
     seed: dict[str, int] = {}
     full = end(rules.SAM(0.05, 0.1))
     seed = {"seed": 0}
-    ends = [end(rules.StochasticSAM(0.05, 0.1, size)) for size in (1, 2, 4, 64)]
+    ends = [end(rules.StochasticSAM(0.05, 0.1, batch_size=size)) for size in (1, 2, 4, 64)]
     assert full < -1.4
     assert ends[0] > 0.4
     assert ends == sorted(ends, reverse=True)
@@ -514,7 +514,7 @@ def test_large_mini_batches_drift_as_the_full_batch_does() -> None:
 
 
 def test_given_draws_are_used() -> None:
-    rule, start = rules.StochasticSAM(0.02, 0.05, 3), START.expand(2, 4)
+    rule, start = rules.StochasticSAM(0.02, 0.05, batch_size=3), START.expand(2, 4)
     draws = torch.randint(2, (30, 2, 3), generator=torch.Generator().manual_seed(0))
     for form in (draws, draws.int(), draws.flip(0).flip(0), draws[:, :1].expand(30, 2, 3)):
         run = simulate(FourDimensional(), rule, start, 30, record=("x",), draws=form)
@@ -547,7 +547,7 @@ def test_given_draws_are_used() -> None:
 def test_wrong_draws_are_refused(
     options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    arguments = {"rule": rules.StochasticSAM(0.02, 0.05, 2), "start": START, "steps": 5}
+    arguments = {"rule": rules.StochasticSAM(0.02, 0.05, batch_size=2), "start": START, "steps": 5}
     with pytest.raises(error, match=message):
         simulate(FourDimensional(), **{**arguments, **options})
 

@@ -187,7 +187,7 @@ def test_the_invariant_set_is_entered_once(traits: dict[str, Any]) -> None:
     assert since is not None
     assert since > 0
     quadratic = samlib.landscapes.Quadratic(figure.eigenvalues)
-    inside = quadratic.in_invariant_set(figure.trajectory.x[0], figure.lr, figure.rho)
+    inside = quadratic.in_invariant_set(figure.trajectory.x[0], lr=figure.lr, rho=figure.rho)
     assert inside.tolist() == [t >= since for t in range(101)]
     figure.steps = since - 1
     assert figure.invariant_since() is None
