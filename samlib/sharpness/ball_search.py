@@ -20,6 +20,9 @@ from samlib.sharpness.notions import rounding_of
 _LENGTHS = (4.0, 1.0, 0.25, 1 / 16, 1 / 64, 1 / 256)
 _FRACTIONS = (1.0, 0.5, 0.25, 1 / 16)
 
+# The dense search stops after so many rounds.
+DENSE_ROUNDS = 60
+
 # The rise, the direction v, and how many evaluations it took.
 Found = tuple[Tensor, Tensor, int]
 
@@ -68,8 +71,6 @@ def search_densely(
 class _DenseSearch:
     """The search at points x [batch, dim], from all starts at once, with dense Hessians."""
 
-    _MOST_ROUNDS = 60
-
     def __init__(self, objective: Objective, x: Tensor, radii: Tensor) -> None:
         self._objective = objective
         self._x, self._rho = x, radii[:, None, None]
@@ -82,7 +83,7 @@ class _DenseSearch:
         dim = self._objective.dim
         evaluations = len(random) + v.shape[1] + 2 * dim
         rounding = rounding_of(self._before).unsqueeze(1)
-        for turn in range(self._MOST_ROUNDS):
+        for turn in range(DENSE_ROUNDS):
             target, promise, slope = self._model(v)
             candidates = torch.cat([_towards(v, target), _along_gradient(v, slope)], dim=-2)
             v, gained = _take_best(v, rise, candidates, self._rise(candidates))

@@ -14,9 +14,9 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 import samlib
-from samlib import _batching
-from samlib import Objective
+from samlib import Objective, _batching
 from samlib.landscapes import FourDimensional, Quadratic, TwoValleys
+from samlib.sharpness import ball_search
 
 DOUBLE = {"dtype": torch.float64}
 
@@ -193,7 +193,7 @@ def test_more_starts_never_find_less() -> None:
 
 
 def test_a_search_that_stops_on_a_slope_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samlib.sharpness.worst_direction, "_MOST_ROUNDS", 1)
+    monkeypatch.setattr(ball_search, "DENSE_ROUNDS", 1)
     x = torch.tensor([0.3, -0.4], **DOUBLE)
     objective = Objective(lambda x: torch.sin(9 * x[0] * x[1]) + torch.sin(7 * x).sum(), 2)
     with pytest.warns(RuntimeWarning, match="stopped early") as caught:
