@@ -90,7 +90,7 @@ def test_with_sam_it_is_the_rule_on_the_flattened_network(device: torch.device) 
 
 
 def around_sgd(name: str, **more: Any) -> Callable[[list[Any]], Any]:
-    return lambda p: getattr(samlib.optim, name)(p, torch.optim.SGD(p, lr=0.1), 0.05, **more)
+    return lambda p: getattr(samlib.optim, name)(p, torch.optim.SGD(p, lr=0.1), rho=0.05, **more)
 
 
 @pytest.mark.parametrize(
