@@ -27,7 +27,7 @@ from samlib._validation import (
 )
 from samlib.flow.manifold import Gamma
 from samlib.flow.projection import Projection, project_to_minimizers
-from samlib.flow.retraction import largest_known, require_finite, require_rank
+from samlib.flow.retraction import largest_known, require_followable, require_rank
 from samlib.objective import Objective, require_objective
 
 Regularizer = Literal["top_eigenvalue", "trace", "smallest_nonzero_eigenvalue"]
@@ -154,6 +154,8 @@ def limiting_flow(
 
     Raises
     ------
+    TypeError
+        If start has another dtype than float32 or float64.
     ValueError
         If an argument has the wrong shape or range, a function does not return one finite number,
         gradient flow from start does not reach Γ, Γ is a single point there, or the eigenvalue to
@@ -185,7 +187,7 @@ def limiting_flow(
     0.6065...
     """
     require_one_point("start", start, require_objective(objective).dim)
-    require_finite("start", start)
+    require_followable("start", start)
     _require_regularizer(regularizer)
     instants = _require_times(times)
     require_fraction("rtol", rtol)

@@ -29,7 +29,7 @@ from samlib.flow.retraction import (
     eigenpairs_in_range,
     largest_known,
     likely_rank,
-    require_finite,
+    require_followable,
     require_rank,
     retract,
     zero_up_to,
@@ -129,6 +129,8 @@ def project_to_minimizers(
 
     Raises
     ------
+    TypeError
+        If x has another dtype than float32 or float64.
     ValueError
         If x has the wrong shape or is not finite, an argument is out of range, or rank is
         missing.
@@ -149,7 +151,7 @@ def project_to_minimizers(
     tensor([0.1695, 0.0000, 0.0000], dtype=torch.float64)
     """
     require_point("x", x, require_objective(objective).dim)
-    require_finite("x", x)
+    require_followable("x", x)
     max_evaluations = require_count("max_evaluations", max_evaluations, minimum=1)
     require_fraction("rtol", rtol)
     require_fraction("atol", atol)

@@ -76,8 +76,13 @@ def retract(
     return x, step
 
 
-def require_finite(name: str, x: Tensor) -> None:
-    """Raise ``ValueError`` if an entry of x is not finite."""
+def require_followable(name: str, x: Tensor) -> None:
+    """Raise if the flow from x cannot be followed: in half precision, or if x is not finite."""
+    if torch.finfo(x.dtype).bits < 32:
+        raise TypeError(
+            f"{name} must have dtype float32 or float64, got {x.dtype}, which has too few digits "
+            f"for Newton's method on Γ; try {name}.float()"
+        )
     if not bool(x.isfinite().all()):
         wrong = x[~x.isfinite()][0].item()
         raise ValueError(f"{name} must be finite, got {wrong} in it")

@@ -12,6 +12,7 @@ from samlib._batching import how_many_at_once
 from samlib._progress import ProgressBar
 from samlib.curvature import top_eigenpairs
 from samlib.linalg import Lanczos, maximize_quadratic, unit_direction
+from samlib.linalg.dense import eigh
 from samlib.objective import Objective
 from samlib.sharpness.notions import rounding_of
 
@@ -102,7 +103,7 @@ class _DenseSearch:
     def _starts(self, random: Tensor, restarts: int) -> Tensor:
         """Directions to start from, [batch, starts, dim], the best of the random points last."""
         x = self._x
-        top = torch.linalg.eigh(self._objective.hessian(x)).eigenvectors[..., -1].unsqueeze(1)
+        top = eigh(self._objective.hessian(x))[1][..., 0].unsqueeze(1).to(x)
         ascent = unit_direction(self._objective.gradient(x)).unsqueeze(1)
         model = self._model(torch.zeros_like(x).unsqueeze(1))[0]
         v = torch.cat([ascent, top, -top, model], dim=1)

@@ -273,3 +273,12 @@ def test_a_search_that_is_cut_short_says_so() -> None:
 def test_a_projection_refuses_bad_arguments(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         project_to_minimizers(TwoValleys(), **{"x": torch.ones(3), **arguments})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_refused_by_name(dtype: torch.dtype) -> None:
+    x = START.to(dtype)
+    with pytest.raises(TypeError, match=rf"x must have dtype float32 or float64, got {dtype}"):
+        project_to_minimizers(NETWORK, x)
+    with pytest.raises(TypeError, match=rf"start must have dtype float32 .* got {dtype}"):
+        limiting_flow(NETWORK, x, "trace", [0.0, 1.0])
