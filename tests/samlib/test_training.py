@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import samlib
 from samlib import Objective
-from samlib.training import fit
+from samlib.training import AccuracyMonitor, fit
 from tests.samlib.training_cases import MSE, network, noisy_network, rows, sam, sgd, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -246,3 +247,40 @@ def test_fit_does_not_move_data() -> None:
     model = network("cuda")
     with pytest.raises(ValueError, match="model is on cuda:0, the inputs on cpu"):
         fit(model, rows("cpu"), sgd(model), loss_fn=MSE, epochs=1, progress=False)
+
+
+def old_weight_norm(model: nn.Sequential) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        for layer in (model[0], model[2]):
+            nn.utils.weight_norm(layer)
+    return model
+
+
+def new_weight_norm(model: nn.Sequential) -> nn.Module:
+    for layer in (model[0], model[2]):
+        nn.utils.parametrizations.weight_norm(layer)
+    return model
+
+
+@pytest.mark.parametrize("optimizer_of", [sgd, sam])
+@pytest.mark.parametrize(
+    ("wrapped", "plain"),
+    [(old_weight_norm, new_weight_norm), (nn.DataParallel, lambda model: model)],
+    ids=["weight_norm", "DataParallel"],
+)
+def test_a_wrapped_network_trains_as_the_plain_one(
+    wrapped: Callable[[nn.Sequential], nn.Module],
+    plain: Callable[[nn.Sequential], nn.Module],
+    optimizer_of: Callable[[nn.Module], torch.optim.Optimizer],
+) -> None:
+    def train(model: nn.Module) -> Tensor:
+        optimizer = optimizer_of(model)
+        accuracy = AccuracyMonitor((rows()[0], torch.zeros(12, dtype=torch.int64)), every=2)
+        history = fit(
+            model, rows(), optimizer, loss_fn=MSE, epochs=6, monitors=[accuracy], progress=False
+        )
+        assert history["accuracy"].steps.tolist() == [0, 2, 4, 6]
+        return history.losses
+
+    torch.testing.assert_close(train(wrapped(network())), train(plain(network())))
