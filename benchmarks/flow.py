@@ -63,7 +63,9 @@ def run(rule: samlib.rules.Rule, start: Tensor, times: Any) -> tuple[Tensor, Ten
     per_unit = round(1 / (float(rule.lr) * float(rule.rho) ** 2))  # type: ignore[attr-defined]
     every = per_unit // 2
     begin = time.perf_counter()
-    path = samlib.simulate(network, rule, start, int(END * per_unit), every, ("x",), seed=0).x
+    path = samlib.simulate(
+        network, rule, start, int(END * per_unit), every=every, record=("x",), seed=0
+    ).x
     seconds = time.perf_counter() - begin
     points = project_to_minimizers(network, path[:, (2 * times).astype(int)])
     assert bool(points.converged.all())

@@ -138,22 +138,7 @@ def check(
             "identifier must consist of lower-case letters, digits, dots and hyphens, "
             f"got {identifier!r}"
         )
-    expected, found = _array("predicted", predicted), _array("measured", measured)
-    if expected.shape != found.shape:
-        raise ValueError(
-            f"predicted and measured must have the same shape, got {expected.shape} "
-            f"and {found.shape}: {shown(predicted)} against {shown(measured)}"
-        )
-    if expected.size == 0:
-        raise ValueError(
-            "predicted and measured must have something to compare and not be empty, "
-            f"got shape {expected.shape}"
-        )
-    if (expected.dtype == bool) != (found.dtype == bool):
-        raise ValueError(
-            "predicted and measured must be both booleans or both numbers, "
-            f"got {shown(predicted)} and {shown(measured)}"
-        )
+    expected, found = _comparable(predicted, measured)
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if tolerance is not None:
             require_number(name, tolerance)
@@ -175,6 +160,27 @@ def check(
     if not claim.holds:
         raise ClaimError(f"{claim!r}; unrounded: {expected.tolist()} against {found.tolist()}")
     return claim
+
+
+def _comparable(predicted: ArrayLike, measured: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both as arrays of one shape and one kind, numbers or booleans, with at least one entry."""
+    expected, found = _array("predicted", predicted), _array("measured", measured)
+    if expected.shape != found.shape:
+        raise ValueError(
+            f"predicted and measured must have the same shape, got {expected.shape} "
+            f"and {found.shape}: {shown(predicted)} against {shown(measured)}"
+        )
+    if expected.size == 0:
+        raise ValueError(
+            "predicted and measured must have something to compare and not be empty, "
+            f"got shape {expected.shape}"
+        )
+    if (expected.dtype == bool) != (found.dtype == bool):
+        raise ValueError(
+            "predicted and measured must be both booleans or both numbers, "
+            f"got {shown(predicted)} and {shown(measured)}"
+        )
+    return expected, found
 
 
 def _array(name: str, values: ArrayLike) -> NDArray[Any]:

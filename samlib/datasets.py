@@ -176,8 +176,8 @@ class CIFAR10(NamedTuple):
 
 def cifar10(
     root: str | Path,
-    train_rows: int | None = None,
     *,
+    train_rows: int | None = None,
     download: bool = False,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",

@@ -93,8 +93,8 @@ def _convolution(
 
 def resnet(
     depth: int = 20,
-    width: int = 16,
     *,
+    width: int = 16,
     classes: int = 10,
     seed: int,
     dtype: torch.dtype = torch.float32,
@@ -179,10 +179,10 @@ class InterpolatingNetwork(NamedTuple):
 
 
 def interpolating_network(
+    *,
     inputs: int = 3,
     hidden: int = 10,
     points: int = 5,
-    *,
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
     device: str = "cpu",
@@ -232,4 +232,4 @@ def interpolating_network(
     rows = torch.randn(points, inputs, generator=generator, dtype=torch.float64)
     targets = torch.randn(points, generator=generator, dtype=torch.float64)
     start = torch.randn(dim, generator=generator, dtype=torch.float64)
-    return InterpolatingNetwork(TanhNetwork(rows, targets, hidden), start.to(device, dtype))
+    return InterpolatingNetwork(TanhNetwork(rows, targets, hidden=hidden), start.to(device, dtype))

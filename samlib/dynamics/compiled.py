@@ -58,7 +58,7 @@ _WORK = 6
 _LEAST_SQUARES, _MOST_SQUARES = 1e-280, 1e280
 
 
-def _is_whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
     """Say whether Numba can read a file of its cache: an index, or compiled code."""
     try:
         with path.open("rb") as file:
@@ -76,9 +76,9 @@ def _remove_broken_cache() -> None:
     Numba would raise; what is missing it compiles again.
     """
     # Never compiled: it only tells where Numba keeps the code of this file.
-    folder = Path(_njit(_is_whole, cache=True).stats.cache_path)
+    folder = Path(_njit(is_whole, cache=True).stats.cache_path)
     for path in folder.glob(f"{Path(__file__).stem}.*.nb[ci]"):
-        if not _is_whole(path):
+        if not is_whole(path):
             path.unlink(missing_ok=True)
 
 

@@ -7,10 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from samlib._validation import (
-    require_integers,
-    shown,
-)
+from samlib._validation import require_integers, shown
 from samlib.dynamics.rules import Rule
 from samlib.objective import Objective
 

@@ -7,8 +7,8 @@ A rule turns a batch of points into the next batch and keeps no state. Its learn
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ class Rule:
     ``stochastic`` says that :meth:`step` needs component indices for each point, as many as the
     rule's ``batch_size``; ``kernel`` names the compiled form of the rule in
     :mod:`samlib.dynamics.compiled`, if it has one.
+
+    Rules of one kind with the same numbers are equal, tensors entry by entry, and have one hash:
+    a rule may be a key of a dictionary or of a cache.
     """
 
     lr: float | Tensor
@@ -40,7 +43,19 @@ class Rule:
     kernel: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lr", require_positive("lr", self.lr))
+        object.__setattr__(self, "lr", _own(require_positive("lr", self.lr)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Rule):
+            return NotImplemented
+        return type(other) is type(self) and other._values() == self._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def _values(self) -> tuple[tuple[str, Any], ...]:
+        """Whatever the rule holds, to be compared by value."""
+        return tuple((name, _by_value(held)) for name, held in sorted(vars(self).items()))
 
     def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
         """One step from x [batch, dim]; k [batch, m] holds component indices if ``stochastic``."""
@@ -83,7 +98,7 @@ class _PerturbedRule(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "rho", require_non_negative("rho", self.rho))
+        object.__setattr__(self, "rho", _own(require_non_negative("rho", self.rho)))
 
     def _rho(self, x: Tensor) -> Tensor:
         return broadcast_batch("rho", self.rho, x)
@@ -231,7 +246,7 @@ class StochasticSAM(_PerturbedRule):
     tensor([[0.0000, 0.0000, 0.3280, 0.0000]])
     """
 
-    batch_size: int = 1
+    batch_size: int = field(default=1, kw_only=True)
 
     stochastic: ClassVar[bool] = True
     kernel: ClassVar[str | None] = "sam"
@@ -269,3 +284,15 @@ class StochasticSAM(_PerturbedRule):
         repeated = x.repeat_interleave(self.batch_size, dim=0)
         gradients = objective.component_gradient(repeated, k.reshape(-1))
         return gradients.reshape(len(x), self.batch_size, -1).mean(dim=1)
+
+
+def _own(value: float | Tensor) -> float | Tensor:
+    """The value, if it is a tensor a copy: what happens to the original does not change a rule."""
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _by_value(held: Any) -> Any:
+    """What stands for an attribute when rules are compared: of a tensor, its entries and more."""
+    if isinstance(held, Tensor):
+        return held.dtype, held.device, tuple(held.shape), tuple(held.reshape(-1).tolist())
+    return held

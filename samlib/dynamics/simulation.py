@@ -34,6 +34,7 @@ def simulate(
     rule: Rule,
     start: Tensor,
     steps: int,
+    *,
     every: int = 1,
     record: Iterable[str] = ("x", "loss", "alignment"),
     seed: int | None = None,

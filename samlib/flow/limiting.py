@@ -26,8 +26,8 @@ from samlib._validation import (
     shown,
 )
 from samlib.flow.manifold import Gamma
-from samlib.flow.projection import project_to_minimizers
-from samlib.flow.retraction import largest_known, require_finite, require_rank
+from samlib.flow.projection import Projection, project_to_minimizers
+from samlib.flow.retraction import largest_known, require_followable, require_rank
 from samlib.objective import Objective, require_objective
 
 Regularizer = Literal["top_eigenvalue", "trace", "smallest_nonzero_eigenvalue"]
@@ -106,6 +106,7 @@ def limiting_flow(
     start: Tensor,
     regularizer: Regularizer | Callable[[Tensor], Tensor],
     times: Sequence[float] | Tensor,
+    *,
     rtol: float = 1e-8,
     atol: float = 1e-9,
     rank: int | None = None,
@@ -153,6 +154,8 @@ def limiting_flow(
 
     Raises
     ------
+    TypeError
+        If start has another dtype than float32 or float64.
     ValueError
         If an argument has the wrong shape or range, a function does not return one finite number,
         gradient flow from start does not reach Γ, Γ is a single point there, or the eigenvalue to
@@ -184,35 +187,16 @@ def limiting_flow(
     0.6065...
     """
     require_one_point("start", start, require_objective(objective).dim)
-    require_finite("start", start)
-    named = isinstance(regularizer, str) and regularizer in REGULARIZERS
-    if not (named or callable(regularizer)):
-        raise ValueError(
-            f"regularizer must be one of {', '.join(REGULARIZERS)}, or a function of x, "
-            f"got {shown(regularizer)}"
-        )
+    require_followable("start", start)
+    _require_regularizer(regularizer)
     instants = _require_times(times)
     require_fraction("rtol", rtol)
     require_fraction("atol", atol)
     rank = require_rank(rank, objective)
     require_fraction("gap_rtol", gap_rtol)
     require_flag("progress", progress)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        first = project_to_minimizers(objective, start, rtol / 10, atol / 10, rank, progress=False)
-    if not bool(first.converged):
-        raise ValueError(
-            "gradient flow from start does not reach a non-degenerate minimizer: it ends with "
-            f"‖∇L‖ = {float(first.gradient_norm):.2g}, loss {float(first.loss):.2g}"
-        )
-    ranks = int(first.rank)
-    if ranks == 0:
-        raise ValueError("the Hessian vanishes at Φ(start): there is no sharpness to lower")
-    if ranks == objective.dim:
-        raise ValueError(
-            f"Γ is a single point at Φ(start): all {ranks} eigenvalues of the Hessian are non-zero"
-        )
-    gamma = Gamma(objective, first.x, ranks, regularizer, gap_rtol)
+    first = _project_start(objective, start, rtol / 10, atol / 10, rank)
+    gamma = Gamma(objective, first.x, int(first.rank), regularizer, gap_rtol)
     if gamma.margin(gamma.begin) <= 0:
         raise ValueError(f"there is no flow from Φ(start): {gamma.obstacle}")
     least = 100 * torch.finfo(start.dtype).eps
@@ -224,17 +208,48 @@ def limiting_flow(
             RuntimeWarning,
             stacklevel=2,
         )
+    return _path(gamma, instants, states, converged=not problem)
+
+
+def _project_start(
+    objective: Objective, start: Tensor, rtol: float, atol: float, rank: int | None
+) -> Projection:
+    """Φ(start), which must lie on a manifold of minimizers with some sharpness to lower."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        first = project_to_minimizers(
+            objective, start, rtol=rtol, atol=atol, rank=rank, progress=False
+        )
+    if not bool(first.converged):
+        raise ValueError(
+            "gradient flow from start does not reach a non-degenerate minimizer: it ends with "
+            f"‖∇L‖ = {float(first.gradient_norm):.2g}, loss {float(first.loss):.2g}"
+        )
+    if int(first.rank) == 0:
+        raise ValueError("the Hessian vanishes at Φ(start): there is no sharpness to lower")
+    if int(first.rank) == objective.dim:
+        raise ValueError(
+            f"Γ is a single point at Φ(start): all {int(first.rank)} eigenvalues of the Hessian "
+            "are non-zero"
+        )
+    return first
+
+
+def _path(
+    gamma: Gamma, times: NDArray[np.float64], states: NDArray[np.float64], converged: bool
+) -> FlowPath:
+    """The places at these states, one for each time that was reached."""
     places = [gamma.at(state) for state in states]
 
     def column(name: str) -> Tensor:
         values = torch.stack([getattr(place, name) for place in [*places, gamma.begin]])
-        result = values.new_full((len(instants), *values.shape[1:]), torch.nan)
+        result = values.new_full((len(times), *values.shape[1:]), torch.nan)
         result[: len(places)] = values[:-1]
         return result
 
     return FlowPath(
         gamma.name,
-        times=torch.as_tensor(instants).to(start),
+        times=torch.as_tensor(times).to(gamma.begin.x),
         x=column("x"),
         value=column("value"),
         top_eigenvalue=column("top_eigenvalue"),
@@ -242,10 +257,19 @@ def limiting_flow(
         smallest_nonzero_eigenvalue=column("smallest_nonzero_eigenvalue"),
         eigengap=column("eigengap"),
         gradient_norm=column("gradient_norm"),
-        rank=ranks,
+        rank=gamma.rank,
         evaluations=gamma.evaluations,
-        converged=not problem,
+        converged=converged,
     )
+
+
+def _require_regularizer(regularizer: str | Callable[[Tensor], Tensor]) -> None:
+    named = isinstance(regularizer, str) and regularizer in REGULARIZERS
+    if not (named or callable(regularizer)):
+        raise ValueError(
+            f"regularizer must be one of {', '.join(REGULARIZERS)}, or a function of x, "
+            f"got {shown(regularizer)}"
+        )
 
 
 def _require_times(times: Sequence[float] | Tensor) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from samlib._progress import ProgressBar
-from samlib.flow.retraction import DENSE_DIM, eigenpairs_in_range, retract, zero_up_to
+from samlib.flow.retraction import WHOLE_SPECTRUM_DIM, eigenpairs_in_range, retract, zero_up_to
 from samlib.objective import Objective
 
 
@@ -65,13 +65,13 @@ class Gamma:
         self.evaluations = 0
         self._like = x
         self._last: tuple[NDArray[np.float64], Place] | None = None
-        self.begin = self.at(x.double().cpu().numpy())
+        self.begin = self.at(x.cpu().double().numpy())
 
     def integrate(
         self, times: NDArray[np.float64], rtol: float, atol: float, bar: ProgressBar
     ) -> tuple[NDArray[np.float64], str]:
         """Return the states at those times that could be reached, and why not at all."""
-        begin = self._like.double().cpu().numpy()
+        begin = self._like.cpu().double().numpy()
         if times[-1] == 0:
             return begin[None, :], ""
 
@@ -82,7 +82,7 @@ class Gamma:
 
         def velocity(time: float, state: NDArray[np.float64]) -> NDArray[np.float64]:
             bar.update(max(0, int(100 * time / times[-1]) - bar.n))
-            result: NDArray[np.float64] = self._velocity(self.at(state)).double().cpu().numpy()
+            result: NDArray[np.float64] = self._velocity(self.at(state)).cpu().double().numpy()
             return result
 
         solution = solve_ivp(
@@ -161,7 +161,7 @@ class Gamma:
 
     def _eigenpairs(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The non-zero eigenvalues of ∇²L(x), [rank], and their eigenvectors, [dim, rank]."""
-        known = None if self.objective.dim <= DENSE_DIM else self.rank
+        known = None if self.objective.dim <= WHOLE_SPECTRUM_DIM else self.rank
         values, vectors = eigenpairs_in_range(self.objective, x[None], known)
         return values[0, : self.rank], vectors[0, :, : self.rank]
 

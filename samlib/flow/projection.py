@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.integrate import DOP853, LSODA
 from torch import Tensor
 
+from samlib._batching import how_many_at_once
 from samlib._progress import ProgressBar
 from samlib._validation import (
     require_count,
@@ -24,19 +25,16 @@ from samlib._validation import (
     require_point,
 )
 from samlib.flow.retraction import (
-    DENSE_DIM,
+    WHOLE_SPECTRUM_DIM,
     eigenpairs_in_range,
     largest_known,
     likely_rank,
-    require_finite,
+    require_followable,
     require_rank,
     retract,
     zero_up_to,
 )
 from samlib.objective import Objective, require_objective
-
-# Numbers of all the points' Hessians together, up to which points are integrated as one system.
-_HESSIAN_NUMBERS = 2**24
 
 _FOREVER = 1e10
 
@@ -89,6 +87,7 @@ class Projection:
 def project_to_minimizers(
     objective: Objective,
     x: Tensor,
+    *,
     rtol: float = 1e-9,
     atol: float = 1e-9,
     rank: int | None = None,
@@ -130,6 +129,8 @@ def project_to_minimizers(
 
     Raises
     ------
+    TypeError
+        If x has another dtype than float32 or float64.
     ValueError
         If x has the wrong shape or is not finite, an argument is out of range, or rank is
         missing.
@@ -150,15 +151,14 @@ def project_to_minimizers(
     tensor([0.1695, 0.0000, 0.0000], dtype=torch.float64)
     """
     require_point("x", x, require_objective(objective).dim)
-    require_finite("x", x)
+    require_followable("x", x)
     max_evaluations = require_count("max_evaluations", max_evaluations, minimum=1)
     require_fraction("rtol", rtol)
     require_fraction("atol", atol)
     rank = require_rank(rank, objective)
     require_flag("progress", progress)
     points = x.detach().reshape(-1, objective.dim)
-    together = max(1, _HESSIAN_NUMBERS // objective.dim**2)
-    chunks = torch.split(points, together)
+    chunks = torch.split(points, how_many_at_once(objective.dim**2))
     searches = [_Search(objective, chunk, rtol, atol, rank) for chunk in chunks]
     for search in searches:
         with ProgressBar(max_evaluations, "gradient flow", progress) as bar:
@@ -271,14 +271,14 @@ class _Search:
     def _integrator(self, x: Tensor) -> Any:
         batch, dim = x.shape
         tolerances = {"rtol": self.rtol, "atol": self.atol}
-        begin = x.double().cpu().numpy().ravel()
-        if dim > DENSE_DIM:
+        begin = x.cpu().double().numpy().ravel()
+        if dim > WHOLE_SPECTRUM_DIM:
             return DOP853(self._velocity, 0.0, begin, _FOREVER, **tolerances)
         row, column = np.indices((dim, dim))
         rows = 2 * dim - 1 if _TAKES_BANDS_ALONE else 3 * dim - 2
 
         def jacobian(time: float, y: NDArray[np.float64]) -> NDArray[np.float64]:
-            hessians = self.objective.hessian(self._points(y)).double().cpu().numpy()
+            hessians = self.objective.hessian(self._points(y)).cpu().double().numpy()
             packed = np.zeros((rows, batch, dim))
             packed[row - column + dim - 1, :, column] = -hessians.transpose(1, 2, 0)
             return packed.reshape(rows, batch * dim)
@@ -289,7 +289,7 @@ class _Search:
     def _velocity(self, time: float, y: NDArray[np.float64]) -> NDArray[np.float64]:
         self.evaluations += 1
         gradient = self.objective.gradient(self._points(y))
-        velocity: NDArray[np.float64] = -gradient.double().cpu().numpy().ravel()
+        velocity: NDArray[np.float64] = -gradient.cpu().double().numpy().ravel()
         return velocity
 
     def _points(self, y: NDArray[np.float64]) -> Tensor:

@@ -7,16 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from samlib._validation import (
-    require_count,
-    shown,
-)
+from samlib._validation import require_count, shown
 from samlib.curvature import top_eigenpairs
 from samlib.objective import Objective
 
-# Up to this many parameters the Hessian is formed and diagonalized; beyond, Lanczos computes as
-# many eigenpairs as the caller says are not zero.
-DENSE_DIM = 512
+# Up to this many parameters the whole spectrum is computed, from the Hessian as a matrix; beyond,
+# Lanczos computes as many eigenpairs as the caller says are not zero.
+WHOLE_SPECTRUM_DIM = 512
 
 _NEWTON_STEPS = 20
 
@@ -26,7 +23,7 @@ def eigenpairs_in_range(objective: Objective, x: Tensor, rank: int | None) -> tu
 
     All of them for a small dimension, otherwise as many as the rank says.
     """
-    if objective.dim > DENSE_DIM:
+    if objective.dim > WHOLE_SPECTRUM_DIM:
         assert rank is not None
         products = min(objective.dim, 300 + 10 * rank)
         found = top_eigenpairs(
@@ -79,8 +76,13 @@ def retract(
     return x, step
 
 
-def require_finite(name: str, x: Tensor) -> None:
-    """Raise ``ValueError`` if an entry of x is not finite."""
+def require_followable(name: str, x: Tensor) -> None:
+    """Raise if the flow from x cannot be followed: in half precision, or if x is not finite."""
+    if torch.finfo(x.dtype).bits < 32:
+        raise TypeError(
+            f"{name} must have dtype float32 or float64, got {x.dtype}, which has too few digits "
+            f"for Newton's method on Γ; try {name}.float()"
+        )
     if not bool(x.isfinite().all()):
         wrong = x[~x.isfinite()][0].item()
         raise ValueError(f"{name} must be finite, got {wrong} in it")
@@ -92,10 +94,11 @@ def require_rank(rank: int | None, objective: Objective) -> int | None:
         rank = require_count("rank", rank, minimum=1)
         if rank > objective.dim:
             raise ValueError(f"rank must be at most dim = {objective.dim}, got {shown(rank)}")
-    elif objective.dim > DENSE_DIM:
+    elif objective.dim > WHOLE_SPECTRUM_DIM:
         raise ValueError(
-            f"with more than {DENSE_DIM} parameters, here {objective.dim}, rank is required: the "
-            "number of non-zero eigenvalues on Γ, such as the number of fitted data points"
+            f"with more than {WHOLE_SPECTRUM_DIM} parameters, here {objective.dim}, rank is "
+            "required: the number of non-zero eigenvalues on Γ, such as the number of fitted data "
+            "points"
         )
     return rank
 

@@ -1,10 +1,6 @@
-"""A loss of plain arithmetic: the same lines run on torch tensors and, compiled, on plain numbers.
+"""What all landscapes share: a loss written as plain arithmetic, with derivatives and components.
 
-Most landscapes have the form L(x) = ½ Σ_k λ_k y_k², a valley whose curvatures λ_k may depend on
-where along the valley we stand. Their formulas are written once, on the components of x.
-
-A formula takes a weight w_k for each of the M terms. All weights 1 give L; weight M on one term
-and 0 elsewhere give the component L_k of the finite sum L = (1/M) Σ_k L_k that 1-SAM draws from.
+What the formulas and their weights mean stands at the head of :mod:`samlib.landscapes`.
 """
 
 from __future__ import annotations
@@ -73,7 +69,7 @@ class Landscape(Objective):
     formulas: ClassVar[Formulas]
     minimizer_manifold: MinimizerManifold
 
-    def __init__(self, dim: int, terms: int, parameters: Sequence[float] = ()) -> None:
+    def __init__(self, dim: int, terms: int, *, parameters: Sequence[float] = ()) -> None:
         super().__init__(self.value, dim)
         self.terms = require_count("terms", terms, minimum=1)
         self.parameters = plain_parameters(parameters)

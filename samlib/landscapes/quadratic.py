@@ -63,14 +63,14 @@ class Quadratic(Landscape):
         values = require_numbers("eigenvalues", eigenvalues)
         require_positive("eigenvalues", values)
         self.eigenvalues = tuple(values.tolist())
-        super().__init__(len(values), len(values), self.eigenvalues)
+        super().__init__(len(values), len(values), parameters=self.eigenvalues)
         self.minimizer_manifold = MinimizerManifold(
             self.dim,
             range(self.dim),
             lambda x: x.new_tensor(self.eigenvalues).expand(x.shape),
         )
 
-    def in_invariant_set(self, x: Tensor, lr: float, rho: float) -> Tensor:
+    def in_invariant_set(self, x: Tensor, *, lr: float, rho: float) -> Tensor:
         """Is x in the set that SAM enters and never leaves? [..., dim] → bool [...].
 
         The set is where ‖P^(j:D) ∇L(x)‖ ≤ ηρλ_j² for every j, P^(j:D) being the projection on the

@@ -128,7 +128,7 @@ class TanhNetwork(Landscape):
 
     formulas = Formulas(_tanh_network_value, _tanh_network_gradient, _tanh_network_product)
 
-    def __init__(self, inputs: Tensor, targets: Tensor, hidden: int) -> None:
+    def __init__(self, inputs: Tensor, targets: Tensor, *, hidden: int) -> None:
         require_tensor("inputs", inputs)
         require_tensor("targets", targets)
         if inputs.dim() != 2 or inputs.numel() == 0 or targets.shape != inputs.shape[:1]:
@@ -148,7 +148,7 @@ class TanhNetwork(Landscape):
         super().__init__(
             hidden * (features + 2),
             points,
-            [features, hidden, *self.inputs.flatten().tolist(), *self.targets.tolist()],
+            parameters=[features, hidden, *self.inputs.flatten().tolist(), *self.targets.tolist()],
         )
 
     # The formulas loop over units and points, which suits a compiler. On tensors the same

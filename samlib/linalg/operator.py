@@ -164,8 +164,8 @@ class Operator:
             return units
         moved = self.nearby().matvec(vector.to(self.dtype))
         measured = _MEASURED * (moved.to(image.dtype) - image).norm()
-        own: Tensor = torch.finfo(self.dtype).eps * image.norm()
-        return measured + own
+        rounded: Tensor = measured + torch.finfo(self.dtype).eps * image.norm()
+        return rounded
 
     def __repr__(self) -> str:
         return f"Operator(dim={self.dim}, dtype={self.dtype}, device={self.device})"

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from samlib._precision import wide_dtype
+
 # Bisection halves the interval of μ to below the rounding of float64 relative to ‖b‖.
 _HALVINGS = 80
 
@@ -32,8 +34,9 @@ def maximize_quadratic(hessian: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]
     >>> v, maximum
     (tensor([1., 0.]), tensor(1.))
     """
-    values, vectors = torch.linalg.eigh(hessian.double())
-    b = (vectors.mT @ linear.double().unsqueeze(-1)).squeeze(-1)
+    wide = wide_dtype(hessian.device)
+    values, vectors = torch.linalg.eigh(hessian.to(wide))
+    b = (vectors.mT @ linear.to(wide).unsqueeze(-1)).squeeze(-1)
     below_top = values[..., -1:] - values
     norm = b.norm(dim=-1, keepdim=True)
     # ‖v‖ falls with t = μ − λ₁ and is at most ‖b‖/t, so ‖v‖ = 1 has its root in [0, ‖b‖]. Inside

@@ -37,6 +37,7 @@ _LINEAR_SPAN = 30
 
 def plot_history(
     history: History,
+    *,
     names: Sequence[str] | None = None,
     ax: Axes | None = None,
     **style: Any,
@@ -71,8 +72,6 @@ def plot_history(
     With several steps in an epoch, the loss of each step is drawn faintly and the mean of each
     epoch over it. The band around a reading is ± its error.
     """
-    from samlib.training import History  # which imports this module
-
     require_instance("history", history, History, "what samlib.training.fit returns")
     _require_axes(ax)
     known = [*(["loss"] if len(history.losses) else []), *history.readings]
@@ -103,7 +102,7 @@ def plot_history(
     return axes[0] if len(axes) == 1 else np.array(axes)
 
 
-def plot_spectral_density(density: SpectralDensity, ax: Axes | None = None) -> Axes:
+def plot_spectral_density(density: SpectralDensity, *, ax: Axes | None = None) -> Axes:
     """Draw a spectral density on a logarithmic axis, with a band of ± its standard error.
 
     Parameters
@@ -119,8 +118,6 @@ def plot_spectral_density(density: SpectralDensity, ax: Axes | None = None) -> A
     eigenvalues are low peaks, which only a logarithmic axis shows. It ends six decades below the
     highest.
     """
-    from samlib.curvature import SpectralDensity
-
     require_instance("density", density, SpectralDensity, "what samlib.spectral_density returns")
     _require_axes(ax)
     grid, height, error = (_numpy(t) for t in (density.grid, density.density, density.error))
@@ -139,7 +136,7 @@ def plot_spectral_density(density: SpectralDensity, ax: Axes | None = None) -> A
 
 
 def plot_trajectory(
-    trajectory: Trajectory, name: str, ax: Axes | None = None, **style: Any
+    trajectory: Trajectory, name: str, *, ax: Axes | None = None, **style: Any
 ) -> Axes:
     """Draw one recorded quantity of every run of a trajectory over the steps.
 
@@ -164,8 +161,6 @@ def plot_trajectory(
     -----
     Several runs are told apart by the colour of ρ (or of η, if only that differs).
     """
-    from samlib.dynamics import Trajectory
-
     require_instance("trajectory", trajectory, Trajectory, "what samlib.simulate returns")
     _require_axes(ax)
     values = _numpy(_scalar(trajectory, name))
@@ -184,7 +179,7 @@ def plot_trajectory(
 
 
 def plot_limiting_flow(
-    flow: FlowPath, name: str | None = None, ax: Axes | None = None, **style: Any
+    flow: FlowPath, *, name: str | None = None, ax: Axes | None = None, **style: Any
 ) -> Axes:
     """Draw a curvature along a limiting flow over its time τ.
 
@@ -205,8 +200,6 @@ def plot_limiting_flow(
     ValueError
         If the name is none of these.
     """
-    from samlib.flow import FlowPath
-
     require_instance("flow", flow, FlowPath, "what samlib.limiting_flow returns")
     _require_axes(ax)
     if name is None:

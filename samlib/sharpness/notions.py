@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from samlib._batching import how_many_at_once
 from samlib._progress import ProgressBar
 from samlib._validation import (
     require_count,
@@ -27,9 +28,6 @@ from samlib._validation import (
 from samlib.estimate import show_with_error
 from samlib.linalg import unit_direction
 from samlib.objective import Objective, require_objective
-
-# Directions are drawn, and points evaluated, about this many numbers at a time.
-NUMBERS_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +48,7 @@ class Sharpness:
         times ρ: zero at a local maximum. "estimate": a mean over random directions; ``error`` is
         its standard error.
     notion
-        "worst", "ascent" or "average".
+        "worst_direction", "ascent_direction" or "average_direction".
     evaluations
         About how many values or gradients of L were computed per point.
     """
@@ -111,13 +109,14 @@ def ascent_direction_sharpness(objective: Objective, x: Tensor, rho: float | Ten
     direction = unit_direction(objective.gradient(x))
     before, after = objective.value(x), objective.value(x + rho.unsqueeze(-1) * direction)
     error = rounding_of(before) + rounding_of(after)
-    return Sharpness(after - before, direction, error, "exact", "ascent", 3)
+    return Sharpness(after - before, direction, error, "exact", "ascent_direction", 3)
 
 
 def average_direction_sharpness(
     objective: Objective,
     x: Tensor,
     rho: float | Tensor,
+    *,
     samples: int = 512,
     seed: int = 0,
     progress: bool = True,
@@ -160,7 +159,9 @@ def average_direction_sharpness(
     >>> samlib.average_direction_sharpness(quadratic, torch.zeros(2).double(), rho=0.1).value
     tensor(0.0100, dtype=torch.float64)
     """
-    result, rounding = average_direction(objective, x, rho, samples, seed, progress)
+    result, rounding = average_direction(
+        objective, x, rho, samples=samples, seed=seed, progress=progress
+    )
     if rounding:
         warnings.warn(
             f"rounding of L in {x.dtype} may reach {rounding:.1g}, which is not small "
@@ -175,6 +176,7 @@ def average_direction(
     objective: Objective,
     x: Tensor,
     rho: float | Tensor,
+    *,
     samples: int = 512,
     seed: int = 0,
     progress: bool = False,
@@ -189,7 +191,7 @@ def average_direction(
     generator = torch.Generator(x.device).manual_seed(seed)
     before = objective.value(x)
     pairs, rises = samples // 2, []
-    at_once = max(1, NUMBERS_AT_ONCE // (2 * x.numel()))
+    at_once = how_many_at_once(2 * x.numel())
     with ProgressBar(samples, "average direction", progress) as bar:
         for first in range(0, pairs, at_once):
             shape = (min(at_once, pairs - first), *(1 for _ in x.shape[:-1]), objective.dim)
@@ -203,7 +205,7 @@ def average_direction(
     rounding = rounding_of(before)
     lost = bool((rounding > 0.1 * value.abs()).any())
     error = torch.hypot(spread, rounding)
-    result = Sharpness(value, None, error, "estimate", "average", samples + 1)
+    result = Sharpness(value, None, error, "estimate", "average_direction", samples + 1)
     return result, float(rounding.max()) if lost else 0.0
 
 

@@ -43,7 +43,7 @@ class LimitingRegularizers:
 
 
 def limiting_regularizers(
-    objective: Objective, x: Tensor, rank: int | None = None, progress: bool = True
+    objective: Objective, x: Tensor, *, rank: int | None = None, progress: bool = True
 ) -> LimitingRegularizers:
     """S^Max, S^Asc and S^Avg at a minimizer x (Definition 4.1).
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from samlib._batching import how_many_at_once
 from samlib._progress import ProgressBar
-from samlib._validation import (
-    require_flag,
-    require_name,
-)
+from samlib._validation import require_flag, require_name
 from samlib.linalg import unit_direction
 from samlib.objective import Objective, require_objective
 from samlib.sharpness.notions import (
-    NUMBERS_AT_ONCE,
     Sharpness,
     average_direction_sharpness,
     points_and_radii,
@@ -26,9 +23,9 @@ from samlib.sharpness.worst_direction import find_worst_direction, warn_of_early
 
 # What the function of each notion takes beside the point and the radius.
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "worst": ("restarts", "rtol", "seed"),
-    "ascent": (),
-    "average": ("samples", "seed"),
+    "worst_direction": ("restarts", "rtol", "seed"),
+    "ascent_direction": (),
+    "average_direction": ("samples", "seed"),
 }
 
 
@@ -36,6 +33,7 @@ def stochastic_sharpness(
     objective: Objective,
     x: Tensor,
     rho: float | Tensor,
+    *,
     notion: str,
     progress: bool = True,
     **options: Any,
@@ -55,7 +53,7 @@ def stochastic_sharpness(
     rho
         ρ > 0, a number or a tensor that broadcasts against the batch dimensions of x.
     notion
-        "worst", "ascent" or "average".
+        "worst_direction", "ascent_direction" or "average_direction".
     progress
         Whether to show a bar if it takes more than two seconds.
     options
@@ -76,7 +74,7 @@ def stochastic_sharpness(
     >>> import torch, samlib
     >>> landscape = samlib.landscapes.FourDimensional()
     >>> x = torch.tensor([0.0, 0.0, 1e-7, 1e-7]).double()
-    >>> sharpness = samlib.stochastic_sharpness(landscape, x, 0.01, "ascent")
+    >>> sharpness = samlib.stochastic_sharpness(landscape, x, 0.01, notion="ascent_direction")
     >>> sharpness.value / 0.01**2  # near Tr(∇²L)/2 = 14
     tensor(14.0003, dtype=torch.float64)
     """
@@ -92,10 +90,20 @@ def stochastic_sharpness(
             "this objective has no components: stochastic sharpness needs a landscape or "
             "Objective.from_module(model, loss_fn, (inputs, targets)) with one pair of tensors"
         )
-    if notion == "average":
+    if notion == "average_direction":
         return average_direction_sharpness(objective, x, rho, progress=progress, **options)
-    if notion == "ascent":
-        return _stochastic_ascent(objective, x, rho, len(components), **options)
+    if notion == "ascent_direction":
+        return _stochastic_ascent(objective, x, rho, len(components))
+    return _stochastic_worst(components, x, rho, progress, **options)
+
+
+def _stochastic_worst(
+    components: Sequence[Objective],
+    x: Tensor,
+    rho: float | Tensor,
+    progress: bool,
+    **options: Any,
+) -> Sharpness:
     with ProgressBar(len(components), "components", progress) as bar:
         parts, steep = [], False
         for component in components:
@@ -104,37 +112,26 @@ def stochastic_sharpness(
             steep |= stopped_early
             bar.update()
     if steep:
-        warn_of_early_stop(max(float(part.error.max()) for part in parts))
+        warn_of_early_stop(max(float(part.error.max()) for part in parts), stacklevel=4)
     value = torch.stack([part.value for part in parts]).mean(dim=0)
     error = torch.stack([part.error for part in parts]).mean(dim=0)
-    return Sharpness(
-        value, None, error, "lower bound", "worst", sum(part.evaluations for part in parts)
-    )
+    evaluations = sum(part.evaluations for part in parts)
+    return Sharpness(value, None, error, "lower bound", "worst_direction", evaluations)
 
 
 def _stochastic_ascent(
     objective: Objective, x: Tensor, rho: float | Tensor, terms: int
 ) -> Sharpness:
     x, rho = points_and_radii(objective, x, rho)
-    points, radii = x.reshape(-1, objective.dim), rho.reshape(-1, 1)
-    at_once = max(1, NUMBERS_AT_ONCE // objective.dim)
-    values, errors = [], []
-    for point, radius in zip(points, radii, strict=True):
-        rises, roundings = [], []
-        for k in torch.split(torch.arange(terms, device=x.device), at_once):
-            here = point.expand(len(k), -1)
-            there = here + radius * unit_direction(objective.component_gradient(here, k))
-            before, after = objective.component_value(here, k), objective.component_value(there, k)
-            rises.append(after - before)
-            roundings.append(rounding_of(before) + rounding_of(after))
-        values.append(torch.cat(rises).mean())
-        errors.append(torch.cat(roundings).mean())
-    batch = x.shape[:-1]
-    return Sharpness(
-        torch.stack(values).reshape(batch),
-        None,
-        torch.stack(errors).reshape(batch),
-        "exact",
-        "ascent",
-        3 * terms,
-    )
+    points, radii, batch = x.reshape(-1, objective.dim), rho.reshape(-1, 1), x.shape[:-1]
+    pairs = torch.arange(len(points) * terms, device=x.device)  # each point with each component
+    rises, roundings = [], []
+    for chosen in torch.split(pairs, how_many_at_once(objective.dim)):
+        point, k = chosen // terms, chosen % terms
+        here = points[point]
+        there = here + radii[point] * unit_direction(objective.component_gradient(here, k))
+        before, after = objective.component_value(here, k), objective.component_value(there, k)
+        rises.append(after - before)
+        roundings.append(rounding_of(before) + rounding_of(after))
+    value, error = (torch.cat(each).reshape(*batch, terms).mean(-1) for each in (rises, roundings))
+    return Sharpness(value, None, error, "exact", "ascent_direction", 3 * terms)

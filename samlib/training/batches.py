@@ -8,10 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samlib._validation import (
-    require_count,
-    shown,
-)
+from samlib._validation import require_count, shown
 from samlib.objective.data import Pairs, require_batch, require_data
 
 Data = tuple[Any, Any] | Pairs

@@ -1,13 +1,12 @@
-"""A small training loop, with monitors that measure the network while it learns."""
+"""The training loop."""
 
 from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -24,12 +23,10 @@ from samlib._validation import (
 from samlib.objective import LossFunction
 from samlib.optim import SharpnessAware
 from samlib.training.batches import Batches, Data
-from samlib.training.history import History, Reading, Status, plural
+from samlib.training.history import History, Status, plural
 from samlib.training.monitors import Monitor, require_loss_fn
+from samlib.training.records import DivergedError, Records
 from samlib.training.states import modes_kept, random_state_kept
-
-# Losses stay on the device, where they cost nothing, and come to the host this many at a time.
-_LOSSES_AT_ONCE = 100
 
 
 def fit(
@@ -142,44 +139,19 @@ def fit(
             monitor.start(data, loss_fn)
     run = _Run(model, optimizer, loss_fn, monitors)
     total = None if batches.per_epoch is None else epochs * batches.per_epoch
-    status: Status = "complete"
     with (
         random_state_kept(model, seed) if seed is not None else contextlib.nullcontext(),
         modes_kept(model),
         ProgressBar(total, "training", progress) as bar,
     ):
-        try:
-            model.train()
-            run.read(monitors)
-            for epoch in range(1, epochs + 1):
-                for inputs, targets in batches:
-                    run.step(epoch, inputs, targets)
-                    bar.update()
-                run.finish_epoch(last=epoch == epochs)
-                if scheduler is not None:
-                    _step_scheduler(scheduler, run)
-            run.flush()
-        except KeyboardInterrupt:
-            status = "interrupted"
-        except _DivergedError:
-            status = "diverged"
-    history = run.history(status)
-    if status == "interrupted":
-        _warn(f"interrupted after {plural(len(history.losses), 'step')}; the history ends there")
-    if status == "diverged":
-        _warn(
-            f"the loss is {history.losses[-1]} after {plural(len(history.losses) - 1, 'step')}: "
-            "training stopped; a smaller learning rate may help"
-        )
+        status = run.train(batches, epochs, scheduler, bar)
+    history = run.records.history(status)
+    _warn_of_early_end(history)
     return history
 
 
-class _DivergedError(Exception):
-    """A loss was not finite."""
-
-
 class _Run:
-    """One training in progress: what is recorded, and when the monitors are called."""
+    """One training in progress."""
 
     def __init__(
         self,
@@ -192,14 +164,29 @@ class _Run:
         self.takes_loss = isinstance(optimizer, SharpnessAware) and optimizer.takes_loss
         self.takes_batch = isinstance(optimizer, SharpnessAware) and optimizer.takes_batch
         self.monitors = monitors
-        self.losses: list[float] = []
-        self.pending: list[Tensor] = []  # the newest losses, still on the device
-        self.epochs: list[int] = []
-        self.rows: list[tuple[int, int, Mapping[str, float]]] = []  # step, monitor, numbers
-        self.owner: dict[str, int] = {}
+        self.records = Records(len(monitors))
 
-    def step(self, epoch: int, inputs: Any, targets: Any) -> None:
-        if not self.epochs:
+    def train(
+        self, batches: Batches, epochs: int, scheduler: LRScheduler | None, bar: ProgressBar
+    ) -> Status:
+        """Take all steps, and say how it ended."""
+        try:
+            self.model.train()
+            self._read(range(len(self.monitors)))
+            for epoch in range(1, epochs + 1):
+                for inputs, targets in batches:
+                    self._step(epoch, inputs, targets)
+                    bar.update()
+                self._finish_epoch(scheduler, last=epoch == epochs)
+            self.records.flush()
+        except KeyboardInterrupt:
+            return "interrupted"
+        except DivergedError:
+            return "diverged"
+        return "complete"
+
+    def _step(self, epoch: int, inputs: Any, targets: Any) -> None:
+        if not self.records.steps:
             _require_same_device(self.model, inputs)
         losses: list[Tensor] = []
 
@@ -213,83 +200,35 @@ class _Run:
 
         step: Any = self.optimizer.step  # torch says that a closure returns a float
         if self.takes_batch:
-            self.pending.append(step(closure, inputs, targets).detach())
+            loss = step(closure, inputs, targets).detach()
         else:
             step(closure)
-            self.pending.append(losses[0])
-        self.epochs.append(epoch)
-        if len(self.pending) == _LOSSES_AT_ONCE:
-            self.flush()
-        due = [m for m in self.monitors if _every(m) and len(self.epochs) % _every(m) == 0]
-        self.read(due)
+            loss = losses[0]
+        self.records.add_step(epoch, loss)
+        every = enumerate(map(_every, self.monitors))
+        self._read([number for number, n in every if n and self.records.steps % n == 0])
 
-    def finish_epoch(self, last: bool) -> None:
-        self.read([m for m in self.monitors if last or not _every(m)])
+    def _finish_epoch(self, scheduler: LRScheduler | None, last: bool) -> None:
+        every = enumerate(map(_every, self.monitors))
+        self._read([number for number, n in every if last or not n])
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(self.records.mean_loss_of_epoch())
+        elif scheduler is not None:
+            scheduler.step()
 
-    def read(self, monitors: Sequence[Monitor]) -> None:
-        """Call those monitors that have not read this step yet."""
-        step = len(self.epochs)
-        done = {number for at, number, _ in self.rows if at == step}
-        due = [(i, m) for i, m in enumerate(self.monitors) if m in monitors and i not in done]
+    def _read(self, numbers: Iterable[int]) -> None:
+        """Call the monitors of these numbers, unless they have read this step already."""
+        due = [number for number in numbers if not self.records.was_read(number)]
         if not due:
             return
-        self.flush()
+        self.records.flush()
         with modes_kept(self.model), random_state_kept(self.model):
             self.model.eval()
-            for number, monitor in due:
-                readings = {name: float(value) for name, value in monitor(step, self.model).items()}
-                for name in readings:
-                    if self.owner.setdefault(name, number) != number:
-                        raise ValueError(
-                            f"two monitors give {name!r}; give one of them another name or prefix"
-                        )
-                self.rows.append((step, number, readings))
-
-    def flush(self) -> None:
-        """Bring the losses to the host, and stop at one that is not finite."""
-        if not self.pending:
-            return
-        losses = torch.stack(self.pending).cpu().double()
-        wrong = (~losses.isfinite()).nonzero()
-        if len(wrong):
-            losses = losses[: int(wrong[0]) + 1]
-        # One statement: an interrupt finds every loss in one of the two lists.
-        self.losses, self.pending = self.losses + losses.tolist(), []
-        if len(wrong):
-            raise _DivergedError
-
-    def mean_loss_of_epoch(self) -> float:
-        self.flush()
-        newest = self.epochs[-1]
-        of_epoch = [loss for e, loss in zip(self.epochs, self.losses, strict=True) if e == newest]
-        return sum(of_epoch) / len(of_epoch)
-
-    def history(self, status: Status) -> History:
-        with contextlib.suppress(_DivergedError):
-            self.flush()
-        found: dict[str, list[tuple[int, float]]] = {}
-        for step, _, readings in self.rows:
-            for name, value in readings.items():
-                found.setdefault(name, []).append((step, value))
-        series = {
-            name: (
-                torch.tensor([s for s, _ in pairs]),
-                torch.tensor([v for _, v in pairs]).double(),
-            )
-            for name, pairs in found.items()
-        }
-        errors = {f"{name}_error" for name in series} & set(series)
-        steps = min(len(self.losses), len(self.epochs))
-        return History(
-            torch.tensor(self.losses[:steps], dtype=torch.float64),
-            torch.tensor(self.epochs[:steps], dtype=torch.int64),
-            {
-                name: Reading(steps, values, series.get(f"{name}_error", (None, None))[1])
-                for name, (steps, values) in series.items()
-                if name not in errors
-            },
-            status,
-        )
+            for number in due:
+                readings = self.monitors[number](self.records.steps, self.model)
+                self.records.add_readings(
+                    number, {name: float(value) for name, value in readings.items()}
+                )
 
 
 def _every(monitor: Monitor) -> int:
@@ -297,11 +236,18 @@ def _every(monitor: Monitor) -> int:
     return getattr(monitor, "every", None) or 0
 
 
-def _step_scheduler(scheduler: LRScheduler, run: _Run) -> None:
-    if isinstance(scheduler, ReduceLROnPlateau):
-        scheduler.step(run.mean_loss_of_epoch())
+def _warn_of_early_end(history: History) -> None:
+    steps = len(history.losses)
+    if history.status == "interrupted":
+        message = f"interrupted after {plural(steps, 'step')}; the history ends there"
+    elif history.status == "diverged":
+        message = (
+            f"the loss is {history.losses[-1]} after {plural(steps - 1, 'step')}: "
+            "training stopped; a smaller learning rate may help"
+        )
     else:
-        scheduler.step()
+        return
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 def _require_parameters_of(model: nn.Module, optimizer: Optimizer) -> None:
@@ -328,7 +274,3 @@ def _require_same_device(model: nn.Module, inputs: Any) -> None:
         raise ValueError(
             f"model is on {device}, the inputs on {inputs.device}; move one of them first"
         )
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -34,6 +34,30 @@ from samlib.training.states import random_state_kept
 
 Monitor = Callable[[int, nn.Module], Mapping[str, Any]]
 
+# How often to start λ₁ from scratch, and otherwise how much of v₂ to start with.
+_READINGS_FROM_ONE_START = 10
+_PART_OF_SECOND = 0.1
+
+_TRACE_RTOL = 0.05
+
+_CURVATURES = ("top_eigenvalue", "trace", "alignment")
+
+
+def _worst(objective: Objective, x: Tensor, rho: float) -> Sharpness:
+    # Fewer starts and less precision than by default: this is asked many times.
+    return worst_direction_sharpness(objective, x, rho, restarts=2, rtol=1e-3, progress=False)
+
+
+def _average(objective: Objective, x: Tensor, rho: float) -> Sharpness:
+    return average_direction_sharpness(objective, x, rho, progress=False)
+
+
+_NOTIONS: Mapping[str, Callable[[Objective, Tensor, float], Sharpness]] = {
+    "worst_direction": _worst,
+    "ascent_direction": ascent_direction_sharpness,
+    "average_direction": _average,
+}
+
 
 class SharpnessMonitor:
     """Reads sharpness and curvature of the loss, with their errors, while a network is trained.
@@ -232,29 +256,3 @@ class AccuracyMonitor:
 def require_loss_fn(loss_fn: LossFunction) -> None:
     """Raise ``TypeError`` if loss_fn cannot be called."""
     require_callable("loss_fn", loss_fn, "(outputs, targets) ↦ a scalar tensor")
-
-
-# In monitors: how often to start λ₁ from scratch, and otherwise how much of v₂ to start with.
-_READINGS_FROM_ONE_START = 10
-
-_PART_OF_SECOND = 0.1
-
-_TRACE_RTOL = 0.05
-
-_CURVATURES = ("top_eigenvalue", "trace", "alignment")
-
-
-def _worst(objective: Objective, x: Tensor, rho: float) -> Sharpness:
-    # Fewer starts and less precision than by default: this is asked many times.
-    return worst_direction_sharpness(objective, x, rho, restarts=2, rtol=1e-3, progress=False)
-
-
-def _average(objective: Objective, x: Tensor, rho: float) -> Sharpness:
-    return average_direction_sharpness(objective, x, rho, progress=False)
-
-
-_NOTIONS: Mapping[str, Callable[[Objective, Tensor, float], Sharpness]] = {
-    "worst_direction": _worst,
-    "ascent_direction": ascent_direction_sharpness,
-    "average_direction": _average,
-}

@@ -416,7 +416,7 @@ def fingerprint(value: Any) -> Any:
 # ─────────────────────────────────────────────────────────────────────────────── the table
 
 Row = dict[str, Argument]
-NOTIONS = ("worst", "ascent", "average")
+NOTIONS = ("worst_direction", "ascent_direction", "average_direction")
 CURVATURES = ("top_eigenvalue", "trace", "smallest_nonzero_eigenvalue")
 
 
@@ -629,7 +629,7 @@ TABLE: dict[str, Callable[[World], Row]] = {
     ),
     "samlib.stochastic_sharpness": lambda w: sharpness(
         w,
-        notion=one_of("worst", *NOTIONS),
+        notion=one_of("worst_direction", *NOTIONS),
         options=Argument(
             {"restarts": 1},
             ({"samples": 8}, {"nonsense": 3}, {"seed": -1}, {"rtol": 2.0}, {"restarts": 1.5}),

@@ -99,12 +99,12 @@ def test_a_broken_cache_is_compiled_again(tmp_path: Path) -> None:
     subprocess.run(command, env=environment, check=True)
     kept = sorted(tmp_path.rglob("compiled._*.nb[ci]"))
     assert {path.suffix for path in kept} == {".nbi", ".nbc"}
-    assert all(compiled._is_whole(path) for path in kept)
+    assert all(compiled.is_whole(path) for path in kept)
     # an index and a piece of code, broken in three ways
     broken = kept[:6]
     for path, content in zip(broken, (b"", b"nonsense", b"\x80\x04K\x01.") * 2, strict=True):
         path.write_bytes(content)
-        assert not compiled._is_whole(path)
+        assert not compiled.is_whole(path)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert all(compiled._is_whole(path) for path in tmp_path.rglob("compiled.*.nb[ci]"))
+    assert all(compiled.is_whole(path) for path in tmp_path.rglob("compiled.*.nb[ci]"))

@@ -178,7 +178,7 @@ def test_sharpness_and_curvature_are_those_of_the_cpu() -> None:
             samlib.top_eigenpairs(objective, x, k=3, rtol=1e-10).values,
             samlib.trace(objective, x).value,
             samlib.alignment(objective, x),
-            samlib.stochastic_sharpness(objective, x, 0.1, "ascent").value,
+            samlib.stochastic_sharpness(objective, x, 0.1, notion="ascent_direction").value,
         ]
         return [value.cpu() for value in found]
 

@@ -279,7 +279,7 @@ def test_sam_enters_the_invariant_set_in_time_and_stays(
     steps = min(time, 20_000)
     run = samlib.simulate(quadratic, samlib.rules.SAM(lr, rho), x, steps + 50, record=("x",))
     # On the border rounding decides.
-    inside = quadratic.in_invariant_set(run.x[0], lr, rho * (1 + 1e-12))
+    inside = quadratic.in_invariant_set(run.x[0], lr=lr, rho=rho * (1 + 1e-12))
     if steps == time:
         assert bool(inside[time])
     entered = int(inside.int().argmax())
@@ -299,17 +299,17 @@ def test_one_step_from_the_border_of_the_invariant_set_stays_inside(
     order = values.argsort()
     projected = (values * x)[:, order].square().cumsum(dim=-1).sqrt()
     x = x * (lr * rho * values[order].square() / projected).amin(dim=-1, keepdim=True)
-    assert bool(quadratic.in_invariant_set(x, lr, rho * (1 + 1e-12)).all())
-    assert not bool(quadratic.in_invariant_set(x, lr, rho * (1 - 1e-9)).any())
+    assert bool(quadratic.in_invariant_set(x, lr=lr, rho=rho * (1 + 1e-12)).all())
+    assert not bool(quadratic.in_invariant_set(x, lr=lr, rho=rho * (1 - 1e-9)).any())
     moved = samlib.rules.SAM(lr, rho).step(quadratic, x)
-    assert bool(quadratic.in_invariant_set(moved, lr, rho * (1 + 1e-12)).all())
+    assert bool(quadratic.in_invariant_set(moved, lr=lr, rho=rho * (1 + 1e-12)).all())
 
 
 def test_beyond_the_theorem_the_set_is_left() -> None:
     """With ηλ₁ > 1 the two-cycle itself lies outside."""
     quadratic, lr, rho = Quadratic([3.0, 1.0]), 0.5, 0.4
     limit = torch.tensor([lr * rho * 3 / (2 - lr * 3), 0.0], dtype=torch.float64)
-    assert not bool(quadratic.in_invariant_set(limit, lr, rho))
+    assert not bool(quadratic.in_invariant_set(limit, lr=lr, rho=rho))
 
 
 @pytest.mark.parametrize(("name", "value"), [("lr", 0.0), ("rho", -0.1)])

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from samlib import Objective, problems, rules, simulate
-from samlib.dynamics import simulation
 from samlib.landscapes import Landscape, TanhNetwork
+from tests.samlib.simulation_cases import without_numba
 
 NETWORK, START = problems.interpolating_network()
 SMALL = problems.interpolating_network(inputs=2, hidden=3, points=4, seed=5).objective
@@ -54,6 +54,16 @@ def test_derivatives_are_those_of_the_loss_written_independently(
     torch.testing.assert_close(one_direction[0, 0], network.hessian(x[0, 0]) @ v[0, 0], **close)
 
 
+class Plain(Landscape):
+    """A network as its formulas alone say."""
+
+    formulas = TanhNetwork.formulas
+
+    def __init__(self, network: Landscape) -> None:
+        super().__init__(network.dim, network.terms, parameters=network.parameters)
+        self.weights = network.weights
+
+
 @pytest.mark.parametrize("network", [NETWORK, SMALL], ids=repr)
 def test_the_plain_formulas_agree_with_the_code_for_whole_layers(
     network: TanhNetwork, device: torch.device
@@ -61,11 +71,10 @@ def test_the_plain_formulas_agree_with_the_code_for_whole_layers(
     x = points(network.dim, device)
     close = {"rtol": 1e-13, "atol": 1e-14}
     for landscape in (network, *network.components[:2]):
-        value = Landscape.value(landscape, x)
-        torch.testing.assert_close(landscape.value(x), value, **close)
-        gradient = Landscape._weighted_gradient(landscape, x, landscape.weights)
-        torch.testing.assert_close(landscape.gradient(x), gradient, **close)
-        product = Landscape.hessian_vector_product(landscape, x, x.flip(0))
+        plain = Plain(landscape)
+        torch.testing.assert_close(landscape.value(x), plain.value(x), **close)
+        torch.testing.assert_close(landscape.gradient(x), plain.gradient(x), **close)
+        product = plain.hessian_vector_product(x, x.flip(0))
         torch.testing.assert_close(landscape.hessian_vector_product(x, x.flip(0)), product, **close)
 
 
@@ -110,7 +119,7 @@ def test_compiled_and_torch_runs_take_the_same_path(
         return simulate(NETWORK, some, START, steps=200, every=50, record=("x",), seed=1).x
 
     compiled = run()
-    monkeypatch.setattr(simulation, "_can_compile", lambda *args: False)
+    without_numba(monkeypatch)
     torch.testing.assert_close(run(), compiled, rtol=0, atol=1e-12)
     assert float((compiled[:, -1] - START).norm(dim=-1).min()) > 0.1, "it moved"
 
@@ -119,8 +128,7 @@ def test_the_network_is_finite_far_out() -> None:
     x = 1e4 * points(NETWORK.dim, torch.device("cpu"))
     for landscape in (NETWORK.value, NETWORK.gradient):
         assert bool(landscape(x).isfinite().all())
-    formula = Landscape._weighted_gradient(NETWORK, x, NETWORK.weights)
-    torch.testing.assert_close(formula, NETWORK.gradient(x))
+    torch.testing.assert_close(Plain(NETWORK).gradient(x), NETWORK.gradient(x))
 
 
 def test_a_network_does_not_change_with_the_tensors_it_was_made_from() -> None:
@@ -150,7 +158,7 @@ def test_data_that_do_not_fit_are_refused(
     inputs: Tensor, targets: Tensor, hidden: int, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        TanhNetwork(inputs, targets, hidden)
+        TanhNetwork(inputs, targets, hidden=hidden)
 
 
 def test_its_output_is_that_of_torchs_own_layers(dtype: torch.dtype) -> None:
@@ -180,12 +188,14 @@ def test_the_interpolating_network_is_the_one_of_the_recipe(dtype: torch.dtype) 
 def test_an_interpolating_network_has_the_sizes_and_the_seed_that_are_asked_for(
     device: torch.device,
 ) -> None:
-    network, start = problems.interpolating_network(2, 3, 4, seed=1, device=device.type)
+    network, start = problems.interpolating_network(
+        inputs=2, hidden=3, points=4, seed=1, device=device.type
+    )
     assert network.inputs.shape == (4, 2)
     assert start.shape == (3 * 4,) == (network.dim,)
     assert start.device.type == device.type
-    again = problems.interpolating_network(2, 3, 4, seed=1, device=device.type)
-    other = problems.interpolating_network(2, 3, 4, seed=2, device=device.type)
+    again = problems.interpolating_network(inputs=2, hidden=3, points=4, seed=1, device=device.type)
+    other = problems.interpolating_network(inputs=2, hidden=3, points=4, seed=2, device=device.type)
     assert torch.equal(again.start, start)
     assert not torch.equal(other.start, start)
     assert not torch.equal(other.objective.inputs, network.inputs)
@@ -206,4 +216,6 @@ def test_an_impossible_interpolating_network_is_refused(
     sizes: tuple[int, int, int], seed: int, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        problems.interpolating_network(*sizes, seed=seed)
+        problems.interpolating_network(
+            **dict(zip(("inputs", "hidden", "points"), sizes, strict=True)), seed=seed
+        )

@@ -125,7 +125,7 @@ def test_two_histories_share_axes() -> None:
     for name in ("sam", "gradient_descent"):
         made = history(top_eigenvalue=reading(1.0, 2.0))
         drawn = plotting.plot_history(
-            made, ["top_eigenvalue"], ax, color=plotting.COLOURS[name], label=name
+            made, names=["top_eigenvalue"], ax=ax, color=plotting.COLOURS[name], label=name
         )
         assert drawn is ax
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["sam", "gradient_descent"]
@@ -134,7 +134,7 @@ def test_two_histories_share_axes() -> None:
 
 def test_what_spans_decades_gets_a_logarithmic_axis() -> None:
     wide, narrow, negative = (
-        plotting.plot_history(history(trace=reading(*values)), ["trace"]).get_yscale()
+        plotting.plot_history(history(trace=reading(*values)), names=["trace"]).get_yscale()
         for values in ((1.0, 100.0), (1.0, 2.0), (-1.0, 100.0))
     )
     assert (wide, narrow, negative) == ("log", "linear", "linear")
@@ -150,7 +150,7 @@ def test_a_plot_leaves_matplotlibs_defaults_alone() -> None:
 
 def test_plots_refuse_what_is_not_there() -> None:
     with pytest.raises(ValueError, match="names must be among loss, trace; got 'lambda'"):
-        plotting.plot_history(history(trace=reading(1.0)), ["lambda"])
+        plotting.plot_history(history(trace=reading(1.0)), names=["lambda"])
     with pytest.raises(ValueError, match="nothing to draw"):
         plotting.plot_history(history(epochs=0))
     run = simulate(Quadratic([2.0, 1.0]), SAM(0.1, 0.1), torch.ones(2), steps=3)
@@ -191,7 +191,7 @@ def test_a_trajectory_is_drawn_run_by_run() -> None:
 
     _, ax = plt.subplots()
     single = simulate(Quadratic([2.0, 1.0]), SAM(0.1, 0.1), torch.ones(2), steps=4)
-    plotting.plot_trajectory(single, "x2", ax, color=plotting.COLOURS["sam"], label="SAM")
+    plotting.plot_trajectory(single, "x2", ax=ax, color=plotting.COLOURS["sam"], label="SAM")
     assert ax.lines[0].get_ydata().tolist() == single.x[0, :, 1].tolist()
     assert ax.get_ylabel() == "$x_{2}$"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["SAM"]
@@ -207,11 +207,11 @@ def test_a_limiting_flow_is_drawn_over_its_time() -> None:
     assert panel.lines[0].get_xdata().tolist() == [0, 0.25, 0.5]
     assert panel.lines[0].get_ydata().tolist() == flow.trace.tolist()
     assert to_hex(panel.lines[0].get_color()).upper() == plotting.COLOURS["average"]
-    other = plotting.plot_limiting_flow(flow, "top_eigenvalue", ax=panel, label="top")
+    other = plotting.plot_limiting_flow(flow, name="top_eigenvalue", ax=panel, label="top")
     assert other is panel
     assert panel.lines[1].get_ydata().tolist() == flow.top_eigenvalue.tolist()
     with pytest.raises(ValueError, match="name must be among top_eigenvalue"):
-        plotting.plot_limiting_flow(flow, "loss")
+        plotting.plot_limiting_flow(flow, name="loss")
     own = limiting_flow(FourDimensional(), start, lambda x: x[0], [0.0, 1.0])
     own = plotting.plot_limiting_flow(own)
     assert own.lines[0].get_ydata() == pytest.approx([0.5, 0.0], abs=1e-12)

@@ -233,7 +233,7 @@ def test_cifar10_is_torchvisions_with_each_colour_scaled(
 def test_cifar10_uses_the_first_rows_and_downloads_when_told(
     photographs: type[_Downloaded],
 ) -> None:
-    data = problems.cifar10("folder", 16, download=True)
+    data = problems.cifar10("folder", train_rows=16, download=True)
     assert data.targets.tolist() == photographs("", True, False).targets[:16]
     assert float(data.inputs.mean()) == pytest.approx(0, abs=1e-6)
     assert float(data.inputs[:, 2].std(correction=0)) == pytest.approx(1, abs=1e-6)
@@ -246,7 +246,7 @@ def test_cifar10_refuses_an_impossible_number_of_rows(
     photographs: type[_Downloaded], rows: Any, error: type[Exception]
 ) -> None:
     with pytest.raises(error, match="train_rows"):
-        problems.cifar10("folder", rows)
+        problems.cifar10("folder", train_rows=rows)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_cifar10_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_resnet_has_the_depth_and_width_that_are_asked_for(
     device: torch.device, dtype: torch.dtype
 ) -> None:
-    model = problems.resnet(14, 6, classes=7, seed=0, dtype=dtype, device=device.type)
+    model = problems.resnet(14, width=6, classes=7, seed=0, dtype=dtype, device=device.type)
     kernels = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     # One, then 3 stages of 2 blocks with 2 each; beside them the 2 where the width changes.
     assert len([k for k in kernels if k.kernel_size == (3, 3)]) == 13
@@ -295,7 +295,7 @@ def test_a_resnet_has_the_depth_and_width_that_are_asked_for(
 def test_a_resnet_is_fixed_by_its_seed_and_leaves_the_global_state() -> None:
     def weights(seed: int) -> torch.Tensor:
         return torch.cat(
-            [p.detach().reshape(-1) for p in problems.resnet(8, 2, seed=seed).parameters()]
+            [p.detach().reshape(-1) for p in problems.resnet(8, width=2, seed=seed).parameters()]
         )
 
     first = weights(0)
@@ -308,7 +308,7 @@ def test_a_resnet_is_fixed_by_its_seed_and_leaves_the_global_state() -> None:
 
 def test_the_loss_of_a_resnet_is_the_mean_of_its_rows() -> None:
     # It would not be if rows were normalized together.
-    model = problems.resnet(8, 4, seed=0, dtype=torch.float64)
+    model = problems.resnet(8, width=4, seed=0, dtype=torch.float64)
     inputs = torch.randn(5, 3, 32, 32, dtype=torch.float64)
     targets = torch.arange(5)
     objective = Objective.from_module(model, nn.CrossEntropyLoss(), (inputs, targets))

@@ -54,7 +54,9 @@ LONG: dict[str, Callable[[bool], Any]] = {
     "spectral density": lambda p: samlib.spectral_density(*network(), progress=p),
     "average direction": lambda p: samlib.average_direction_sharpness(*network(), 0.1, progress=p),
     "worst direction": lambda p: samlib.worst_direction_sharpness(*network(), 0.1, progress=p),
-    "components": lambda p: samlib.stochastic_sharpness(*network(), 0.1, "worst", progress=p),
+    "components": lambda p: samlib.stochastic_sharpness(
+        *network(), 0.1, notion="worst_direction", progress=p
+    ),
     "gradient flow": lambda p: samlib.project_to_minimizers(VALLEY, START, progress=p),
     "limiting flow": lambda p: samlib.limiting_flow(VALLEY, START, "trace", [0.0, 0.1], progress=p),
     "SAM": lambda p: samlib.simulate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -17,6 +18,7 @@ from samlib.dynamics.rules import (
     SAM,
     AscentLossDescent,
     GradientDescent,
+    Rule,
     StochasticSAM,
     UnnormalizedSAM,
 )
@@ -145,9 +147,9 @@ def test_every_point_has_its_own_mini_batch(device: torch.device) -> None:
         x = points(objective.dim, device)
         k = torch.arange(24, device=device).reshape(6, 4).remainder(5) % objective.terms
         lr, rho = (torch.linspace(a, 0.3, 6, dtype=x.dtype, device=device) for a in (0.1, 0))
-        step = StochasticSAM(lr, rho, 4).step(objective, x, k)
+        step = StochasticSAM(lr, rho, batch_size=4).step(objective, x, k)
         for i in range(6):
-            single = StochasticSAM(float(lr[i]), float(rho[i]), 4)
+            single = StochasticSAM(float(lr[i]), float(rho[i]), batch_size=4)
             torch.testing.assert_close(
                 step[i : i + 1], single.step(objective, x[i : i + 1], k[i : i + 1])
             )
@@ -158,7 +160,8 @@ def test_a_batch_with_every_component_once_is_the_full_batch(device: torch.devic
     x = points(3, device)
     k = torch.tensor([2, 0, 1], device=device).expand(6, 3)
     torch.testing.assert_close(
-        StochasticSAM(0.1, 0.2, 3).step(objective, x, k), SAM(0.1, 0.2).step(objective, x)
+        StochasticSAM(0.1, 0.2, batch_size=3).step(objective, x, k),
+        SAM(0.1, 0.2).step(objective, x),
     )
 
 
@@ -185,7 +188,7 @@ def test_a_batch_size_must_be_a_positive_integer(
     batch_size: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        StochasticSAM(0.1, 0.1, batch_size)
+        StochasticSAM(0.1, 0.1, batch_size=batch_size)
 
 
 def test_a_wrong_number_of_component_indices_is_refused() -> None:
@@ -294,3 +297,68 @@ def test_a_batch_that_does_not_match_is_refused() -> None:
         SAM(0.1, torch.ones(3)).step(FourDimensional(), torch.ones(2, 4))
     with pytest.raises(ValueError, match=r"\[batch, dim\]"):
         SAM(0.1, torch.ones(4)).step(FourDimensional(), torch.ones(4))
+
+
+# Rules of every kind, with numbers and with tensors.
+HELD = [
+    lambda: GradientDescent(0.1),
+    lambda: SAM(0.1, 0.05),
+    lambda: SAM(0.1, 0.2),
+    lambda: UnnormalizedSAM(0.1, 0.05),
+    lambda: AscentLossDescent(0.1, 0.05),
+    lambda: StochasticSAM(0.1, 0.05),
+    lambda: StochasticSAM(0.1, 0.05, batch_size=2),
+    lambda: SAM(torch.tensor([0.1, 0.2]), 0.05),
+    lambda: SAM(torch.tensor([0.1, 0.3]), 0.05),
+    lambda: SAM(torch.tensor([0.1, 0.2]).double(), 0.05),
+    lambda: SAM(torch.tensor([0.1]), 0.05),
+    lambda: SAM(torch.tensor(0.1), 0.05),
+    lambda: SAM(0.1, torch.tensor([0.1, 0.2])),
+]
+
+
+def test_rules_are_equal_if_their_kind_and_their_numbers_are() -> None:
+    for i, first in enumerate(HELD):
+        for j, second in enumerate(HELD):
+            assert (first() == second()) is (i == j), (first(), second())
+            assert (first() != second()) is (i != j)
+        assert hash(first()) == hash(first())
+    assert len({make() for make in HELD * 2}) == len(HELD)
+    assert SAM(1, 0) == SAM(np.float64(1.0), -0.0)
+    assert hash(SAM(1, 0)) == hash(SAM(np.float64(1.0), -0.0))
+    assert SAM(0.1, 0.05) != (0.1, 0.05)
+
+
+def test_what_a_subclass_holds_counts_too() -> None:
+    class Damped(SAM):
+        def __init__(self, damping: object) -> None:
+            super().__init__(0.1, 0.05)
+            object.__setattr__(self, "damping", damping)
+
+    assert Damped(0.5) == Damped(0.5)
+    assert Damped(0.5) != Damped(0.25)
+    assert Damped(0.5) != SAM(0.1, 0.05)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Damped([0.5]))  # rather than a cache that takes one for the other
+
+
+def test_a_cache_keyed_by_rules_is_hit() -> None:
+    calls = []
+
+    @functools.cache
+    def run(rule: Rule) -> int:
+        calls.append(rule)
+        return len(calls)
+
+    assert run(SAM(0.1, 0.05)) == run(SAM(0.1, 0.05)) == 1
+    assert run(StochasticSAM(0.1, 0.05)) == 2
+
+
+def test_a_rule_has_numbers_of_its_own() -> None:
+    lr, rho = torch.tensor([0.1, 0.2]), torch.tensor([0.05, 0.1])
+    rule = SAM(lr, rho)
+    before = hash(rule)
+    lr.mul_(2)
+    rho.zero_()
+    assert hash(rule) == before
+    assert rule == SAM(torch.tensor([0.1, 0.2]), torch.tensor([0.05, 0.1]))

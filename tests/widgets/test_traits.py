@@ -155,7 +155,7 @@ def test_the_trajectory_ends_in_the_two_cycle(
 ) -> None:
     figure = Alignment(eigenvalues=eigenvalues, lr=lr, rho=rho, steps=3000)
     run = figure.trajectory
-    assert isinstance(run, samlib.trajectory.Trajectory)
+    assert isinstance(run, samlib.Trajectory)
     assert run.x.dtype == torch.float64
     assert int(run.steps[-1]) == 3000
     lambda1 = max(eigenvalues)
@@ -187,7 +187,7 @@ def test_the_invariant_set_is_entered_once(traits: dict[str, Any]) -> None:
     assert since is not None
     assert since > 0
     quadratic = samlib.landscapes.Quadratic(figure.eigenvalues)
-    inside = quadratic.in_invariant_set(figure.trajectory.x[0], figure.lr, figure.rho)
+    inside = quadratic.in_invariant_set(figure.trajectory.x[0], lr=figure.lr, rho=figure.rho)
     assert inside.tolist() == [t >= since for t in range(101)]
     figure.steps = since - 1
     assert figure.invariant_since() is None

@@ -192,7 +192,7 @@ class Alignment(FigureOverTime):
         if self.lr * max(self.eigenvalues) >= 1 or self.rho == 0:
             return None
         x = self._run(samlib.rules.SAM(self.lr, self.rho), 1, ("x",)).x[0]
-        inside = quadratic.in_invariant_set(x, self.lr, self.rho)
+        inside = quadratic.in_invariant_set(x, lr=self.lr, rho=self.rho)
         return int(inside.int().argmax()) if bool(inside.any()) else None
 
     def _quadratic(self, method: str) -> samlib.landscapes.Quadratic:

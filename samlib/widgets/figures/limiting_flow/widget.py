@@ -171,7 +171,7 @@ class LimitingFlow(Figure):
         Returns
         -------
         dict
-            ``top_eigenvalue`` and ``trace``, each a :class:`samlib.flow.LimitingFlow`. They begin
+            ``top_eigenvalue`` and ``trace``, each a :class:`samlib.FlowPath`. They begin
             where gradient flow from the fitted weights ends.
         """
         times = tuple(sorted(set(self.times.tolist())))  # some coincide if there are few steps
@@ -182,7 +182,7 @@ class LimitingFlow(Figure):
     def _rule(self) -> Rule:
         if self.batch_size == POINTS:
             return samlib.rules.SAM(self.lr, self.rho)
-        return samlib.rules.StochasticSAM(self.lr, self.rho, self.batch_size)
+        return samlib.rules.StochasticSAM(self.lr, self.rho, batch_size=self.batch_size)
 
     # ── The page without scripts ─────────────────────────────────────────────────────────────────
 

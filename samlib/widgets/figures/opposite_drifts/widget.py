@@ -158,7 +158,7 @@ class OppositeDrifts(FigureOverTime):
         return {
             "gradient_descent": rules.GradientDescent(self.lr),
             "sam": rules.SAM(self.lr, self.rho),
-            "mini_batch": rules.StochasticSAM(self.lr, self.rho, self.batch_size),
+            "mini_batch": rules.StochasticSAM(self.lr, self.rho, batch_size=self.batch_size),
             "one_sam": rules.StochasticSAM(self.lr, self.rho),
         }
 
