@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samlib._validation import require_one_point, require_points
+from samlib._validation import require_instance, require_one_point, require_points
 from samlib.curvature.eigenpairs import top_eigenpairs
 from samlib.linalg import Operator
-from samlib.objective import Objective, require_objective
+from samlib.objective import Objective
 
 
 def alignment(
@@ -46,10 +46,11 @@ def alignment(
     >>> samlib.alignment(quadratic, torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
     tensor([1., 0.])
     """
+    require_instance("loss", loss, (Objective, Operator), "a samlib.Objective or samlib.Operator")
     if isinstance(loss, Operator):
         gradient, at = require_one_point("x", x, loss.dim), None
     else:
-        require_points("x", x, require_objective(loss).dim)
+        require_points("x", x, loss.dim)
         gradient, at = loss.gradient(x), x
     vectors = top_eigenpairs(
         loss, at, k=k, rtol=rtol, confidence=confidence, progress=progress

@@ -28,6 +28,7 @@ from samlib.estimate import show_with_error
 from samlib.linalg import Operator
 from samlib.linalg.dense import at_least_single, eigh
 from samlib.linalg.eigenpairs import EigenSearch
+from samlib.linalg.operator import rounding_error
 from samlib.objective import Objective
 
 
@@ -242,7 +243,7 @@ def _search(
     values, residuals = found.values.to(like), found.residuals.to(like)
     # Of what rounding does to the products, the one with the top eigenvector is looked at.
     top = found.vectors[:, 0]
-    rounding = operator.rounding_error(top, top * values[0]).to(like)
+    rounding = rounding_error(operator, top, top * values[0]).to(like)
     errors = torch.hypot(residuals, rounding)
     sure = confidence == 0 or found.risk <= 1 - confidence
     beyond = found.ceiling - values if sure and confidence else torch.zeros_like(values)

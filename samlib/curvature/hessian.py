@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from samlib._validation import require_one_point, require_points
+from samlib._validation import require_instance, require_one_point, require_points, shown
 from samlib.linalg import Operator
 from samlib.objective import Objective, require_objective
 
@@ -72,13 +72,13 @@ def operators(
     TypeError
         If the loss is neither, or x is missing for an objective, or given beside an operator.
     """
+    require_instance("loss", loss, (Objective, Operator), "a samlib.Objective or samlib.Operator")
     if isinstance(loss, Operator):
         if x is not None:
-            raise TypeError("x must be left out beside an operator, which has its point already")
+            raise TypeError(f"x must be left out beside an operator, got {shown(x)}")
         return iter([loss]), torch.Size()
-    require_objective(loss)
     if x is None:
-        raise TypeError("x must be given with an objective: the point, or points, to look at")
+        raise TypeError("x must be a torch.Tensor, points of the objective, got None")
     require_points("x", x, loss.dim)
     points = x.reshape(-1, loss.dim)
     return (hessian(loss, point) for point in points), x.shape[:-1]

@@ -28,6 +28,7 @@ from samlib.curvature.hessian import operators
 from samlib.curvature.small import is_small
 from samlib.linalg import Lanczos, Operator, random_direction
 from samlib.linalg.dense import at_least_single
+from samlib.linalg.operator import rounding_error
 from samlib.linalg.subspace import most_mass, probability_of_less
 from samlib.objective import Objective
 
@@ -222,7 +223,7 @@ class _SearchInRange:
         if index < 0:  # nothing above zero
             return self._nothing(chain.products + 1)
         vector = chain.vectors(seen, index + 1)[:, index:]
-        rounding = self._operator.rounding_error(vector[:, 0], vector[:, 0] * value)
+        rounding = rounding_error(self._operator, vector[:, 0], vector[:, 0] * value)
         error = torch.hypot(rounding.to(vector), vector.new_tensor(residual))[None]
         converged = settled and risk <= self._risk and float(error) <= self._rtol * seen.scale
         products = chain.products + 1 + (self._operator.nearby is not None)

@@ -119,9 +119,9 @@ def spectral_density(
     >>> samlib.spectral_density(quadratic, torch.zeros(3))
     SpectralDensity(eigenvalues from 1 to 3, 1 probes, 3 products)
     """
-    if x is not None and isinstance(loss, Objective):
-        require_one_point("x", x, loss.dim)
     points_of, _ = operators(loss, x)
+    if x is not None:
+        require_one_point("x", x, loss.dim)
     for name, count, minimum in (("probes", probes, 2), ("steps", steps, 1), ("points", points, 2)):
         require_count(name, count, minimum=minimum)
     if width is not None:

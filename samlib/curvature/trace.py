@@ -16,6 +16,7 @@ from samlib.estimate import Estimate
 from samlib.linalg import Lanczos, Operator, random_direction
 from samlib.linalg.dense import at_least_single
 from samlib.linalg.eigenpairs import KEPT_VECTORS
+from samlib.linalg.operator import rounding_error
 from samlib.objective import Objective
 
 # The probability that a normal deviate is at most two standard deviations above its mean.
@@ -164,7 +165,7 @@ def _rounding(operator: Operator, vector: Tensor, image: Tensor) -> Tensor:
     If the errors of the entries are independent, they have this mean square: Σ_i E_ii² ≈ ‖E‖²/D,
     and ‖E‖²/D is the mean of ‖Eω‖² over unit vectors ω.
     """
-    return operator.rounding_error(vector, image).double()
+    return rounding_error(operator, vector, image).double()
 
 
 def _deflate(krylov: Lanczos, products: int, generator: torch.Generator) -> None:

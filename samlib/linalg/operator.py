@@ -16,6 +16,7 @@ from samlib._validation import (
     require_instance,
     require_number,
     require_tensor,
+    shown,
 )
 
 Product = Callable[[Tensor], Tensor]
@@ -70,6 +71,8 @@ class Operator:
         if self.rounding is None:
             object.__setattr__(self, "rounding", torch.finfo(self.dtype).eps)
         require_number("rounding", self.unit, positive=True)
+        if self.nearby is not None:
+            require_callable("nearby", self.nearby, "() ↦ an operator")
 
     @property
     def unit(self) -> float:
@@ -131,10 +134,14 @@ class Operator:
             If ``kept`` is not that.
         """
         if not isinstance(kept, Tensor) or kept.dtype != torch.bool or kept.shape != (self.dim,):
-            raise ValueError(f"kept must be booleans of shape [{self.dim}], got {kept!r}")
+            raise ValueError(
+                f"kept must be booleans of shape [{self.dim}], not all False, got {shown(kept)}"
+            )
         index = kept.nonzero()[:, 0].to(self.device)
         if not len(index):
-            raise ValueError("kept must have at least one True, got none")
+            raise ValueError(
+                f"kept must be booleans of shape [{self.dim}], not all False, got {shown(kept)}"
+            )
 
         def matvec(vector: Tensor) -> Tensor:
             whole = vector.new_zeros(self.dim).index_copy(0, index, vector)
@@ -154,19 +161,6 @@ class Operator:
         matrix = self @ torch.eye(self.dim, dtype=self.dtype, device=self.device)
         return (matrix + matrix.T) / 2
 
-    def rounding_error(self, vector: Tensor, image: Tensor) -> Tensor:
-        """About how far rounding may have moved ``image``, this operator's product with vector: [].
-
-        Measured, where the operator can be moved by one unit of rounding; a few units otherwise.
-        """
-        if self.nearby is None:
-            units: Tensor = _UNITS * self.unit * image.norm()
-            return units
-        moved = self.nearby().matvec(vector.to(self.dtype))
-        measured = _MEASURED * (moved.to(image.dtype) - image).norm()
-        rounded: Tensor = measured + torch.finfo(self.dtype).eps * image.norm()
-        return rounded
-
     def __repr__(self) -> str:
         return f"Operator(dim={self.dim}, dtype={self.dtype}, device={self.device})"
 
@@ -176,6 +170,20 @@ _UNITS = 10.0
 
 # Beside the rounding of the data there is that of what is computed on the way.
 _MEASURED = 2.0
+
+
+def rounding_error(operator: Operator, vector: Tensor, image: Tensor) -> Tensor:
+    """About how far rounding may have moved ``image``, the product with a vector: [].
+
+    Measured, where the operator can be moved by one unit of rounding; a few units otherwise.
+    """
+    if operator.nearby is None:
+        units: Tensor = _UNITS * operator.unit * image.norm()
+        return units
+    moved = operator.nearby().matvec(vector.to(operator.dtype))
+    measured = _MEASURED * (moved.to(image.dtype) - image).norm()
+    rounded: Tensor = measured + torch.finfo(operator.dtype).eps * image.norm()
+    return rounded
 
 
 def _both(one: Operator, other: Operator) -> Callable[[], Operator] | None:

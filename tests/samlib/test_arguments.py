@@ -438,7 +438,12 @@ def matrix_free(w: World, **others: Argument) -> Row:
     """The same, with more dimensions than a dense Hessian is made for."""
     large = Quadratic(torch.linspace(1, 2, 65))
     x = no_empty_batch(point(torch.ones(1, 65, dtype=torch.float64)))
-    return curvature(w, **{"objective": replace(objective(w), good=large), "x": x, **others})
+    loss = Argument(large, objective(w).bad, r"samlib\.Objective or samlib\.Operator")
+    return {"loss": loss, "x": x, "progress": flag(), **others}
+
+
+def probability(good: float = 0.9) -> Argument:
+    return number(good, lambda x: 0 <= x < 1, "at least 0 and below 1", (1, 1.0, 1.5, -0.5))
 
 
 def sharpness(w: World, **others: Argument) -> Row:
@@ -591,21 +596,42 @@ TABLE: dict[str, Callable[[World], Row]] = {
     "samlib.Objective": lambda w: {"function": function(torch.sum), "dim": count(3)},
     "samlib.ModuleObjective": loss_of_a_network,
     "samlib.Objective.from_module": loss_of_a_network,
-    "samlib.alignment": lambda w: matrix_free(w, k=count(1, 1, 65), rtol=fraction()),
+    "samlib.hessian": lambda w: {"objective": objective(w), "x": one_point(w.x[0])},
+    "samlib.Operator": lambda w: {
+        "dim": count(3),
+        "device": device(),
+        "dtype": dtype(),
+        "matvec": function(lambda v: 2 * v),
+        "rounding": positive().or_none(),
+        "nearby": function(lambda: None).or_none(),
+    },
+    "samlib.Operator.restricted": lambda w: {
+        "kept": Argument(
+            torch.tensor([True, False, True]),
+            (None, True, torch.ones(3), torch.tensor([True]), torch.zeros(3, dtype=torch.bool)),
+            "booleans of shape",
+        )
+    },
+    "samlib.alignment": lambda w: matrix_free(
+        w, k=count(1, 1, 65), rtol=fraction(), confidence=probability()
+    ),
     "samlib.top_eigenpairs": lambda w: matrix_free(
         w,
         k=count(1, 1, 65),
         rtol=fraction(),
-        start=one_point(
+        confidence=probability(),
+        guess=one_point(
             torch.ones(65), *(torch.full((65,), v) for v in (0.0, math.nan, math.inf))
         ).or_none(),
         max_products=count(70),
+        on_product=function(lambda: None).or_none(),
     ),
     "samlib.smallest_nonzero_eigenvalue": lambda w: matrix_free(
         w,
         rank=count(2, 1, 65).or_none(),
         rtol=fraction(),
         zero_rtol=fraction().or_none(),
+        confidence=probability(),
         max_products=count(70),
     ),
     "samlib.trace": lambda w: matrix_free(
