@@ -94,7 +94,8 @@ lint: $(STAMP)-test $(STAMP)-node
 	$(BIN)/mypy --strict -p samlib
 	npm run --silent check
 
-widgets: $(STAMP)-node
+widgets: $(STAMP)-book $(STAMP)-node
+	@$(BIN)/python -m samlib.widgets.schema
 	@npm run --silent build
 
 card: $(STAMP)-browser

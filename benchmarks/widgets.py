@@ -27,7 +27,7 @@ from samlib.widgets import (
     SpectrumInTraining,
     ThreeNotions,
 )
-from samlib.widgets.base import STATIC, Figure
+from samlib.widgets.core.figure import STATIC, Figure
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.browser import DRAWN, FLAGS, find_browser

@@ -21,6 +21,7 @@ from samlib.curvature import (
     EigenResult,
     SpectralDensity,
     alignment,
+    hessian,
     smallest_nonzero_eigenvalue,
     spectral_density,
     top_eigenpairs,
@@ -29,6 +30,7 @@ from samlib.curvature import (
 from samlib.dynamics import Trajectory, simulate
 from samlib.estimate import Estimate
 from samlib.flow import FlowPath, Projection, limiting_flow, project_to_minimizers
+from samlib.linalg import Operator
 from samlib.objective import ModuleObjective, Objective
 from samlib.sharpness import (
     LimitingRegularizers,
@@ -49,6 +51,7 @@ __all__ = [
     "LimitingRegularizers",
     "ModuleObjective",
     "Objective",
+    "Operator",
     "Projection",
     "Sharpness",
     "SpectralDensity",
@@ -58,6 +61,7 @@ __all__ = [
     "average_direction_sharpness",
     "claims",
     "datasets",
+    "hessian",
     "landscapes",
     "limiting_flow",
     "limiting_regularizers",

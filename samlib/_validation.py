@@ -68,6 +68,11 @@ def require_fraction(name: str, value: float) -> float:
     return _require_one(name, value, "between 0 and 1", lambda x: 0 < x < 1)
 
 
+def require_probability(name: str, value: float) -> float:
+    """Return ``value`` as a float if it is one number at least 0 and below 1, otherwise raise."""
+    return _require_one(name, value, "at least 0 and below 1", lambda x: 0 <= x < 1)
+
+
 def _require_one(
     name: str, value: float | Tensor, allowed: str, inside: Callable[[float], bool]
 ) -> float:

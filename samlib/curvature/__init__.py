@@ -6,6 +6,7 @@ eigenvalue its residual, an estimate its standard error, and all of them what th
 
 from samlib.curvature.alignment import alignment
 from samlib.curvature.eigenpairs import EigenResult, top_eigenpairs
+from samlib.curvature.hessian import hessian
 from samlib.curvature.smallest_nonzero import smallest_nonzero_eigenvalue
 from samlib.curvature.spectral_density import SpectralDensity, spectral_density
 from samlib.curvature.trace import trace
@@ -14,6 +15,7 @@ __all__ = [
     "EigenResult",
     "SpectralDensity",
     "alignment",
+    "hessian",
     "smallest_nonzero_eigenvalue",
     "spectral_density",
     "top_eigenpairs",

@@ -5,15 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samlib._validation import (
-    require_points,
-)
+from samlib._validation import require_one_point, require_points
 from samlib.curvature.eigenpairs import top_eigenpairs
+from samlib.linalg import Operator
 from samlib.objective import Objective, require_objective
 
 
 def alignment(
-    objective: Objective, x: Tensor, k: int = 1, rtol: float = 1e-3, progress: bool = True
+    loss: Objective | Operator,
+    x: Tensor,
+    *,
+    k: int = 1,
+    rtol: float = 1e-3,
+    confidence: float = 0.99,
+    progress: bool = True,
 ) -> Tensor:
     """The cosine of the angle between ∇L(x) and the top-k eigenspace of ∇²L(x): [..., dim] → [...].
 
@@ -22,17 +27,17 @@ def alignment(
 
     Parameters
     ----------
-    objective
-        The loss.
+    loss
+        The loss, or an operator: the matrix whose eigenspace is meant.
     x
-        [..., dim].
-    k, rtol, progress
+        Points, [..., dim]; with an operator, in their place, the gradient [dim].
+    k, rtol, confidence, progress
         As for :func:`top_eigenpairs`.
 
     Raises
     ------
-    ValueError
-        If k or rtol is out of range, or x has the wrong shape.
+    TypeError, ValueError
+        If an argument has the wrong type, shape or range.
 
     Examples
     --------
@@ -41,9 +46,14 @@ def alignment(
     >>> samlib.alignment(quadratic, torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
     tensor([1., 0.])
     """
-    require_points("x", x, require_objective(objective).dim)
-    vectors = top_eigenpairs(objective, x, k, rtol, progress=progress).vectors
-    gradient = objective.gradient(x)
+    if isinstance(loss, Operator):
+        gradient, at = require_one_point("x", x, loss.dim), None
+    else:
+        require_points("x", x, require_objective(loss).dim)
+        gradient, at = loss.gradient(x), x
+    vectors = top_eigenpairs(
+        loss, at, k=k, rtol=rtol, confidence=confidence, progress=progress
+    ).vectors.to(gradient)
     coefficients = (vectors * gradient.unsqueeze(-1)).sum(dim=-2)
     inside = torch.linalg.vector_norm(coefficients, dim=-1)
     cosine: Tensor = inside / torch.linalg.vector_norm(gradient, dim=-1)

@@ -1,9 +1,10 @@
-"""The largest eigenvalues of the Hessian and their eigenvectors, each with its residual."""
+"""The largest eigenvalues of a curvature matrix and their eigenvectors, each with its error."""
 
 from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,28 +14,26 @@ from torch import Tensor
 
 from samlib._progress import ProgressBar
 from samlib._validation import (
+    require_callable,
     require_count,
     require_flag,
     require_fraction,
-    require_points,
+    require_probability,
     require_tensor,
     shown,
 )
+from samlib.curvature.hessian import operators
+from samlib.curvature.small import is_small, small_matrices
 from samlib.estimate import show_with_error
-from samlib.linalg.lanczos import Lanczos, random_direction
-from samlib.objective import Objective, require_objective
-
-# Below this many parameters a dense symmetric eigendecomposition of a whole batch is cheaper
-# than Lanczos point by point.
-DENSE_DIM = 64
-
-# Lanczos vectors that are kept at once: more cost memory, fewer cost products.
-KEPT_VECTORS = 40
+from samlib.linalg import Operator
+from samlib.linalg.dense import at_least_single, eigh
+from samlib.linalg.eigenpairs import EigenSearch
+from samlib.objective import Objective
 
 
 @dataclass(frozen=True, eq=False)
 class EigenResult:
-    """Eigenpairs of ∇²L(x), with the evidence for them.
+    """Eigenpairs of a curvature matrix H, such as ∇²L(x), with the evidence for them.
 
     Attributes
     ----------
@@ -43,89 +42,115 @@ class EigenResult:
     vectors
         [..., dim, k], orthonormal columns; the sign of each is arbitrary.
     residuals
-        ‖∇²L v − λ v‖ for each pair, [..., k]. Some exact eigenvalue lies within this distance.
+        ‖Hv − λv‖ for each pair, [..., k], rounding included: some exact eigenvalue lies within this
+        distance.
+    errors
+        How far each value may be from the eigenvalue of its number, [..., k]: its residual, and
+        for the last ones more where a larger eigenvalue could not be excluded.
+    confidence
+        The probability with which no eigenvalue is skipped beyond the errors: 1 where all of them
+        are known, 0 where none was looked for.
     products
-        The number of Hessian-vector products spent per point.
+        The number of matrix-vector products spent per point.
     converged
-        Whether every residual is within what was asked for; NaN is not.
+        Whether every error is within what was asked for; NaN is not.
     """
 
     values: Tensor
     vectors: Tensor
     residuals: Tensor
+    errors: Tensor
+    confidence: float
     products: int
     converged: bool
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per point and eigenvalue: point, index, value, residual."""
+        """One row per point and eigenvalue: point, index, value, error, residual."""
         k = self.values.shape[-1]
         points = self.values.numel() // k
+        numbers = {"value": self.values, "error": self.errors, "residual": self.residuals}
         return pd.DataFrame(
             {
                 "point": np.repeat(np.arange(points), k),
                 "index": np.tile(np.arange(1, k + 1), points),
-                "value": self.values.reshape(-1).cpu().numpy(),
-                "residual": self.residuals.reshape(-1).cpu().numpy(),
+                **{name: each.reshape(-1).cpu().numpy() for name, each in numbers.items()},
             }
         )
 
     def __repr__(self) -> str:
         return (
-            f"EigenResult({show_with_error(self.values, self.residuals)}, "
+            f"EigenResult({show_with_error(self.values, self.errors)}, "
             f"{self.products} products{'' if self.converged else ', not converged'})"
         )
 
 
 def top_eigenpairs(
-    objective: Objective,
-    x: Tensor,
+    loss: Objective | Operator,
+    x: Tensor | None = None,
+    *,
     k: int = 1,
     rtol: float = 1e-3,
-    start: Tensor | None = None,
+    confidence: float = 0.99,
+    guess: Tensor | None = None,
     max_products: int = 300,
+    on_product: Callable[[], object] | None = None,
     progress: bool = True,
 ) -> EigenResult:
     """The k algebraically largest eigenvalues of ∇²L(x), with their eigenvectors.
 
     Lanczos iteration with full reorthogonalization. It stops on residuals, not on a small change
     of the eigenvalue: ‖∇²L v − λ v‖ ≤ rtol · (the largest |eigenvalue| seen). The error of an
-    isolated eigenvalue is then of the order of its squared residual. A multiple eigenvalue is
-    found as often as it occurs, but of several within rtol of each other one may stand for the
-    others. Where the Hessian is not finite, so for example after divergence, the eigenpairs are
-    NaN. Memory is that of about 40 vectors, or 3k if that is more.
+    isolated eigenvalue is then of the order of its squared residual.
+
+    A residual says that an eigenvalue is near, not which one it is: a larger one may have been
+    skipped, because the start has hardly a part along its vector, or because it is a copy of
+    another. So a second iteration, from a random vector, then searches the orthogonal complement
+    until a larger eigenvalue there has at most the probability 1 − ``confidence``, and takes in
+    what it finds. This typically costs three to ten products more.
+
+    Where the Hessian is not finite, so for example after divergence, the eigenpairs are NaN. Memory
+    is that of about 60 vectors, or 4k if that is more.
 
     Parameters
     ----------
-    objective
-        The loss.
+    loss
+        The loss, or the operator whose eigenvalues are wanted: :func:`samlib.gauss_newton`, say.
     x
         [..., dim]; points of a batch are treated one after the other, or by one dense
-        eigendecomposition when dim ≤ 64.
+        eigendecomposition when dim ≤ 64. Left out with an operator.
     k
         How many eigenpairs, at most dim.
     rtol
-        The residual, relative to the spectral scale, at which to stop.
-    start
+        The error, relative to the spectral scale, at which to stop.
+    confidence
+        The probability with which no eigenvalue is skipped, at least 0 and below 1; with 0 the
+        complement is not searched.
+    guess
         A first guess [dim] for v₁, for example the one of a nearby point; random (from a fixed
-        seed) if not given. It saves products, at a risk: a guess that is closer to another
-        eigenvector than rtol resolves is answered with that one. Where λ₂ overtakes λ₁ along a
-        path, the old v₁ is such a guess: mix in some of v₂, and start anew now and then, as
-        :class:`samlib.training.SharpnessMonitor` does.
+        seed) if not given. It saves products; that it may be closer to another eigenvector than
+        to v₁ is what the search in the complement is for.
     max_products
-        Stop after so many Hessian-vector products per point, converged or not.
+        Stop after so many matrix-vector products per point, converged or not.
+    on_product
+        Called without arguments after each product, for example to show how far it is, or to stop
+        it by an exception. Not called where dim ≤ 64.
     progress
         Whether to show a bar if it takes more than two seconds.
 
     Raises
     ------
+    TypeError
+        If loss is neither an objective nor an operator, or x is missing or given beside one.
     ValueError
-        If k, rtol or max_products is out of range, x or start has the wrong shape, or start is
-        zero or not finite.
+        If k, rtol, confidence or max_products is out of range, x or guess has the wrong shape, or
+        guess is zero or not finite.
 
     Warns
     -----
     RuntimeWarning
-        If ``max_products`` did not suffice; ``converged`` is then False.
+        If the errors are larger than asked for, because ``max_products`` did not suffice, the
+        complement is too crowded to be sure, or the arithmetic is too coarse; ``converged`` is
+        then False.
 
     Examples
     --------
@@ -134,123 +159,130 @@ def top_eigenpairs(
     >>> samlib.top_eigenpairs(quadratic, torch.zeros(3), k=2).values
     tensor([3., 2.])
     """
-    require_points("x", x, require_objective(objective).dim)
+    points, shape = operators(loss, x)
+    dim = loss.dim
     require_count("k", k, minimum=1)
-    if k > objective.dim:
-        raise ValueError(f"k must be at most dim = {objective.dim}, got {shown(k)}")
+    if k > dim:
+        raise ValueError(f"k must be at most dim = {dim}, got {shown(k)}")
     require_count("max_products", max_products, minimum=k)
     require_fraction("rtol", rtol)
-    _require_start(start, objective.dim)
+    require_probability("confidence", confidence)
+    _require_guess(guess, dim)
+    if on_product is not None:
+        require_callable("on_product", on_product, "a function without arguments")
     require_flag("progress", progress)
-    if objective.dim <= DENSE_DIM:
-        return dense_eigenpairs(objective, x, k)
-    points = x.reshape(-1, objective.dim)
-    with ProgressBar(len(points) * max_products, "top eigenpairs", progress) as bar:
-        results = [
-            _lanczos(objective, point, k, rtol, start, max_products, bar) for point in points
-        ]
-    return collect_eigenpairs(results, x.shape[:-1], max_products)
+    if is_small(loss):
+        return small_eigenpairs(loss, x, k, rtol)
+    with ProgressBar(shape.numel() * max_products, "top eigenpairs", progress) as bar:
+
+        def done() -> None:
+            bar.update()
+            if on_product is not None:
+                on_product()
+
+        results, obstacles = zip(
+            *(_search(point, k, rtol, confidence, guess, max_products, done) for point in points),
+            strict=True,
+        )
+    if obstacle := next(filter(None, obstacles), ""):
+        warnings.warn(obstacle, RuntimeWarning, stacklevel=2)
+    return collect_eigenpairs(results, shape)
 
 
-def dense_eigenpairs(objective: Objective, x: Tensor, k: int) -> EigenResult:
+def _require_guess(guess: Tensor | None, dim: int) -> None:
+    if guess is None:
+        return
+    if require_tensor("guess", guess).shape != (dim,):
+        raise ValueError(f"guess must have shape [{dim}], got {tuple(guess.shape)}")
+    if not 0 < float(guess.double().norm()) < math.inf:
+        raise ValueError(f"guess must be finite and not zero, got {shown(guess)}")
+
+
+def small_eigenpairs(
+    loss: Objective | Operator, x: Tensor | None, k: int, rtol: float
+) -> EigenResult:
     """The k top eigenpairs at all points at once, by one dense eigendecomposition."""
-    hessian = objective.hessian(x)
-    finite = hessian.isfinite().all(dim=(-2, -1), keepdim=True)
-    values, vectors = torch.linalg.eigh(torch.where(finite, hessian, 0.0))
-    values = torch.where(finite[..., 0], values, torch.nan).flip(-1)[..., :k]
-    vectors = torch.where(finite, vectors, torch.nan).flip(-1)[..., :k]
-    residuals = (hessian @ vectors - vectors * values.unsqueeze(-2)).norm(dim=-2)
-    return EigenResult(values, vectors, residuals, objective.dim, bool(finite.all()))
+    matrix, moved, unit = small_matrices(loss, x)
+    values, vectors = eigh(matrix)
+    scale = values.abs().amax(dim=-1, keepdim=True)
+    values, vectors = values[..., :k], vectors[..., :k]
+    residuals = (matrix @ vectors - vectors * values.unsqueeze(-2)).norm(dim=-2)
+    if moved is None:
+        rounding = 10 * unit * scale.expand_as(values)
+    else:
+        rounding = 2 * ((moved - matrix) @ vectors).norm(dim=-2)
+    errors = torch.hypot(residuals, rounding)
+    products = loss.dim * (1 if moved is None else 2)
+    converged = bool((errors <= rtol * scale).all())
+    return EigenResult(values, vectors, errors, errors, 1.0, products, converged)
 
 
-def _lanczos(
-    objective: Objective,
-    x: Tensor,
+def _search(
+    operator: Operator,
     k: int,
     rtol: float,
-    start: Tensor | None,
+    confidence: float,
+    guess: Tensor | None,
     max_products: int,
-    bar: ProgressBar,
-) -> EigenResult:
-    """The k top eigenpairs at one point.
+    done: Callable[[], None],
+) -> tuple[EigenResult, str]:
+    """The k top eigenpairs of one operator, and what keeps their errors large, if anything."""
+    like = at_least_single(torch.empty(operator.dim, dtype=operator.dtype, device=operator.device))
 
-    When the Krylov space is exhausted, that is, invariant, its eigenpairs are exact, but it may
-    not hold all of those that are asked for: iteration goes on in its orthogonal complement, from
-    a random vector, until the newest block has nothing above the k-th pair. Where it is nearly
-    exhausted, all residuals are small, and say as little about what it does not hold; those that
-    are small beside the others, however, are small because the pair has converged. A given start
-    that lies in an invariant subspace says nothing about the others, so it is never the last block.
-    """
-    generator = torch.Generator().manual_seed(0)
-    first = random_direction(x, generator) if start is None else start.to(x)
-    capacity = max(KEPT_VECTORS, 3 * k)
-    # Invariant to a tenth of what is asked for: beyond it, iteration would follow noise.
-    krylov = Lanczos(
-        objective.hessian_operator(x), first, min(capacity, max_products), invariant=rtol / 10
+    def product(vector: Tensor) -> Tensor:
+        image = operator.matvec(vector.to(operator.dtype)).to(vector.dtype)
+        done()
+        return image
+
+    search = EigenSearch(
+        product, like, k, rtol=rtol, risk=1 - confidence, max_products=max_products
     )
-    while True:
-        before = krylov.products
-        ritz = krylov.grow(at_most=max_products - before)
-        bar.update(krylov.products - before)
-        if not math.isfinite(ritz.beta):
-            nan = x.new_full((objective.dim, k), torch.nan)
-            return EigenResult(nan[0], nan, nan[0], krylov.products, False)
-        allowed = rtol * ritz.scale
-        newest = krylov.newest() if krylov.block else ritz
-        exact_start = start is not None and not krylov.block and ritz.beta == 0
-        residual = max(float(ritz.residuals[:k].max()), float(newest.residuals[0]))
-        converged = krylov.size == objective.dim or (
-            krylov.size >= k
-            and residual <= allowed
-            and (
-                ritz.beta > allowed
-                or (residual <= ritz.beta / 10 and not ritz.exhausted)
-                or float(newest.values[0]) <= float(ritz.values[k - 1]) + allowed / 10
-            )
-            and not exact_start
+    found = search.run(guess)
+    values, residuals = found.values.to(like), found.residuals.to(like)
+    # Of what rounding does to the products, the one with the top eigenvector is looked at.
+    top = found.vectors[:, 0]
+    rounding = operator.rounding_error(top, top * values[0]).to(like)
+    errors = torch.hypot(residuals, rounding)
+    sure = confidence == 0 or found.risk <= 1 - confidence
+    beyond = found.ceiling - values if sure and confidence else torch.zeros_like(values)
+    result = EigenResult(
+        values,
+        found.vectors,
+        errors,
+        errors + beyond.clamp(min=0),
+        1 - found.risk,
+        found.products + (operator.nearby is not None),
+        sure and bool((errors + beyond.clamp(min=0) <= rtol * found.scale).all()),
+    )
+    if result.converged or not math.isfinite(found.scale):
+        return result, ""
+    worst, allowed = float(residuals.max()), rtol * found.scale
+    if worst > allowed or not sure:
+        return result, f"Lanczos stopped at max_products={max_products} with residual {worst:.2g}"
+    if float(errors.max()) > allowed:
+        return result, (
+            f"rounding in the arithmetic of the loss (its unit is {operator.unit:.1g}) leaves an "
+            f"error of {float(errors.max()):.2g} in the eigenvalues; float64 would do better"
         )
-        if converged or krylov.products == max_products:
-            break
-        if krylov.full:
-            krylov.restart(keep=k + (capacity - 2 * k) // 4)
-        if ritz.exhausted:
-            krylov.open_block(random_direction(x, generator))
-    return EigenResult(
-        ritz.values[:k].to(x),
-        krylov.vectors(ritz, k),
-        ritz.residuals[:k].to(x),
-        krylov.products,
-        converged,
+    return result, (
+        f"next to the last eigenvalue the spectrum is crowded: one that is up to "
+        f"{float(beyond[-1]):.2g} larger than {float(values[-1]):.4g} may have been skipped"
     )
 
 
-def _require_start(start: Tensor | None, dim: int) -> None:
-    if start is None:
-        return
-    if require_tensor("start", start).shape != (dim,):
-        raise ValueError(f"start must have shape [{dim}], got {tuple(start.shape)}")
-    if not 0 < float(start.norm()) < math.inf:
-        raise ValueError(f"start must be finite and not zero, got {shown(start)}")
+def collect_eigenpairs(results: Sequence[EigenResult], shape: torch.Size) -> EigenResult:
+    """Put the results of single points together."""
 
+    def together(name: str) -> Tensor:
+        values = torch.stack([getattr(result, name) for result in results])
+        return values.reshape(*shape, *values.shape[1:])
 
-def collect_eigenpairs(
-    results: list[EigenResult], shape: torch.Size, max_products: int
-) -> EigenResult:
-    """Put the results of single points together, with one warning for all that did not converge."""
-    residuals = [float(result.residuals.max()) for result in results if not result.converged]
-    worst = max((residual for residual in residuals if math.isfinite(residual)), default=None)
-    if worst is not None:
-        warnings.warn(
-            f"Lanczos stopped at max_products={max_products} with residual {worst:.2g}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-    vectors = torch.stack([result.vectors for result in results])
-    values = torch.stack([result.values for result in results])
     return EigenResult(
-        values.reshape(*shape, *values.shape[1:]),
-        vectors.reshape(*shape, *vectors.shape[1:]),
-        torch.stack([result.residuals for result in results]).reshape(*shape, *values.shape[1:]),
+        together("values"),
+        together("vectors"),
+        together("residuals"),
+        together("errors"),
+        min(result.confidence for result in results),
         max(result.products for result in results),
         all(result.converged for result in results),
     )

@@ -1,9 +1,12 @@
-"""λ_M, the smallest eigenvalue of the Hessian on Γ that is not zero."""
+"""λ_M, the smallest eigenvalue of a curvature matrix on Γ that is not zero."""
 
 from __future__ import annotations
 
 import math
+import warnings
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,26 +15,34 @@ from samlib._validation import (
     require_count,
     require_flag,
     require_fraction,
-    require_points,
+    require_probability,
     shown,
 )
 from samlib.curvature.eigenpairs import (
-    DENSE_DIM,
     EigenResult,
     collect_eigenpairs,
-    dense_eigenpairs,
+    small_eigenpairs,
     top_eigenpairs,
 )
-from samlib.linalg.lanczos import Lanczos, random_direction
-from samlib.objective import Objective, require_objective
+from samlib.curvature.hessian import operators
+from samlib.curvature.small import is_small
+from samlib.linalg import Lanczos, Operator, random_direction
+from samlib.linalg.dense import at_least_single
+from samlib.linalg.subspace import most_mass, probability_of_less
+from samlib.objective import Objective
+
+# Whether a smaller eigenvalue may be missing is asked at so many places.
+_PLACES = 24
 
 
 def smallest_nonzero_eigenvalue(
-    objective: Objective,
-    x: Tensor,
+    loss: Objective | Operator,
+    x: Tensor | None = None,
+    *,
     rank: int | None = None,
     rtol: float = 1e-3,
     zero_rtol: float | None = None,
+    confidence: float = 0.99,
     max_products: int = 300,
     progress: bool = True,
 ) -> EigenResult:
@@ -39,16 +50,17 @@ def smallest_nonzero_eigenvalue(
 
     On the manifold of minimizers the Hessian has rank M and no negative eigenvalue, so λ_M is
     well defined; S^Asc = λ_M/2 (Definition 4.1). Lanczos starts inside the range of ∇²L, where
-    λ_M is the smallest eigenvalue and so is found as quickly as the largest. Away from Γ the
-    eigenvalues that vanish on it are merely small: give the rank, or a ``zero_rtol``.
+    λ_M is the smallest eigenvalue and so is found as quickly as the largest; it goes on until a
+    smaller one has at most the probability 1 − ``confidence``. Away from Γ the eigenvalues that
+    vanish on it are merely small: give the rank, or a ``zero_rtol``.
 
     Parameters
     ----------
-    objective
-        The loss.
+    loss
+        The loss, or an operator, as for :func:`top_eigenpairs`.
     x
         [..., dim]; points of a batch are treated one after the other, or densely at once when
-        dim ≤ 64.
+        dim ≤ 64. Left out with an operator.
     rank
         M, if it is known: for a squared loss that is interpolated, the number of targets. The
         result is then the M-th largest eigenvalue.
@@ -56,9 +68,11 @@ def smallest_nonzero_eigenvalue(
         The residual, relative to λ₁, at which to stop; not above a tenth of λ_M itself.
     zero_rtol
         Eigenvalues up to this multiple of λ₁ count as zero. By default the square root of the
-        machine epsilon: 1.5e-8 in float64, 3.5e-4 in float32. Not used if the rank is given.
+        unit of rounding: 1.5e-8 in float64, 3.5e-4 in float32. Not used if the rank is given.
+    confidence
+        The probability with which no smaller eigenvalue is skipped, at least 0 and below 1.
     max_products
-        Stop after so many Hessian-vector products per point; as many vectors are kept.
+        Stop after so many products per point; as many vectors are kept.
     progress
         Whether to show a bar if it takes more than two seconds.
 
@@ -69,8 +83,8 @@ def smallest_nonzero_eigenvalue(
 
     Raises
     ------
-    ValueError
-        If an argument is out of range.
+    TypeError, ValueError
+        If an argument has the wrong type or is out of range.
 
     Warns
     -----
@@ -84,39 +98,66 @@ def smallest_nonzero_eigenvalue(
     >>> samlib.smallest_nonzero_eigenvalue(landscape, torch.tensor([1.0, 1.0, 0.0, 0.0])).values
     tensor([2.])
     """
-    require_points("x", x, require_objective(objective).dim)
+    points, shape = operators(loss, x)
     require_count("max_products", max_products, minimum=1)
     require_fraction("rtol", rtol)
+    require_probability("confidence", confidence)
     if zero_rtol is not None:
         require_fraction("zero_rtol", zero_rtol)
     require_flag("progress", progress)
-    if rank is not None and require_count("rank", rank, minimum=1) > objective.dim:
-        raise ValueError(f"rank must be at most dim = {objective.dim}, got {shown(rank)}")
-    zero = math.sqrt(torch.finfo(x.dtype).eps) if zero_rtol is None else zero_rtol
-    if objective.dim <= DENSE_DIM:
-        return _dense_smallest(objective, x, rank, zero)
+    if rank is not None and require_count("rank", rank, minimum=1) > loss.dim:
+        raise ValueError(f"rank must be at most dim = {loss.dim}, got {shown(rank)}")
+    if is_small(loss):
+        return _small(loss, x, rank, rtol, zero_rtol)
     if rank is not None:
-        most = max(max_products, rank)
-        top = top_eigenpairs(objective, x, rank, rtol, max_products=most, progress=progress)
-        return EigenResult(
-            top.values[..., -1:],
-            top.vectors[..., -1:],
-            top.residuals[..., -1:],
-            top.products,
-            top.converged,
+        return _last(
+            top_eigenpairs(
+                loss,
+                x,
+                k=rank,
+                rtol=rtol,
+                confidence=confidence,
+                max_products=max(max_products, rank),
+                progress=progress,
+            )
         )
-    points = x.reshape(-1, objective.dim)
-    with ProgressBar(len(points) * max_products, "smallest eigenvalue", progress) as bar:
+    with ProgressBar(shape.numel() * max_products, "smallest eigenvalue", progress) as bar:
         results = [
-            _smallest_in_range(objective, point, rtol, zero, max_products, bar) for point in points
+            _SearchInRange(point, rtol, zero_rtol, confidence, max_products, bar).run()
+            for point in points
         ]
-    return collect_eigenpairs(results, x.shape[:-1], max_products)
+    result = collect_eigenpairs(results, shape)
+    if not result.converged and bool(result.values.isfinite().any()):
+        warnings.warn(
+            f"the smallest eigenvalue was not sure after max_products={max_products}; a residual "
+            f"is {float(result.residuals.nan_to_num(0).max()):.2g}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return result
 
 
-def _dense_smallest(objective: Objective, x: Tensor, rank: int | None, zero: float) -> EigenResult:
-    pairs = dense_eigenpairs(objective, x, objective.dim)
+def _last(pairs: EigenResult) -> EigenResult:
+    return replace(
+        pairs,
+        values=pairs.values[..., -1:],
+        vectors=pairs.vectors[..., -1:],
+        residuals=pairs.residuals[..., -1:],
+        errors=pairs.errors[..., -1:],
+    )
+
+
+def _small(
+    loss: Objective | Operator,
+    x: Tensor | None,
+    rank: int | None,
+    rtol: float,
+    zero_rtol: float | None,
+) -> EigenResult:
+    pairs = small_eigenpairs(loss, x, loss.dim, rtol)
     values = pairs.values
     if rank is None:
+        zero = math.sqrt(torch.finfo(values.dtype).eps) if zero_rtol is None else zero_rtol
         index = (values > zero * values.abs().amax(dim=-1, keepdim=True)).sum(dim=-1) - 1
     else:
         index = torch.full_like(values[..., 0], rank - 1, dtype=torch.int64)
@@ -124,36 +165,88 @@ def _dense_smallest(objective: Objective, x: Tensor, rank: int | None, zero: flo
     at = index.clamp(min=0).unsqueeze(-1)
     vectors = pairs.vectors.gather(-1, at.unsqueeze(-2).expand(*values.shape, 1))
     found_each = found.unsqueeze(-1)
-    return EigenResult(
-        torch.where(found_each, values.gather(-1, at), torch.nan),
-        torch.where(found_each.unsqueeze(-1), vectors, torch.nan),
-        torch.where(found_each, pairs.residuals.gather(-1, at), torch.nan),
-        pairs.products,
-        pairs.converged and bool(found.all()),
+
+    def chosen(numbers: Tensor) -> Tensor:
+        return torch.where(found_each, numbers.gather(-1, at), torch.nan)
+
+    return replace(
+        pairs,
+        values=chosen(values),
+        vectors=torch.where(found_each.unsqueeze(-1), vectors, torch.nan),
+        residuals=chosen(pairs.residuals),
+        errors=chosen(pairs.errors),
+        converged=pairs.converged and bool(found.all()),
     )
 
 
-def _smallest_in_range(
-    objective: Objective, x: Tensor, rtol: float, zero: float, max_products: int, bar: ProgressBar
-) -> EigenResult:
-    product = objective.hessian_operator(x)
-    start = product(random_direction(x, torch.Generator().manual_seed(0)))
-    nan = x.new_full((objective.dim, 1), torch.nan)
-    if not bool(start.norm() > 0):  # a zero Hessian, or one that is not finite
-        return EigenResult(nan[0], nan, nan[0], 1, False)
-    krylov = Lanczos(product, start, capacity=max_products, invariant=zero)
-    while True:
-        before = krylov.products
-        ritz = krylov.grow()
-        bar.update(krylov.products - before)
-        index = int((ritz.values > zero * ritz.scale).sum()) - 1
-        value, residual = float(ritz.values[index]), float(ritz.residuals[index])
-        settled = index >= 0 and residual <= min(rtol * ritz.scale, value / 10)
-        if settled or krylov.full or ritz.exhausted or not math.isfinite(ritz.beta):
-            break
-    if index < 0:  # nothing above zero
-        return EigenResult(nan[0], nan, nan[0], krylov.products + 1, False)
-    vector = krylov.vectors(ritz, index + 1)[:, index:]
-    return EigenResult(
-        x.new_tensor([value]), vector, x.new_tensor([residual]), krylov.products + 1, settled
-    )
+class _SearchInRange:
+    """The search for the smallest eigenvalue above zero at one point."""
+
+    def __init__(
+        self,
+        operator: Operator,
+        rtol: float,
+        zero_rtol: float | None,
+        confidence: float,
+        max_products: int,
+        bar: ProgressBar,
+    ) -> None:
+        self._operator, self._rtol = operator, rtol
+        self._zero = math.sqrt(operator.unit) if zero_rtol is None else zero_rtol
+        self._risk, self._most, self._bar = 1 - confidence, max_products, bar
+        like = torch.empty(operator.dim, dtype=operator.dtype, device=operator.device)
+        self._random = random_direction(at_least_single(like), torch.Generator().manual_seed(0))
+
+    def _product(self, vector: Tensor) -> Tensor:
+        return self._operator.matvec(vector.to(self._operator.dtype)).to(vector.dtype)
+
+    def run(self) -> EigenResult:
+        """Let Lanczos run inside of the range until the smallest eigenvalue is settled and sure."""
+        start = self._product(self._random)
+        length = float(start.norm())
+        if not length > 0:  # a zero matrix, or one that is not finite
+            return self._nothing(1)
+        chain = Lanczos(self._product, start, capacity=self._most, invariant=self._zero)
+        while True:
+            before = chain.products
+            seen = chain.grow()
+            self._bar.update(chain.products - before)
+            index = int((seen.values > self._zero * seen.scale).sum()) - 1
+            value, residual = float(seen.values[index]), float(seen.residuals[index])
+            settled = index >= 0 and residual <= min(self._rtol * seen.scale, value / 10)
+            risk = self._risk_of_missing(chain, value, residual, length) if settled else 1.0
+            if settled and risk <= self._risk:
+                break
+            if chain.full or seen.exhausted or not math.isfinite(seen.beta):
+                break
+        if index < 0:  # nothing above zero
+            return self._nothing(chain.products + 1)
+        vector = chain.vectors(seen, index + 1)[:, index:]
+        rounding = self._operator.rounding_error(vector[:, 0], vector[:, 0] * value)
+        error = torch.hypot(rounding.to(vector), vector.new_tensor(residual))[None]
+        converged = settled and risk <= self._risk and float(error) <= self._rtol * seen.scale
+        products = chain.products + 1 + (self._operator.nearby is not None)
+        values = vector.new_tensor([value])
+        return EigenResult(values, vector, error, error, 1 - risk, products, converged)
+
+    def _nothing(self, products: int) -> EigenResult:
+        nan = torch.full_like(self._random, torch.nan)
+        return EigenResult(nan[:1], nan[:, None], nan[:1], nan[:1], 0.0, products, False)
+
+    def _risk_of_missing(
+        self, chain: Lanczos, value: float, residual: float, length: float
+    ) -> float:
+        """The probability that an eigenvalue between zero and the one found was overlooked.
+
+        The start is Hg/‖Hg‖ with a random g, so a part m of it, squared, along an eigenvector of
+        μ is a part m‖Hg‖²/μ² of g.
+        """
+        if self._risk == 1:
+            return 1.0
+        scale, dim = chain.seen.scale, self._operator.dim
+        margin = max(residual, self._rtol * min(scale, value) / 10)
+        if value - margin <= self._zero * scale:
+            return 0.0
+        places = np.geomspace(self._zero * scale, value - margin, _PLACES)
+        masses = (most_mass(chain, mu) * (length / mu) ** 2 for mu in places)
+        return max(probability_of_less(mass, dim) for mass in masses)

@@ -17,9 +17,11 @@ from samlib._validation import (
     require_one_point,
     require_seed,
 )
-from samlib.curvature.eigenpairs import DENSE_DIM, dense_eigenpairs
-from samlib.linalg.lanczos import Lanczos, random_direction
-from samlib.objective import Objective, require_objective
+from samlib.curvature.hessian import operators
+from samlib.curvature.small import is_small
+from samlib.linalg import Lanczos, Operator, random_direction
+from samlib.linalg.dense import at_least_single, eigh
+from samlib.objective import Objective
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +68,9 @@ class SpectralDensity:
 
 
 def spectral_density(
-    objective: Objective,
-    x: Tensor,
+    loss: Objective | Operator,
+    x: Tensor | None = None,
+    *,
     probes: int = 8,
     steps: int = 60,
     width: float | None = None,
@@ -83,17 +86,17 @@ def spectral_density(
 
     Parameters
     ----------
-    objective
-        The loss.
+    loss
+        The loss, or the operator whose spectrum is wanted: :func:`samlib.gauss_newton`, say.
     x
-        One point, [dim].
+        One point, [dim]. Left out with an operator.
     probes
         The number of random vectors, at least 2.
     steps
         The number of products, and quadrature nodes, per probe.
     width
         Standard deviation of the Gaussian that smooths the density, by default 1/200 of the
-        range of the spectrum.
+        range of the spectrum, or what rounding may move an eigenvalue by if that is more.
     points
         The number of points of the grid.
     seed
@@ -103,6 +106,8 @@ def spectral_density(
 
     Raises
     ------
+    TypeError
+        If loss is neither an objective nor an operator, or x is missing or given beside one.
     ValueError
         If x is not one point, a count is out of range, width is not positive, or the Hessian is
         not finite.
@@ -114,23 +119,26 @@ def spectral_density(
     >>> samlib.spectral_density(quadratic, torch.zeros(3))
     SpectralDensity(eigenvalues from 1 to 3, 1 probes, 3 products)
     """
-    require_one_point("x", x, require_objective(objective).dim)
+    if x is not None and isinstance(loss, Objective):
+        require_one_point("x", x, loss.dim)
+    points_of, _ = operators(loss, x)
     for name, count, minimum in (("probes", probes, 2), ("steps", steps, 1), ("points", points, 2)):
         require_count(name, count, minimum=minimum)
     if width is not None:
         width = require_number("width", width, positive=True)
     seed = require_seed("seed", seed)
     require_flag("progress", progress)
-    if objective.dim <= DENSE_DIM:
-        nodes = dense_eigenpairs(objective, x, objective.dim).values.double().unsqueeze(0)
-        weights = torch.full_like(nodes, 1 / objective.dim)
-        products = objective.dim
+    operator = next(points_of)
+    if is_small(loss):
+        nodes = eigh(operator.to_dense())[0].double().unsqueeze(0)
+        weights = torch.full_like(nodes, 1 / loss.dim)
+        products = loss.dim
     else:
-        nodes, weights, products = _lanczos_quadrature(objective, x, probes, steps, seed, progress)
+        nodes, weights, products = _lanczos_quadrature(operator, probes, steps, seed, progress)
     if not bool(nodes.isfinite().all()):
         raise ValueError("the Hessian at x is not finite")
     span = float(nodes.max() - nodes.min()) or max(abs(float(nodes.max())), 1.0)
-    sigma = span / 200 if width is None else width
+    sigma = span * max(1 / 200, operator.unit) if width is None else width
     grid = torch.linspace(
         float(nodes.min()) - 4 * sigma, float(nodes.max()) + 4 * sigma, points, dtype=torch.float64
     ).to(nodes.device)
@@ -141,12 +149,16 @@ def spectral_density(
 
 
 def _lanczos_quadrature(
-    objective: Objective, x: Tensor, probes: int, steps: int, seed: int, progress: bool
+    operator: Operator, probes: int, steps: int, seed: int, progress: bool
 ) -> tuple[Tensor, Tensor, int]:
     """Nodes and weights [probes, steps] of one Gauss quadrature per random vector, and its cost."""
-    product = objective.hessian_operator(x)
+    x = at_least_single(torch.empty(operator.dim, dtype=operator.dtype, device=operator.device))
+
+    def product(vector: Tensor) -> Tensor:
+        return operator.matvec(vector.to(operator.dtype)).to(vector.dtype)
+
     generator = torch.Generator().manual_seed(seed)
-    steps, products = min(steps, objective.dim), 0
+    steps, products = min(steps, operator.dim), 0
     nodes = torch.zeros(probes, steps, dtype=torch.float64)
     weights = torch.zeros_like(nodes)
     with ProgressBar(probes * steps, "spectral density", progress) as bar:

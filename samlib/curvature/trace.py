@@ -9,25 +9,23 @@ from scipy.special import ndtr, stdtrit
 from torch import Tensor
 
 from samlib._progress import ProgressBar
-from samlib._validation import (
-    require_count,
-    require_flag,
-    require_fraction,
-    require_points,
-    require_seed,
-)
-from samlib.curvature.eigenpairs import DENSE_DIM, KEPT_VECTORS
+from samlib._validation import require_count, require_flag, require_fraction, require_seed
+from samlib.curvature.hessian import operators
+from samlib.curvature.small import is_small, small_matrices
 from samlib.estimate import Estimate
-from samlib.linalg.lanczos import Lanczos, random_direction
-from samlib.objective import Objective, require_objective
+from samlib.linalg import Lanczos, Operator, random_direction
+from samlib.linalg.dense import at_least_single
+from samlib.linalg.eigenpairs import KEPT_VECTORS
+from samlib.objective import Objective
 
 # The probability that a normal deviate is at most two standard deviations above its mean.
 _WITHIN_TWO = float(ndtr(2.0))
 
 
 def trace(
-    objective: Objective,
-    x: Tensor,
+    loss: Objective | Operator,
+    x: Tensor | None = None,
+    *,
     rtol: float = 0.02,
     seed: int = 0,
     max_products: int = 400,
@@ -42,32 +40,36 @@ def trace(
     and the scaling of Epperly, Tropp and Webber (2024). Where eigenvalues decay, the error falls
     much faster than Hutchinson's 1/√products, until the subspace has its full 40 vectors. The
     random vectors know nothing of the subspace, so the value is unbiased; its error is measured by
-    how far they are from eigenvectors, with Student's factor for their number. Exact when dim ≤ 64.
+    how far they are from eigenvectors, with Student's factor for their number. Exact but for
+    rounding when dim ≤ 64.
 
     Parameters
     ----------
-    objective
-        The loss.
+    loss
+        The loss, or the operator whose trace is wanted: :func:`samlib.gauss_newton`, say.
     x
-        [..., dim]; points of a batch are treated one after the other.
+        [..., dim]; points of a batch are treated one after the other. Left out with an operator.
     rtol
         The standard error, relative to the trace, at which to stop.
     seed
         Fixes the random vectors, the same on every device.
     max_products
-        Stop after so many Hessian-vector products per point. At most 141 vectors are kept at once.
+        Stop after so many matrix-vector products per point. At most 141 vectors are kept at once.
     progress
         Whether to show a bar if it takes more than two seconds.
 
     Raises
     ------
+    TypeError
+        If loss is neither an objective nor an operator, or x is missing or given beside one.
     ValueError
         If rtol or max_products is out of range, or x has the wrong shape.
 
     Warns
     -----
     RuntimeWarning
-        If ``max_products`` did not suffice; ``converged`` is then False.
+        If ``max_products`` did not suffice, or the arithmetic is too coarse; ``converged`` is then
+        False.
 
     Examples
     --------
@@ -76,25 +78,18 @@ def trace(
     >>> samlib.trace(quadratic, torch.zeros(3))
     Estimate(6, 3 products)
     """
-    require_points("x", x, require_objective(objective).dim)
+    points, shape = operators(loss, x)
     require_count("max_products", max_products, minimum=4)
     require_fraction("rtol", rtol)
     seed = require_seed("seed", seed)
     require_flag("progress", progress)
-    if objective.dim <= DENSE_DIM:
-        hessian = objective.hessian(x)
-        finite = hessian.isfinite().all(dim=-1).all(dim=-1)
-        value = torch.where(finite, hessian.diagonal(dim1=-2, dim2=-1).sum(dim=-1), torch.nan)
-        error = torch.where(finite, torch.zeros_like(value), torch.nan)
-        return Estimate(value, error, objective.dim, bool(finite.all()))
-    points = x.reshape(-1, objective.dim)
-    with ProgressBar(len(points) * max_products, "trace", progress) as bar:
-        results = [
-            _deflated_trace(objective, point, rtol, seed, max_products, bar) for point in points
-        ]
+    if is_small(loss):
+        return _of_small(loss, x, rtol)
+    with ProgressBar(shape.numel() * max_products, "trace", progress) as bar:
+        results = [_deflated_trace(point, rtol, seed, max_products, bar) for point in points]
     result = Estimate(
-        torch.stack([r.value for r in results]).reshape(x.shape[:-1]),
-        torch.stack([r.error for r in results]).reshape(x.shape[:-1]),
+        torch.stack([r.value for r in results]).reshape(shape),
+        torch.stack([r.error for r in results]).reshape(shape),
         max(r.products for r in results),
         all(r.converged for r in results),
     )
@@ -108,11 +103,29 @@ def trace(
     return result
 
 
+def _of_small(loss: Objective | Operator, x: Tensor | None, rtol: float) -> Estimate:
+    matrix, moved, unit = small_matrices(loss, x)
+    diagonal = matrix.diagonal(dim1=-2, dim2=-1)
+    value = diagonal.sum(dim=-1)
+    if moved is None:
+        error = 10 * unit * diagonal.abs().sum(dim=-1)
+    else:
+        error = 2 * (moved.diagonal(dim1=-2, dim2=-1) - diagonal).norm(dim=-1)
+    value = torch.where(matrix.isfinite().all(dim=-1).all(dim=-1), value, torch.nan)
+    error = torch.where(value.isnan(), torch.nan, error)
+    products = loss.dim * (1 if moved is None else 2)
+    return Estimate(value, error, products, bool((error <= rtol * value.abs()).all()))
+
+
 def _deflated_trace(
-    objective: Objective, x: Tensor, rtol: float, seed: int, max_products: int, bar: ProgressBar
+    operator: Operator, rtol: float, seed: int, max_products: int, bar: ProgressBar
 ) -> Estimate:
-    """The trace at one point, with half as many products again until the error is small."""
-    product = objective.hessian_operator(x)
+    """The trace of one operator, with half as many products again until the error is small."""
+    x = at_least_single(torch.empty(operator.dim, dtype=operator.dtype, device=operator.device))
+
+    def product(vector: Tensor) -> Tensor:
+        return operator.matvec(vector.to(operator.dtype)).to(vector.dtype)
+
     generator = torch.Generator().manual_seed(seed)
     most = min(KEPT_VECTORS, max_products // 2)
     krylov = Lanczos(product, random_direction(x, generator), most)
@@ -120,6 +133,7 @@ def _deflated_trace(
     images: list[Tensor] = []
     settled = x.new_empty(2, 0)
     wanted, products = min(12, max_products), 0
+    rounding: Tensor | None = None
     while True:
         _deflate(krylov, min(wanted // 2, most), generator)
         more = wanted - krylov.products - settled.shape[1] - len(tests)
@@ -128,15 +142,27 @@ def _deflated_trace(
         outside = [_outside(krylov, *pair) for pair in zip(tests, images, strict=True)]
         seen = torch.cat([settled, torch.stack(outside, dim=1)], dim=1)
         value = krylov.projected.trace() + seen[0].double().mean()
-        error = _standard_error(seen[1].double())
+        if rounding is None:
+            rounding = _rounding(operator, tests[0], images[0])
+        error = torch.hypot(_standard_error(seen[1].double()), rounding)
         bar.update(wanted - products)
         products = wanted
         converged = bool(error <= rtol * value.abs())
         if converged or products == max_products or not bool(value.isfinite()):
-            return Estimate(value.to(x), error.to(x), products, converged)
+            spent = products + (operator.nearby is not None)
+            return Estimate(value.to(x), error.to(x), spent, converged)
         if krylov.products == most:  # these vectors will not be needed again
             tests, images, settled = [], [], seen
         wanted = min(max_products, wanted + min(wanted // 2, KEPT_VECTORS))
+
+
+def _rounding(operator: Operator, vector: Tensor, image: Tensor) -> Tensor:
+    """What rounding may do to the trace, from what it does to one product with a unit vector.
+
+    If the errors of the entries are independent, they have this mean square: Σ_i E_ii² ≈ ‖E‖²/D,
+    and ‖E‖²/D is the mean of ‖Eω‖² over unit vectors ω.
+    """
+    return operator.rounding_error(vector, image).double()
 
 
 def _deflate(krylov: Lanczos, products: int, generator: torch.Generator) -> None:

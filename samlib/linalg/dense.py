@@ -13,7 +13,7 @@ _HALF = (torch.bfloat16, torch.float16)
 
 
 def at_least_single(x: Tensor) -> Tensor:
-    """x, in float32 if its dtype is a half precision: basis vectors need more digits than that."""
+    """x, in float32 if it has a half precision: a basis needs more digits than weights."""
     return x.float() if x.dtype in _HALF else x
 
 

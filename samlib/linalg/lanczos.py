@@ -19,7 +19,7 @@ Product = Callable[[Tensor], Tensor]
 _PRODUCTS_BETWEEN_LOOKS = {"cpu": 1}
 _ELSEWHERE = 4
 
-# A restart rewrites the basis so many columns at a time, to need no second one beside it.
+# A change of basis rewrites so many columns at a time, to need no second basis beside the first.
 _COLUMNS_AT_ONCE = 2**16
 
 
@@ -73,8 +73,7 @@ class Lanczos:
         self._basis[0] = start / start.norm()
         self.size = 0
         self.products = 0
-        # Vectors before this one span an invariant subspace that was found earlier.
-        self.block = 0
+        self.seen = _ritz_pairs(self._projected[:0, :0].cpu(), 0.0)
 
     @property
     def full(self) -> bool:
@@ -82,12 +81,13 @@ class Lanczos:
         return self.size == self._capacity
 
     def grow(self, at_most: int | None = None) -> RitzPairs:
-        """Spend as many products as fit between two looks, and look."""
+        """Spend as many products as fit between two looks, and look: see ``seen``."""
         wanted = _PRODUCTS_BETWEEN_LOOKS.get(self._basis.device.type, _ELSEWHERE)
         first, room = self.size, self._capacity - self.size
         for _ in range(min(wanted, room, room if at_most is None else at_most)):
             self._extend()
-        return self._look(first)
+        self.seen = self._look(first)
+        return self.seen
 
     def _extend(self) -> None:
         j = self.size
@@ -126,12 +126,6 @@ class Lanczos:
                 return _ritz_pairs(seen, beta if beta > self._rounding * scale else 0.0, True)
         return _ritz_pairs(seen, beta)
 
-    def newest(self) -> RitzPairs:
-        """The eigenpairs seen through the vectors since the last invariant subspace alone."""
-        inside = slice(self.block, self.size)
-        beta = float(self._betas[self.size - 1])
-        return _ritz_pairs(self._projected[inside, inside].cpu(), beta)
-
     def open_block(self, vector: Tensor) -> None:
         """Go on in the complement of the basis, from ``vector``."""
         known = self._basis[: self.size]
@@ -139,27 +133,16 @@ class Lanczos:
             vector = vector - (known @ vector) @ known
             vector = vector / vector.norm()
         self._basis[self.size] = vector
-        self.block = self.size
 
     def restart(self, keep: int) -> None:
-        """Keep the ``keep`` top Ritz vectors of the newest block, and of what was before it."""
-        m, cut = self.size, self.block
-        projected = self._projected[:m, :m].cpu()
-        old = _ritz_pairs(projected[:cut, :cut], 0.0).vectors[:, :keep]
-        new = _ritz_pairs(projected[cut:, cut:], 0.0).vectors[:, :keep]
-        size = old.shape[1] + new.shape[1]
-        kept = projected.new_zeros(m, size)
-        kept[:cut, : old.shape[1]], kept[cut:, old.shape[1] :] = old, new
-        kept = kept.to(self._basis.device)
-        following = self._basis[m].clone()
-        change = kept.to(self._basis).T
-        for columns in torch.split(self._basis, _COLUMNS_AT_ONCE, dim=1):
-            columns[:size] = change @ columns[:m]
-        self._basis[size] = following
-        small = kept.T @ self._projected[:m, :m] @ kept
+        """Keep the ``keep`` top Ritz vectors (thick restart)."""
+        ritz = _ritz_pairs(self._projected[: self.size, : self.size].cpu(), 0.0)
+        following = self._basis[self.size].clone()
+        rotate_rows(self._basis[: self.size], ritz.vectors[:, :keep])
+        self._basis[keep] = following
         self._projected.zero_()
-        self._projected[:size, :size] = small
-        self.size, self.block = size, old.shape[1]
+        self._projected[:keep, :keep] = ritz.values[:keep].diag()
+        self.size = keep
 
     def vectors(self, ritz: RitzPairs, k: int) -> Tensor:
         """The Ritz vectors of the k top pairs in the full space, [dim, k]."""
@@ -170,6 +153,11 @@ class Lanczos:
     def basis(self) -> Tensor:
         """The orthonormal vectors, [size, dim]."""
         return self._basis[: self.size]
+
+    @property
+    def following(self) -> Tensor:
+        """The unit vector along the part of the last image outside the basis, [dim]."""
+        return self._basis[self.size]
 
     @property
     def remainder(self) -> Tensor:
@@ -190,6 +178,14 @@ def random_direction(like: Tensor, generator: torch.Generator) -> Tensor:
         unit = unit.pin_memory()
     moved: Tensor = unit.to(like.device, non_blocking=True)
     return moved
+
+
+def rotate_rows(basis: Tensor, change: Tensor) -> None:
+    """Replace the first k rows of a basis [m, dim] by changeᵀ · basis, in place; change [m, k]."""
+    rows = change.shape[1]
+    move = change.T.to(basis)
+    for columns in torch.split(basis, _COLUMNS_AT_ONCE, dim=1):
+        columns[:rows] = move @ columns
 
 
 def _ritz_pairs(projected: Tensor, beta: float, exhausted: bool = False) -> RitzPairs:

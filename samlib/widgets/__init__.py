@@ -1,13 +1,13 @@
 """Interactive figures: widgets in a notebook, live on a page without a kernel, a still in print."""
 
-from samlib.widgets.alignment import Alignment
-from samlib.widgets.explicit_bias import ExplicitBias
-from samlib.widgets.explore import Explore, explore
-from samlib.widgets.limiting_flow import LimitingFlow
-from samlib.widgets.one_loss import OneLossThreeDestinations
-from samlib.widgets.opposite_drifts import OppositeDrifts
-from samlib.widgets.spectrum_in_training import SpectrumInTraining
-from samlib.widgets.three_notions import ThreeNotions
+from samlib.widgets.figures.alignment.widget import Alignment
+from samlib.widgets.figures.explicit_bias.widget import ExplicitBias
+from samlib.widgets.figures.explore.widget import Explore, explore
+from samlib.widgets.figures.limiting_flow.widget import LimitingFlow
+from samlib.widgets.figures.one_loss.widget import OneLossThreeDestinations
+from samlib.widgets.figures.opposite_drifts.widget import OppositeDrifts
+from samlib.widgets.figures.spectrum_in_training.widget import SpectrumInTraining
+from samlib.widgets.figures.three_notions.widget import ThreeNotions
 
 __all__ = [
     "Alignment",

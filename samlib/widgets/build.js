@@ -20,7 +20,7 @@ const common = {
 };
 
 const worker = await build({
-  ...common, entryPoints: ["src/worker.js"], format: "iife", write: false, define: { WORKER_SOURCE: '""' },
+  ...common, entryPoints: ["src/figures/limiting_flow/worker.js"], format: "iife", write: false, define: { WORKER_SOURCE: '""' },
 }); // prettier-ignore
 
 /** @param {string} entry @param {string} name @param {"esm" | "iife"} [format] */

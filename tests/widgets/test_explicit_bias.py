@@ -12,10 +12,10 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
-import samlib
 from samlib.landscapes import FourDimensional
 from samlib.widgets import ExplicitBias
-from samlib.widgets.explicit_bias import PREFERRED, QUANTITIES, REGION
+from samlib.widgets.core.four_dimensional import PREFERRED
+from samlib.widgets.figures.explicit_bias.model import QUANTITIES, REGION, least_regularizer
 
 from .conftest import ADDRESS, Open
 from .reading import (
@@ -30,9 +30,7 @@ from .reading import (
     readout,
     violations,
 )
-
-POINTS = [(0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (0.8, 1 / 7), (-0.4, 0.2), (-0.5, -0.5), (1.25, 1.25)]
-ANGLES = [0.0, 20.0, 75.0, 90.0]
+from .settings import POINTS_OF_GAMMA, SIDES
 
 # More states of the figure, all unlike the one in which it opens.
 STATES: list[dict[str, Any]] = [
@@ -62,57 +60,6 @@ def link_to(state: dict[str, Any]) -> str:
 # ── The numbers ──────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture(scope="module")
-def engine(browser: Any) -> Any:
-    """What the bundle computes at every point and angle."""
-    from samlib.widgets.base import STATIC
-
-    page = browser.new_page()
-    page.route("**/*", lambda route: route.fulfill(body="<title>engine</title>"))
-    page.route(
-        "**/samlib-widgets.esm.js",
-        lambda route: route.fulfill(
-            path=STATIC / "samlib-widgets.esm.js", content_type="text/javascript"
-        ),
-    )
-    page.goto(ADDRESS)
-    found = page.evaluate(
-        """async ([points, angles]) => {
-          const { engine } = await import("/samlib-widgets.esm.js");
-          return {
-            preferred: engine.PREFERRED,
-            limits: points.map((p) => engine.limitingRegularizers(...p)),
-            sides: points.map((p) => angles.map((a) => engine.approachFrom(...p, a))),
-          };
-        }""",
-        [POINTS, ANGLES],
-    )
-    page.close()
-    return found
-
-
-def test_the_page_computes_samlibs_limiting_regularizers(engine: Any) -> None:
-    for point, got in zip(POINTS, engine["limits"], strict=True):
-        here = ExplicitBias(point=point).regularizers()
-        for notion in PREFERRED:
-            assert got[notion] == pytest.approx(float(getattr(here, notion).value), rel=1e-10)
-
-
-def test_the_page_computes_samlibs_ascent_sharpness_from_every_side(engine: Any) -> None:
-    for point, sides in zip(POINTS, engine["sides"], strict=True):
-        for angle, got in zip(ANGLES, sides, strict=True):
-            figure = ExplicitBias(point=point, approach=angle)
-            assert got["value"] == pytest.approx(figure.approached(), rel=1e-10)
-            nearby = figure._on_manifold(figure.point) + 1e-9 * figure._side()
-            sharpness = samlib.ascent_direction_sharpness(FourDimensional(), nearby, 1e-3)
-            assert sharpness.direction is not None
-            np.testing.assert_allclose(got["u"], sharpness.direction[2:].numpy(), atol=1e-8)
-
-
-def test_page_and_python_prefer_the_same_points(engine: Any) -> None:
-    assert {name: tuple(point) for name, point in engine["preferred"].items()} == PREFERRED
-
-
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_no_point_of_the_map_is_better_than_the_preferred_one(quantity: str) -> None:
     notion, _, times = QUANTITIES[quantity]
@@ -122,12 +69,12 @@ def test_no_point_of_the_map_is_better_than_the_preferred_one(quantity: str) -> 
     values = getattr(FourDimensional().minimizer_manifold, quantity)(points)
     best = points[values.argmin(), :2]
     np.testing.assert_allclose(best.numpy(), PREFERRED[notion], atol=0.0026)
-    assert times * ExplicitBias()._least(notion) <= float(values.min())
+    assert times * least_regularizer(notion) <= float(values.min())
 
 
 def test_the_sharpness_near_gamma_tends_to_the_number_of_its_side() -> None:
-    for point in POINTS:
-        for angle in ANGLES:
+    for point in POINTS_OF_GAMMA:
+        for angle in SIDES:
             figure = ExplicitBias(point=point, approach=angle)
             low, high = (float(value) for value in figure.regularizers().ascent_band)
             assert low - 1e-12 <= figure.approached() <= high + 1e-12

@@ -12,7 +12,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from samlib.widgets import Alignment, LimitingFlow, OppositeDrifts
-from samlib.widgets.base import Figure, OneOf, Reals, Whole
+from samlib.widgets.core.figure import Figure
+from samlib.widgets.core.traits import OneOf, Reals, Whole
 
 from .conftest import FIGURES, Open
 from .reading import DRAWN, fields
@@ -76,7 +77,7 @@ def strange_value(figure: Figure, rng: random.Random) -> str:
             lambda: rng.choice(STRANGE_NUMBERS),
             lambda: ",".join(rng.choices(STRANGE_NUMBERS, k=rng.randint(1, 12))),
             lambda: rng.choice(STRANGE_TEXTS),
-            lambda: good_value(figure, rng.choice(figure._state_names), rng),
+            lambda: good_value(figure, rng.choice(figure.state_names), rng),
         )
     )()
 
@@ -85,9 +86,9 @@ def fragment(figure: Figure, rng: random.Random) -> str:
     """A link to the figure, good, bad or in parts."""
     badness = rng.choice((0.0, 0.1, 0.5, 1.0))
     entries = []
-    for _ in range(rng.randint(0, 2 * len(figure._state_names))):
+    for _ in range(rng.randint(0, 2 * len(figure.state_names))):
         known = rng.random() >= 0.3 * badness
-        name = rng.choice(figure._state_names if known else STRANGE_NAMES)
+        name = rng.choice(figure.state_names if known else STRANGE_NAMES)
         good = known and rng.random() >= badness
         value = good_value(figure, name, rng) if good else strange_value(figure, rng)
         entries.append(name + (f"={value}" if rng.random() >= 0.1 * badness else ""))

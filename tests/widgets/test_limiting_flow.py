@@ -6,12 +6,9 @@ import json
 import re
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from playwright.sync_api import Page, expect
 
-import samlib
 from samlib.widgets import LimitingFlow
 
 from .conftest import ADDRESS, Open
@@ -27,6 +24,7 @@ from .reading import (
     press,
     readout,
 )
+from .settings import LIMITING_FLOW as SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -42,163 +40,6 @@ def page(open_page: Open, placeholder: str) -> Page:
 
 # ── The numbers ──────────────────────────────────────────────────────────────────────────────────
 
-# Batches of 2 to 4 amplify rounding, as a test below says: their first steps are compared. The full
-# batch does so for some networks at ρ > η, on its way to the first two-cycle.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "as it opens": {},
-    "another network": {"network": 3, "rho": 0.1, "lr": 0.05, "time": 3.0},
-    "large steps": {"network": 2**31 - 1, "rho": 0.3, "lr": 0.5, "time": 6.0},
-    "1-SAM": {"batch_size": 1, "seed": 5, "time": 2.0},
-    "1-SAM, large steps": {"batch_size": 1, "network": 3, "rho": 0.3, "lr": 0.3, "seed": 2**31 - 1},
-    "batches of two": {"batch_size": 2, "seed": 3, "time": 0.05},
-    "batches of three": {"batch_size": 3, "seed": 0, "network": 1, "time": 0.05},
-    "batches of four": {"batch_size": 4, "seed": 11, "rho": 0.2, "time": 0.2},
-    "fewer steps than checkpoints": {"rho": 0.4, "lr": 0.7, "time": 2.0},
-}
-
-RUN = """async (settings) => {
-  const { training, flow } = await import("/samlib-widgets.esm.js");
-  const fit = training.fittedNetwork(settings.network);
-  let course;
-  for (course of training.train(fit, settings));
-  const flows = training.limitingFlows(fit, settings.time);
-  const along = (name, what) => [...course.tau].map((t) => flow.flowAt(flows[name], what, t));
-  const text = (numbers) => Array.from(numbers, String);
-  return {
-    steps: course.steps, tau: [...course.tau], x: text(course.x), fitted: text(fit.fitted),
-    top: text(course.top), trace: text(course.trace), alignment: text(course.alignment),
-    flows: Object.fromEntries(["top", "trace"].map((name) =>
-      [name, { top: text(along(name, "top")), trace: text(along(name, "trace")) }])),
-  };
-}"""
-
-
-def array(texts: list[str]) -> np.ndarray:
-    """Numbers that came as text, which keeps what JSON loses: NaN."""
-    return np.array(texts, dtype=np.float64)
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-def test_every_iterate_is_samlibs(engine: Page, name: str) -> None:
-    figure = LimitingFlow(**SETTINGS[name])
-    got = engine.evaluate(RUN, figure.state())
-    assert got["steps"] == figure.steps.tolist()
-    np.testing.assert_allclose(got["tau"], figure.times.numpy(), rtol=1e-15)
-    expected = figure.x.numpy()
-    size = np.linalg.norm(expected, axis=-1)
-    ours = array(got["x"]).reshape(expected.shape)
-    assert (np.linalg.norm(ours - expected, axis=-1) / size).max() <= 1e-10
-    assert np.linalg.norm(ours[-1] - ours[0]) > 5e-4 * size[0]
-
-
-@pytest.mark.parametrize("name", ["as it opens", "another network", "1-SAM", "batches of four"])
-def test_what_is_measured_along_a_run_is_samlibs(engine: Page, name: str) -> None:
-    figure = LimitingFlow(**SETTINGS[name])
-    got = engine.evaluate(RUN, figure.state())
-    # The page goes straight to Γ where samlib follows gradient flow: they differ by the square of
-    # the distance, which is some thousandths.
-    for ours, theirs in zip(("top", "trace"), figure.on_gamma().values(), strict=True):
-        np.testing.assert_allclose(array(got[ours]), theirs.numpy(), rtol=3e-4)
-    np.testing.assert_allclose(array(got["alignment"]), figure.alignment.numpy(), atol=1e-6)
-
-
-def test_the_alignment_is_that_of_the_dense_hessian(engine: Page) -> None:
-    figure = LimitingFlow(network=4, batch_size=1, time=0.3)
-    objective, x = figure.problem.objective, figure.x
-    gradient = objective.gradient(x)
-    v1 = torch.linalg.eigh(objective.hessian(x)).eigenvectors[..., -1]
-    cosine = (gradient * v1).sum(dim=-1).abs() / gradient.norm(dim=-1)
-    got = array(engine.evaluate(RUN, figure.state())["alignment"])
-    np.testing.assert_allclose(got, cosine.numpy(), atol=1e-8)
-    assert got.min() < 0.5 < 0.95 < got.max()
-
-
-@pytest.mark.parametrize("network", [0, 2, 5])
-def test_both_flows_are_samlibs(engine: Page, network: int) -> None:
-    figure = LimitingFlow(network=network, time=4.0, rho=0.2)
-    got = engine.evaluate(RUN, figure.state())["flows"]
-    flows = figure.limiting_flows()
-    for ours, theirs in (("top", "top_eigenvalue"), ("trace", "trace")):
-        flow = flows[theirs]
-        assert flow.converged
-        # They begin at slightly different points of Γ, as above.
-        np.testing.assert_allclose(array(got[ours]["top"]), flow.top_eigenvalue, rtol=3e-4)
-        np.testing.assert_allclose(array(got[ours]["trace"]), flow.trace, rtol=3e-4)
-
-
-def test_from_one_point_the_flows_agree_closely(engine: Page) -> None:
-    read = """async ([network, x, time]) => {
-      const { network: networks, flow } = await import("/samlib-widgets.esm.js");
-      const { network: net } = networks.interpolatingNetwork(network);
-      return ["top", "trace"].map((name) => {
-        const found = flow.limitingFlow(net, Float64Array.from(x), name, time);
-        const at = (t) => flow.flowAt(found, name, t);
-        return [0.1, 1, 2.345, 4].map(at);
-      });
-    }"""
-    objective, start = samlib.problems.interpolating_network(seed=6)
-    x = samlib.flow.project_to_minimizers(objective, start, progress=False).x
-    got = engine.evaluate(read, [6, x.tolist(), 4.0])
-    for ours, name in zip(got, ("top_eigenvalue", "trace"), strict=True):
-        flow = samlib.flow.limiting_flow(objective, x, name, [0.1, 1, 2.345, 4], progress=False)  # type: ignore[arg-type]
-        np.testing.assert_allclose(ours, flow.value.numpy(), rtol=1e-6)
-
-
-def test_a_seed_means_the_same_network_as_in_samlib(engine: Page) -> None:
-    read = """async (seed) => {
-      const { network } = await import("/samlib-widgets.esm.js");
-      const found = network.interpolatingNetwork(seed);
-      const { inputs, targets } = found.network;
-      return [inputs, targets, found.weights].map((numbers) => [...numbers]);
-    }"""
-    for seed in (0, 1, 123_456, 2**31 - 1):
-        objective, start = samlib.problems.interpolating_network(seed=seed)
-        expected = [objective.inputs.flatten(), objective.targets, start]
-        for ours, theirs in zip(engine.evaluate(read, seed), expected, strict=True):
-            np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=1e-15)
-
-
-def test_loss_and_curvature_are_samlibs(engine: Page) -> None:
-    read = """async ([x, v]) => {
-      const { network } = await import("/samlib-widgets.esm.js");
-      const { network: net } = network.interpolatingNetwork(8);
-      const [point, along] = [Float64Array.from(x), Float64Array.from(v)];
-      const out = new Float64Array(50);
-      net.hessianVectorProduct(point, 0, along, out);
-      const hessian = new Float64Array(2500);
-      net.hessian(point, hessian);
-      return [net.value(point), [...out], [...hessian], net.output(point, [0.5, -1, 2])];
-    }"""
-    objective, x = samlib.problems.interpolating_network(seed=8)
-    v = torch.linspace(-1, 1, 50, dtype=torch.float64)
-    value, product, hessian, output = engine.evaluate(read, [x.tolist(), v.tolist()])
-    assert value == pytest.approx(float(objective.value(x)), rel=1e-13)
-    np.testing.assert_allclose(product, objective.hessian_vector_product(x, v), atol=1e-13)
-    np.testing.assert_allclose(hessian, objective.hessian(x).flatten(), atol=1e-13)
-    probe = torch.tensor([[0.5, -1.0, 2.0]], dtype=torch.float64)
-    assert output == pytest.approx(float(objective.output(x, probe)[0]), rel=1e-13)
-
-
-def test_a_flow_ends_where_samlibs_does_and_the_top_eigenvalue_is_double(engine: Page) -> None:
-    read = """async () => {
-      const { training } = await import("/samlib-widgets.esm.js");
-      const fit = training.fittedNetwork(39);
-      const { top, trace } = training.limitingFlows(fit, 3);
-      return [top.end, trace.end, Number.isNaN(top.top[240])];
-    }"""
-    end, other, beyond = engine.evaluate(read)
-    assert other == pytest.approx(3)
-    assert beyond
-    figure = LimitingFlow(network=39)
-    with pytest.warns(RuntimeWarning, match=r"meets another one .* at τ = ([\d.]+)") as caught:
-        flow = samlib.flow.limiting_flow(
-            figure.problem.objective, figure.fitted, "top_eigenvalue", [0.0, 3.0], progress=False
-        )
-    assert not flow.converged
-    found = re.search(r"at τ = ([\d.]+)", str(caught[0].message))
-    assert found is not None
-    assert end == pytest.approx(float(found[1]), abs=1.5 * 3 / 240)  # known to an interval
-
 
 def test_the_full_batch_follows_one_flow_and_one_sam_the_other() -> None:
     full, single = LimitingFlow(), LimitingFlow(batch_size=1, lr=0.05, rho=0.1)
@@ -212,62 +53,6 @@ def test_the_full_batch_follows_one_flow_and_one_sam_the_other() -> None:
             for name in (near, far)
         ]
         assert error[0] < 0.02 < 3 * error[0] < error[1]
-
-
-def test_batches_of_two_amplify_rounding_and_the_full_batch_does_not(engine: Page) -> None:
-    read = """async (settings) => {
-      const { training } = await import("/samlib-widgets.esm.js");
-      const ends = [0, 1e-15].map((shift) => {
-        const fit = training.fittedNetwork(0);
-        fit.fitted[0] += shift;
-        let course;
-        for (course of training.train(fit, settings));
-        return course.x.slice(-50);
-      });
-      return Math.hypot(...ends[0].map((v, i) => v - ends[1][i]));
-    }"""
-    distance = {
-        size: engine.evaluate(read, {**LimitingFlow().state(), "batch_size": size})
-        for size in (1, 2, 5)
-    }
-    assert max(distance[1], distance[5]) < 1e-11
-    assert 1e-5 < distance[2] < 0.1
-
-
-def test_a_newer_run_takes_the_place_of_a_long_one_and_a_sweep_waits(engine: Page) -> None:
-    read = """async ([long, short, later]) => {
-      const { laboratory } = await import("/samlib-widgets.esm.js");
-      const seen = [];
-      await new Promise((done) => {
-        const ask = laboratory.createQueue(({ settings, course, swept, waiting }) => {
-          seen.push([settings.rho, course.done, swept, waiting]);
-          if (seen.length === 2) ask({ run: short });
-          if (swept && waiting === 0 && course.done === 60) done();
-        });
-        ask({ run: long });
-        ask({ sweep: later });
-      });
-      return seen;
-    }"""
-    state = LimitingFlow(time=1.0).state()
-    runs = [{**state, "rho": rho} for rho in (0.005, 0.2, 0.3, 0.4)]
-    seen = engine.evaluate(read, [runs[0], runs[1], runs[2:]])
-    finished = [entry for entry in seen if entry[1] == 60]
-    assert finished == [[0.2, 60, False, 2], [0.3, 60, True, 1], [0.4, 60, True, 0]]
-    assert seen[0][0] == 0.005
-
-
-def test_the_distance_of_a_run_that_leaves_gamma_is_not_a_number(engine: Page) -> None:
-    read = """async () => {
-      const { training } = await import("/samlib-widgets.esm.js");
-      const flow = { horizon: 60, top: [], topRate: [] };
-      for (let n = 0; n <= 240; n++) { flow.top.push(2); flow.topRate.push(0); }
-      const course = (top) => ({ tau: [0, 1, 2, 3], done: 3, top });
-      return [[9, 2, 3, 2], [2, 2, NaN, 2], [2, 1, 2.5, 2]].map((top) =>
-        String(training.errorOf(course(top), { top: flow }, "top")));
-    }"""
-    # What was before the first step does not count; where a run is lost, nothing is known.
-    assert engine.evaluate(read) == ["0.5", "NaN", "0.5"]
 
 
 # ── The page ─────────────────────────────────────────────────────────────────────────────────────

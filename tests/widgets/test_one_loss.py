@@ -6,9 +6,7 @@ import itertools
 import math
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from playwright.sync_api import Page, expect
 
 import samlib
@@ -26,54 +24,6 @@ from .reading import (
     readout,
     violations,
 )
-from .test_parity import relative_error
-
-STEPS = 4000
-RULES = {
-    "sam": "sam",
-    "one_sam": "one-sam",
-    "ascent_loss_descent": "ascent-loss-descent",
-}
-SETTINGS: list[dict[str, Any]] = [
-    {},
-    {"lr": 0.02, "rho": 0.05, "seed": 7},
-    {"start": (0.9, -0.7, -0.15, 0.05), "lr": 0.005, "rho": 0.1, "seed": 2**31 - 1},
-    {"start": (-0.6, 0.1, 0.03, 0.08), "rho": 0.0},
-]
-
-RUN = """async ([rule, options, seed]) => {
-  const { engine } = await import("/samlib-widgets.esm.js");
-  const draws = engine.componentDraws(seed, options.steps);
-  const run = engine.simulate(engine.fourDimensional(), rule, { ...options, draws });
-  return Array.from(run.x, String);
-}"""
-
-FLOWS = """async ([start, taus]) => {
-  const { destinations } = await import("/samlib-widgets.esm.js");
-  const landing = destinations.project(start);
-  const flow = (kind) => taus.map((tau) => destinations.flowFrom(landing, kind, tau));
-  return { landing, sam: flow("top"), one_sam: flow("trace"), ascent_loss_descent: flow("least") };
-}"""
-
-
-@pytest.mark.parametrize("method", RULES)
-@pytest.mark.parametrize("traits", SETTINGS)
-def test_every_iterate_is_samlibs(engine: Page, method: str, traits: dict[str, Any]) -> None:
-    figure = OneLossThreeDestinations(steps=STEPS, **traits)
-    options = {"start": figure.start, "lr": figure.lr, "rho": figure.rho, "steps": STEPS}
-    x = np.array(engine.evaluate(RUN, [RULES[method], options, figure.seed]), dtype=np.float64)
-    expected = figure.trajectories[method].x[0].numpy()
-    assert relative_error(x.reshape(expected.shape), expected) <= 1e-10
-
-
-def test_the_limiting_flows_are_samlibs(engine: Page) -> None:
-    figure = OneLossThreeDestinations(start=(0.6, 0.4, 0.1, -0.2))
-    taus = torch.tensor([0.05, 0.3, 1.0, 3.0], dtype=torch.float64)
-    found = engine.evaluate(FLOWS, [figure.start, taus.tolist()])
-    # The page stops at a distance of 1e-9 from Γ, after a quick method of fourth order.
-    np.testing.assert_allclose(found["landing"], figure.landing()[:2], atol=1e-7)
-    for method, flow in figure.limiting_flows(taus).items():
-        np.testing.assert_allclose(found[method], flow.x[:, :2], atol=1e-6)
 
 
 def test_descent_on_the_ascent_loss_comes_near_its_destination_for_small_steps_only() -> None:

@@ -27,54 +27,10 @@ from .reading import (
     readout,
     violations,
 )
-
-LOSSES = ("bowl", "ravine", "curved valley", "saddle")
-# loss, x, ρ: as the figure opens, and elsewhere, minimizers, the saddle itself and far out included
-STATES: list[tuple[str, dict[str, Any]]] = [
-    *((loss, {}) for loss in LOSSES),
-    ("bowl", {"point": (0, 0), "rho": 1.5}),
-    ("ravine", {"point": (-3.1, 0.02), "rho": 0.07}),
-    ("curved valley", {"point": (1, 0.5), "rho": 1.1}),
-    ("curved valley", {"point": (-1.7, 2.9), "rho": 0.8}),
-    ("saddle", {"point": (0, 0), "rho": 0.9}),
-    ("saddle", {"point": (0.9, -1.2), "rho": 2.5}),
-]
-
-NOTIONS = """async ([loss, point, rho, spectrum]) => {
-  const { engine, notions } = await import("/samlib-widgets.esm.js");
-  const landscape = spectrum ? engine.quadratic(spectrum)
-    : loss === "saddle" ? engine.doubleWell() : engine.curvedValley();
-  const { worst, ascent, average, loss: value, slope, profile } = notions(landscape, point, rho);
-  return { worst, ascent, average, value, slope, profile: [...profile] };
-}"""
+from .settings import LOSSES, THREE_NOTIONS
 
 
-def look(engine: Page, figure: ThreeNotions) -> dict[str, Any]:
-    spectrum = figure._config["spectra"].get(figure.loss)
-    found: dict[str, Any] = engine.evaluate(
-        NOTIONS, [figure.loss, figure.point, figure.rho, spectrum]
-    )
-    return found
-
-
-@pytest.mark.parametrize(("loss", "traits"), STATES)
-def test_the_page_and_samlib_measure_the_same(
-    engine: Page, loss: str, traits: dict[str, Any]
-) -> None:
-    figure = ThreeNotions(loss=loss, **traits)
-    found = look(engine, figure)
-    sharpness, predicted = figure.sharpness(), figure.predicted()
-    scale = max(map(abs, sharpness.values()))
-    for kind in ("worst", "ascent", "average"):
-        assert found[kind]["sharpness"] == pytest.approx(sharpness[kind], rel=0, abs=1e-10 * scale)
-        assert found[kind]["predicted"] == pytest.approx(predicted[kind], rel=0, abs=1e-10 * scale)
-    x = torch.tensor(figure.point, dtype=torch.float64)
-    assert found["value"] == pytest.approx(float(figure.objective.value(x)), abs=1e-14)
-    assert found["slope"] == pytest.approx(float(figure.objective.gradient(x).norm()), abs=1e-12)
-    np.testing.assert_allclose(found["profile"], figure._rise(_angles(360)), atol=1e-12)
-
-
-@pytest.mark.parametrize(("loss", "traits"), STATES)
+@pytest.mark.parametrize(("loss", "traits"), THREE_NOTIONS)
 def test_the_worst_direction_is_the_worst_of_the_whole_ball(
     loss: str, traits: dict[str, Any]
 ) -> None:

@@ -56,7 +56,7 @@ class SamlibFigure(SphinxDirective):
 
         # The page holds the figure's state and picture, so it changes when the code that makes
         # them does.
-        for source in Path(inspect.getfile(samlib.widgets)).parent.glob("*.py"):
+        for source in Path(inspect.getfile(samlib.widgets)).parent.rglob("*.py"):
             self.env.note_dependency(str(source))
         return [nodes.raw("", html, format="html")]
 

@@ -1,25 +1,15 @@
 // The module that a notebook loads (anywidget calls `render`).
 
-import { renderAlignment } from "./alignment.js";
-import { renderExplicitBias } from "./explicit-bias.js";
-import { renderExplore } from "./explore.js";
-import { renderLimitingFlow } from "./limiting-flow.js";
-import { renderOneLossThreeDestinations } from "./one-loss.js";
-import { renderOppositeDrifts } from "./opposite-drifts.js";
-import { renderSpectrumInTraining } from "./spectrum-in-training.js";
-import { renderThreeNotions } from "./three-notions.js";
+import { renderAlignment } from "./figures/alignment/figure.js";
+import { renderExplicitBias } from "./figures/explicit_bias/figure.js";
+import { renderExplore } from "./figures/explore/figure.js";
+import { renderLimitingFlow } from "./figures/limiting_flow/figure.js";
+import { renderOneLossThreeDestinations } from "./figures/one_loss/figure.js";
+import { renderOppositeDrifts } from "./figures/opposite_drifts/figure.js";
+import { renderSpectrumInTraining } from "./figures/spectrum_in_training/figure.js";
+import { renderThreeNotions } from "./figures/three_notions/figure.js";
 
-// For the tests of their numbers.
-export * as destinations from "./destinations.js";
-export * as engine from "./engine.js";
-export * as flow from "./flow.js";
-export * as laboratory from "./laboratory.js";
-export * as network from "./network.js";
-export { notions } from "./notions.js";
-export * as training from "./training.js";
-export { edgeOfStability, readSweep } from "./sweep.js";
-
-/** @typedef {import("./model.js").Model} Model */
+/** @typedef {import("./shared/model.js").Model} Model */
 
 /** Every figure by the name that its Python class has. */
 const FIGURES = {

@@ -1,7 +1,7 @@
 // The script of a page without a kernel: it brings every placeholder to life.
 
 import { render } from "./index.js";
-import { staticModel } from "./model.js";
+import { staticModel } from "./shared/model.js";
 
 /** Replace the still in each placeholder of the page by the live figure. */
 function mountAll() {

@@ -1,0 +1,84 @@
+"""The Hessian of a loss at a point, as an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from samlib._validation import require_one_point, require_points
+from samlib.linalg import Operator
+from samlib.objective import Objective, require_objective
+
+# Where the arithmetic is that of float64, its rounding is small beside everything else, and a few
+# units of it need no measurement.
+FINE = torch.finfo(torch.float64).eps
+
+
+def hessian(objective: Objective, x: Tensor) -> Operator:
+    """∇²L(x) as an operator: its products are exact, up to rounding.
+
+    Parameters
+    ----------
+    objective
+        The loss.
+    x
+        One point, [dim].
+
+    Raises
+    ------
+    ValueError
+        If x has the wrong shape.
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> quadratic = samlib.landscapes.Quadratic([3.0, 1.0])
+    >>> samlib.hessian(quadratic, torch.zeros(2)) @ torch.ones(2)
+    tensor([3., 1.])
+    """
+    require_one_point("x", x, require_objective(objective).dim)
+    unit = rounding_unit(objective, x)
+    return Operator(
+        objective.dim,
+        x.device,
+        x.dtype,
+        objective.hessian_operator(x),
+        unit,
+        None if unit <= FINE else lambda: hessian(objective, moved_by_rounding(x, unit)),
+    )
+
+
+def rounding_unit(objective: Objective, x: Tensor) -> float:
+    """The unit of rounding in the arithmetic in which the loss is computed at x."""
+    return torch.finfo(x.dtype).eps
+
+
+def moved_by_rounding(x: Tensor, unit: float) -> Tensor:
+    """x with every entry moved by about one relative unit of rounding, at random but fixed."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(x.shape[-1], generator=generator, dtype=torch.float64)
+    return x * (1 + unit * noise).to(x)
+
+
+def operators(
+    loss: Objective | Operator, x: Tensor | None
+) -> tuple[Iterator[Operator], torch.Size]:
+    """The operators that (objective, x) or an operator alone stand for, and their batch shape.
+
+    Raises
+    ------
+    TypeError
+        If the loss is neither, or x is missing for an objective, or given beside an operator.
+    """
+    if isinstance(loss, Operator):
+        if x is not None:
+            raise TypeError("x must be left out beside an operator, which has its point already")
+        return iter([loss]), torch.Size()
+    require_objective(loss)
+    if x is None:
+        raise TypeError("x must be given with an objective: the point, or points, to look at")
+    require_points("x", x, loss.dim)
+    points = x.reshape(-1, loss.dim)
+    return (hessian(loss, point) for point in points), x.shape[:-1]

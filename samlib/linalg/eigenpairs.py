@@ -1,0 +1,207 @@
+"""The largest eigenvalues of a symmetric matrix that is known by its products, none skipped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from samlib.linalg.lanczos import Lanczos, random_direction
+from samlib.linalg.subspace import Subspace, probability_of_missing
+
+Product = Callable[[Tensor], Tensor]
+
+# Lanczos vectors that are kept at once: more cost memory, fewer cost products.
+KEPT_VECTORS = 40
+
+# So many of them make room for a chain from the complement.
+_ROOM = 20
+
+# A chain that is to improve a pair is so long before it is looked at.
+_REFINING = 10
+
+# A missing eigenvalue is looked for down to this part of the tolerance above the last one.
+_MARGIN = 0.1
+
+# Where a search ends before it is sure, the margin is widened so much at each try.
+_WIDER = 1.2
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """The k largest eigenvalues [k], their vectors [dim, k], and what is known of their errors.
+
+    ``residuals`` holds ‖Hv − λv‖ for each, [k]; ``scale`` is the largest |eigenvalue| seen. That an
+    eigenvalue above ``ceiling`` is missing in the list has at most the probability ``risk``.
+    """
+
+    values: Tensor
+    vectors: Tensor
+    residuals: Tensor
+    scale: float
+    ceiling: float
+    risk: float
+    products: int
+
+
+class EigenSearch:
+    """The search for the k largest eigenpairs of one matrix.
+
+    Lanczos runs until the residuals are small, and restarts when it has ``KEPT_VECTORS`` vectors.
+    Then other chains, each from a random vector of the complement, look for what it has not seen,
+    until an eigenvalue there is improbable, or comes up and joins the others.
+
+    Parameters
+    ----------
+    product
+        v ↦ Hv for v [dim].
+    like
+        A vector with the dimension, the dtype and the device to compute in.
+    k
+        How many pairs.
+    rtol
+        The residual at which to stop, relative to the largest |eigenvalue| seen.
+    risk
+        The probability of a skipped eigenvalue at which to stop; 1: look for none.
+    max_products
+        Stop after so many products.
+    """
+
+    def __init__(
+        self,
+        product: Product,
+        like: Tensor,
+        k: int,
+        *,
+        rtol: float,
+        risk: float,
+        max_products: int,
+    ) -> None:
+        self._product, self._like, self._k = product, like, k
+        self._rtol, self._risk, self._left = rtol, risk, max_products
+        self._most = max_products
+        self._capacity = max(KEPT_VECTORS, 3 * k)
+        self._generator = torch.Generator().manual_seed(0)
+        self._scale = 0.0
+
+    def run(self, guess: Tensor | None = None) -> Eigenpairs:
+        """Search, from a random direction or from ``guess`` [dim]."""
+        chain = self._first_chain(guess)
+        space = Subspace.of(chain)
+        alone = guess is None and self._sees_all(chain)
+        ceiling, risk = self._reach(chain, space, 0) if alone else (math.inf, 1.0)
+        while self._left and math.isfinite(self._scale):
+            if len(space) == len(self._like):
+                ceiling, risk = -math.inf, 0.0
+                break
+            if not self._settled(space):
+                space = self._refined(space)
+            elif len(space) >= self._k and risk <= self._risk:
+                break
+            else:
+                space, ceiling, risk = self._searched(space)
+        return self._result(space, ceiling, risk)
+
+    def _result(self, space: Subspace, ceiling: float, risk: float) -> Eigenpairs:
+        values, coefficients, residuals = space.ritz(self._k)
+        vectors = space.vectors(coefficients)
+        if not math.isfinite(self._scale):
+            values, residuals, vectors = (x * torch.nan for x in (values, residuals, vectors))
+        products = self._most - self._left
+        return Eigenpairs(values, vectors, residuals, self._scale, ceiling, risk, products)
+
+    # --------------------------------------------------------------------------- what is asked for
+
+    def _allowed(self) -> float:
+        return self._rtol * self._scale
+
+    def _settled(self, space: Subspace) -> bool:
+        return float(space.ritz(self._k)[2].max()) <= self._allowed()
+
+    def _level(self, space: Subspace) -> float:
+        """Above this, nothing must be missing."""
+        values, _, residuals = space.ritz(self._k)
+        return float(values[-1]) + max(float(residuals[-1]), _MARGIN * self._allowed())
+
+    def _sees_all(self, chain: Lanczos) -> bool:
+        """Whether one chain can tell that nothing is missing: copies of λ₁ alone do not matter."""
+        return self._k == 1 and chain.products == chain.size and math.isfinite(self._scale)
+
+    # -------------------------------------------------------------------------------------- chains
+
+    def _first_chain(self, guess: Tensor | None) -> Lanczos:
+        """Lanczos on the whole space, until k pairs have small residuals or it is exhausted."""
+        start = random_direction(self._like, self._generator) if guess is None else guess
+        # Invariant to a tenth of what is asked for: beyond it, iteration would follow noise.
+        chain = Lanczos(
+            self._product, start.to(self._like), min(self._capacity, self._left), self._rtol / 10
+        )
+        while self._grow(chain):
+            residuals = chain.seen.residuals[: self._k]
+            if chain.size >= self._k and float(residuals.max()) <= self._allowed():
+                if guess is not None or chain.full or not self._sees_all(chain):
+                    break
+                level = self._level(Subspace.of(chain))
+                if probability_of_missing(chain, level, len(self._like)) <= self._risk:
+                    break
+            if chain.full:
+                chain.restart(keep=self._k + (self._capacity - 2 * self._k) // 4)
+        return chain
+
+    def _chain(self, space: Subspace, start: Tensor, level: float | None, most: int) -> Lanczos:
+        """An empty chain in the complement of the space."""
+        for _ in range(2):
+            start = start - (space.basis @ start) @ space.basis
+            start = start / start.norm()
+        outside = space.outside(self._product, level)
+        return Lanczos(outside, start, min(most, self._left, len(self._like) - len(space)))
+
+    def _grow(self, chain: Lanczos) -> bool:
+        """Let a chain grow, and say whether it can grow further."""
+        before = chain.products
+        seen = chain.grow(at_most=self._left)
+        self._left -= chain.products - before
+        self._scale = max(self._scale, seen.scale) if math.isfinite(seen.beta) else math.nan
+        return self._left > 0 and not seen.exhausted and math.isfinite(seen.beta)
+
+    def _refined(self, space: Subspace) -> Subspace:
+        """Improve the worst pair: a chain from what H makes of it outside of the space."""
+        _, coefficients, residuals = space.ritz(self._k)
+        start = space.residual(coefficients[:, int(residuals.argmax())])
+        space = space.compressed(self._capacity - _ROOM)
+        chain = self._chain(space, start, None, _REFINING)
+        while self._grow(chain) and not chain.full:
+            pass
+        return space.joined(chain, None, self._capacity - _ROOM)
+
+    def _searched(self, space: Subspace) -> tuple[Subspace, float, float]:
+        """Look for what the space does not hold: the space with it, a ceiling, and the risk."""
+        space = space.compressed(self._capacity - _ROOM)
+        level = self._level(space) if len(space) >= self._k else None
+        start = random_direction(self._like, self._generator)
+        chain = self._chain(space, start, level, self._capacity)
+        dim = len(self._like) - len(space)
+        while self._grow(chain) and not chain.full:
+            if level is None or float(chain.seen.values[0]) >= level:
+                if float(chain.seen.residuals[0]) <= self._allowed():
+                    break
+            elif probability_of_missing(chain, level, dim) <= self._risk:
+                break
+        ceiling, risk = math.inf, 1.0
+        if level is not None and math.isfinite(self._scale):
+            ceiling, risk = self._reach(chain, space, len(space))
+        return space.joined(chain, level, self._capacity - _ROOM), ceiling, risk
+
+    def _reach(self, chain: Lanczos, space: Subspace, known: int) -> tuple[float, float]:
+        """Above what a chain is sure that nothing is missing, and its risk; so many are known."""
+        last, level = float(space.ritz(self._k)[0][-1]), self._level(space)
+        margin = level - last
+        while float(chain.seen.values[0]) < level and margin <= 2 * self._scale:
+            risk = probability_of_missing(chain, last + margin, len(self._like) - known)
+            if risk <= self._risk:
+                return last + margin, risk
+            margin *= _WIDER
+        return math.inf, 1.0

@@ -1,0 +1,184 @@
+"""A symmetric matrix that is known by its products with vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from samlib._validation import (
+    require_callable,
+    require_count,
+    require_device,
+    require_dtype,
+    require_instance,
+    require_number,
+    require_tensor,
+)
+
+Product = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Operator:
+    """A symmetric linear map on Rᴰ, such as the Hessian of a loss at a point.
+
+    Operators can be added, multiplied by numbers, and restricted to some of the coordinates.
+
+    Attributes
+    ----------
+    dim
+        D.
+    device, dtype
+        Of the vectors that it takes and gives.
+    matvec
+        v [dim] ↦ Hv [dim].
+    rounding
+        The unit of rounding in the arithmetic behind ``matvec``, relative: that of ``dtype``, if
+        not given. It is larger where a network computes in a lower precision than its parameters.
+    nearby
+        Makes the same operator with its data moved by one unit of rounding. How far the products
+        of the two differ shows how far rounding reaches.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from samlib import Operator
+    >>> diagonal = torch.tensor([3.0, 1.0, 2.0])
+    >>> operator = Operator(3, torch.device("cpu"), torch.float32, lambda v: diagonal * v)
+    >>> (0.5 * operator) @ torch.ones(3)
+    tensor([1.5000, 0.5000, 1.0000])
+    >>> operator.restricted(torch.tensor([True, False, True])).to_dense()
+    tensor([[3., 0.],
+            [0., 2.]])
+    """
+
+    dim: int
+    device: torch.device
+    dtype: torch.dtype
+    matvec: Product
+    rounding: float | None = None
+    nearby: Callable[[], Operator] | None = None
+
+    def __post_init__(self) -> None:
+        require_count("dim", self.dim, minimum=1)
+        object.__setattr__(self, "device", require_device("device", self.device))
+        require_dtype("dtype", self.dtype)
+        require_callable("matvec", self.matvec, "v [dim] ↦ Hv [dim]")
+        if self.rounding is None:
+            object.__setattr__(self, "rounding", torch.finfo(self.dtype).eps)
+        require_number("rounding", self.unit, positive=True)
+
+    @property
+    def unit(self) -> float:
+        """The unit of rounding."""
+        assert self.rounding is not None
+        return self.rounding
+
+    def __matmul__(self, vector: Tensor) -> Tensor:
+        """Hv for v [dim] or, column by column, [dim, n]."""
+        if require_tensor("vector", vector).shape[:1] != (self.dim,) or vector.dim() > 2:
+            raise ValueError(
+                f"vector must have shape [{self.dim}] or [{self.dim}, n], got {tuple(vector.shape)}"
+            )
+        if vector.dtype != self.dtype or vector.device != self.device:
+            raise ValueError(
+                f"vector must have dtype {self.dtype} and be on {self.device}, "
+                f"got {vector.dtype} on {vector.device}"
+            )
+        if vector.dim() == 1:
+            return self.matvec(vector)
+        return torch.stack([self.matvec(column) for column in vector.unbind(-1)], dim=-1)
+
+    def __add__(self, other: Operator) -> Operator:
+        """H + K, of two operators for the same vectors."""
+        require_instance("other", other, Operator, "a samlib.Operator")
+        mine, its = (self.dim, self.device, self.dtype), (other.dim, other.device, other.dtype)
+        if mine != its:
+            raise ValueError(f"both must have the same dim, device and dtype, got {mine} and {its}")
+        return replace(
+            self,
+            matvec=lambda v: self.matvec(v) + other.matvec(v),
+            rounding=max(self.unit, other.unit),
+            nearby=_both(self, other),
+        )
+
+    def __mul__(self, factor: float) -> Operator:
+        """The multiple of H by a number."""
+        number = float(factor)
+        nearby = self.nearby
+        return replace(
+            self,
+            matvec=lambda v: number * self.matvec(v),
+            nearby=None if nearby is None else lambda: nearby() * number,
+        )
+
+    __rmul__ = __mul__
+
+    def restricted(self, kept: Tensor) -> Operator:
+        """PHPᵀ, the rows and columns of some coordinates alone: one layer, say.
+
+        Parameters
+        ----------
+        kept
+            The coordinates: booleans [dim], at least one of them True.
+
+        Raises
+        ------
+        ValueError
+            If ``kept`` is not that.
+        """
+        if not isinstance(kept, Tensor) or kept.dtype != torch.bool or kept.shape != (self.dim,):
+            raise ValueError(f"kept must be booleans of shape [{self.dim}], got {kept!r}")
+        index = kept.nonzero()[:, 0].to(self.device)
+        if not len(index):
+            raise ValueError("kept must have at least one True, got none")
+
+        def matvec(vector: Tensor) -> Tensor:
+            whole = vector.new_zeros(self.dim).index_copy(0, index, vector)
+            image: Tensor = self.matvec(whole)[index]
+            return image
+
+        nearby = self.nearby
+        return replace(
+            self,
+            dim=len(index),
+            matvec=matvec,
+            nearby=None if nearby is None else lambda: nearby().restricted(kept),
+        )
+
+    def to_dense(self) -> Tensor:
+        """The matrix, [dim, dim], made symmetric; for small dim."""
+        matrix = self @ torch.eye(self.dim, dtype=self.dtype, device=self.device)
+        return (matrix + matrix.T) / 2
+
+    def rounding_error(self, vector: Tensor, image: Tensor) -> Tensor:
+        """About how far rounding may have moved ``image``, this operator's product with vector: [].
+
+        Measured, where the operator can be moved by one unit of rounding; a few units otherwise.
+        """
+        if self.nearby is None:
+            units: Tensor = _UNITS * self.unit * image.norm()
+            return units
+        moved = self.nearby().matvec(vector.to(self.dtype))
+        measured: Tensor = _MEASURED * (moved.to(image.dtype) - image).norm()
+        return measured
+
+    def __repr__(self) -> str:
+        return f"Operator(dim={self.dim}, dtype={self.dtype}, device={self.device})"
+
+
+# Rounding accumulates over the operations of a product.
+_UNITS = 10.0
+
+# Beside the rounding of the data there is that of what is computed on the way.
+_MEASURED = 2.0
+
+
+def _both(one: Operator, other: Operator) -> Callable[[], Operator] | None:
+    if one.nearby is None and other.nearby is None:
+        return None
+    first, second = one.nearby or (lambda: one), other.nearby or (lambda: other)
+    return lambda: first() + second()

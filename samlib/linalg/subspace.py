@@ -1,0 +1,177 @@
+"""A subspace on which a symmetric matrix is known, and the search for what it does not hold.
+
+Lanczos sees through the space that grows from one vector. An eigenvalue whose vector has hardly a
+part in that start, or that is a copy of another, is not in the space yet when all residuals are
+small already: a residual says that an eigenvalue is near, not which one it is. Here is what can be
+said of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from scipy.special import betainc
+from torch import Tensor
+
+from samlib.linalg.lanczos import Lanczos
+
+Product = Callable[[Tensor], Tensor]
+
+# Beyond this sum of squares the probability is zero for every dimension there is.
+_CERTAIN = 1e60
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """Orthonormal rows Q with HQᵀ = QᵀG + EᵀC: what H makes of them, inside and outside.
+
+    Attributes
+    ----------
+    basis
+        Q, [m, dim], on the device.
+    projected
+        G = QHQᵀ, [m, m], float64 on the host.
+    remainders, couplings
+        E, [c, dim] on the device, orthogonal to Q; C, [c, m], float64 on the host.
+    """
+
+    basis: Tensor
+    projected: Tensor
+    remainders: Tensor
+    couplings: Tensor
+
+    @classmethod
+    def of(cls, krylov: Lanczos) -> Subspace:
+        """What Lanczos has found so far."""
+        projected, beta = krylov.projected.cpu(), krylov.seen.beta
+        couplings = projected.new_zeros(1, len(projected))
+        couplings[0, -1] = beta
+        outside = int(beta > 0)
+        return cls(krylov.basis, projected, krylov.following[None][:outside], couplings[:outside])
+
+    def __len__(self) -> int:
+        return len(self.basis)
+
+    def ritz(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The top k Ritz values [k], their coefficients [m, k], and residuals ‖Hq − θq‖ [k]."""
+        values, vectors = torch.linalg.eigh((self.projected + self.projected.T) / 2)
+        values, vectors = values.flip(0)[:k], vectors.flip(1)[:, :k]
+        outside = self.couplings @ vectors
+        gram = (self.remainders @ self.remainders.T).double().cpu()
+        squares = (outside * (gram @ outside)).sum(dim=0)
+        return values, vectors, squares.clamp(min=0).sqrt()
+
+    def vectors(self, coefficients: Tensor) -> Tensor:
+        """Vectors of the full space, [dim, k], from their coefficients [m, k]."""
+        result: Tensor = self.basis.T @ coefficients.to(self.basis)
+        return result
+
+    def residual(self, coefficients: Tensor) -> Tensor:
+        """What H makes of one vector, of coefficients [m], outside of the space: [dim]."""
+        result: Tensor = (self.couplings @ coefficients).to(self.basis) @ self.remainders
+        return result
+
+    def compressed(self, keep: int) -> Subspace:
+        """The space of the top ``keep`` Ritz vectors."""
+        if keep >= len(self):
+            return self
+        values, change, _ = self.ritz(keep)
+        basis = combine_rows(self.basis, self.basis[:0], change)
+        return Subspace(basis, values.diag(), self.remainders, self.couplings @ change)
+
+    def outside(self, product: Product, level: float | None) -> Product:
+        """H on the complement of the space, as it decides what is above ``level``.
+
+        By Sylvester's law of inertia, H has as many eigenvalues above μ as G has and as the Schur
+        complement PHP + EᵀSE has, S = C(μ − G)⁻¹Cᵀ, P the projection onto the complement. Ritz
+        values above μ would lower it and are left out: then it has at least as many. Without a
+        level it is PHP.
+        """
+        basis, remainders = self.basis, self.remainders
+        schur = None if level is None else self._schur(level).to(basis)
+
+        def apply(vector: Tensor) -> Tensor:
+            image = product(vector)
+            image = image - (basis @ image) @ basis
+            if schur is not None and len(schur):
+                image = image + (schur @ (remainders @ vector)) @ remainders
+            return image
+
+        return apply
+
+    def _schur(self, level: float) -> Tensor:
+        values, vectors, _ = self.ritz(len(self))
+        outside = self.couplings @ vectors
+        below = values < level
+        scaled = outside[:, below] / (level - values[below])
+        return scaled @ outside[:, below].T
+
+    def joined(self, chain: Lanczos, level: float | None, keep: int) -> Subspace:
+        """The space of the top ``keep`` Ritz vectors of this one and a chain from its complement.
+
+        No product is needed: what H makes of the chain follows from what ``outside(level)`` made.
+        """
+        grown = Subspace.of(chain)
+        inside = (self.remainders @ grown.basis.T).double().cpu()  # EWᵀ
+        schur = inside.new_zeros(len(inside), len(inside)) if level is None else self._schur(level)
+        cross = self.couplings.T @ inside
+        below = grown.projected - inside.T @ schur @ inside
+        projected = torch.cat(
+            [torch.cat([self.projected, cross], 1), torch.cat([cross.T, below], 1)]
+        )
+        couplings = projected.new_zeros(len(inside) + len(grown.couplings), len(projected))
+        couplings[: len(inside), : len(self)] = self.couplings
+        couplings[len(inside) :, len(self) :] = grown.couplings
+        couplings[: len(inside), len(self) :] = -schur @ inside
+        rest = self.remainders - inside.to(self.basis) @ grown.basis
+        remainders = torch.cat([rest, grown.remainders])
+        values, vectors = torch.linalg.eigh((projected + projected.T) / 2)
+        keep = min(keep, len(projected))
+        values, change = values.flip(0)[:keep], vectors.flip(1)[:, :keep]
+        basis = combine_rows(self.basis, grown.basis, change)
+        return Subspace(basis, values.diag(), remainders, couplings @ change)
+
+
+def combine_rows(first: Tensor, second: Tensor, change: Tensor) -> Tensor:
+    """changeᵀ · [first; second] for two bases with the same columns."""
+    move = change.T.to(first)
+    result: Tensor = move[:, : len(first)] @ first
+    return result.addmm_(move[:, len(first) :], second) if len(second) else result
+
+
+def most_mass(chain: Lanczos, level: float) -> float:
+    """The most that the spectral measure of a chain's start can have at one point outside.
+
+    With the polynomials p₀, p₁, … that are orthonormal under that measure, it is 1/Σpⱼ(μ)², the
+    Christoffel function. It falls on the way out from the Ritz values.
+    """
+    projected, beta = chain.projected.cpu(), chain.seen.beta
+    diagonal, beside = projected.diagonal().tolist(), [*projected.diagonal(1).tolist(), beta]
+    before, here, total, last = 0.0, 1.0, 1.0, 0.0
+    for at, following in zip(diagonal, beside, strict=True):
+        if following == 0:
+            return 0.0
+        before, here = here, ((level - at) * here - last * before) / following
+        total, last = total + here * here, following
+        if total > _CERTAIN:
+            return 0.0
+    return 1 / total
+
+
+def probability_of_less(mass: float, dim: int) -> float:
+    """How often a random unit vector of Rᴰ has, squared, a smaller part than this along an axis."""
+    return float(betainc(0.5, (dim - 1) / 2, min(mass, 1.0))) if dim > 1 else float(mass > 1)
+
+
+def probability_of_missing(chain: Lanczos, level: float, dim: int) -> float:
+    """How likely a chain is to be as it is if its matrix has an eigenvalue of ``level`` or more.
+
+    The chain began in a random direction of a space of this dimension. That has a part along the
+    eigenvector, and seldom so small a one that the chain cannot see it. Where the largest Ritz
+    value is above the level, the eigenvalue is there: 1.
+    """
+    if float(chain.seen.values[0]) >= level:
+        return 1.0
+    return 0.0 if chain.seen.exhausted else probability_of_less(most_mass(chain, level), dim)

@@ -1,0 +1,1 @@
+"""What the figures share, one concept a module."""

@@ -1,0 +1,1 @@
+"""Under SAM the gradient turns towards the top eigenvector."""

@@ -1,0 +1,1 @@
+"""Which minimizers each notion of sharpness prefers."""

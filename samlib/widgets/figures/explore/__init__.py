@@ -1,0 +1,1 @@
+"""The sharpness of a network of your own."""

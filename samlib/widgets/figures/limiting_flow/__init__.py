@@ -1,0 +1,1 @@
+"""A network trained by SAM, against the limiting flows of the theorems."""

@@ -1,0 +1,105 @@
+"""The still of the figure LimitingFlow, drawn by matplotlib from samlib's own iterates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from samlib.plotting import COLOURS, LINE_STYLES
+from samlib.widgets.core.names import METHOD_NAMES
+from samlib.widgets.core.still import (
+    FLOWS,
+    INK,
+    MINI_BATCH_DASHES,
+    TEXT,
+    new_still,
+    open_axes,
+)
+
+if TYPE_CHECKING:
+    from samlib.flow import FlowPath as Flow
+    from samlib.widgets.figures.limiting_flow.widget import LimitingFlow
+
+_TITLES = {
+    "top_eigenvalue": "λ₁ at the nearest minimizer",
+    "trace": "trace at the nearest minimizer",
+    "alignment": "alignment |cos∠(∇L, v₁)|",
+    "function": "what the network computes",
+}
+
+
+def draw(widget: LimitingFlow) -> Figure:
+    """λ₁ and the trace over time with both flows; below, the alignment and the fitted function."""
+    figure = new_still(5.2)
+    axes: dict[str, Axes] = figure.subplot_mosaic(
+        [["top_eigenvalue", "trace"], ["alignment", "function"]], height_ratios=(1.3, 1)
+    )
+    for name, title in _TITLES.items():
+        open_axes(axes[name], title)
+    style: dict[str, Any] = {
+        "color": COLOURS.get(widget.method, INK),
+        "ls": LINE_STYLES.get(widget.method, MINI_BATCH_DASHES),
+        "lw": 1.8,
+    }
+    for name in FLOWS:
+        _flows(axes[name], name, widget.limiting_flows())
+    _run(axes, widget, style)
+    axes["alignment"].set_ylim(0, 1.05)
+    _function(axes["function"], widget, style)
+    handles = axes["trace"].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def _flows(axes: Axes, name: str, flows: Mapping[str, Flow]) -> None:
+    """What both limiting flows do to λ₁, or to the trace."""
+    for flow, (notion, lowered) in FLOWS.items():
+        dotted: Any = {"color": COLOURS[notion], "ls": ":", "lw": 2}
+        values = getattr(flows[flow], name)
+        axes.plot(flows[flow].times, values, label=f"limiting flow of {lowered}", **dotted)
+    low, high = _extent([getattr(flow, name) for flow in flows.values()])
+    axes.set_ylim(low - 0.3 * (high - low), high + 0.1 * (high - low))
+
+
+def _run(axes: Mapping[str, Axes], widget: LimitingFlow, style: dict[str, Any]) -> None:
+    """λ₁, the trace and the alignment of the run, and where it is at the frame."""
+    label = METHOD_NAMES.get(widget.method, f"batch of {widget.batch_size}")
+    times, frame = widget.times, widget.frame
+    for name, values in {**widget.on_gamma(), "alignment": widget.alignment}.items():
+        axes[name].plot(times, values, label=label, **style)
+        axes[name].plot(times[frame], values[frame], "o", ms=6, color=style["color"])
+        axes[name].set_xlim(0, max(float(times[-1]), widget.time))
+        axes[name].set_xlabel("time τ = ηρ² · step", **TEXT, labelpad=1)
+
+
+def _extent(columns: list[torch.Tensor]) -> tuple[float, float]:
+    values = torch.cat(columns)
+    values = values[values.isfinite()]
+    return float(values.min()), float(values.max())
+
+
+def _function(axes: Axes, widget: LimitingFlow, style: dict[str, Any]) -> None:
+    """The outputs from one data point to the next, fitted and at the frame."""
+    objective = widget.problem.objective
+    inputs, targets = objective.inputs, objective.targets
+    legs = (inputs[1:] - inputs[:-1]).norm(dim=-1)
+    stops = torch.cat([legs.new_zeros(1), legs.cumsum(0)])
+    part = torch.linspace(0, 1, 17, dtype=torch.float64)[:-1, None]
+    tour = torch.cat([a + part * (b - a) for a, b in pairwise(inputs)])
+    places = torch.cat([a + part[:, 0] * (b - a) for a, b in pairwise(stops)])
+    tour, places = torch.cat([tour, inputs[-1:]]), torch.cat([places, stops[-1:]])
+    grey: Any = {"color": COLOURS["gradient_descent"], "ls": LINE_STYLES["gradient_descent"]}
+    axes.plot(places, objective.output(widget.fitted, tour), lw=1.5, **grey)
+    now = objective.output(widget.x[widget.frame], tour)
+    if bool(now.isfinite().all()):
+        low, high = axes.get_ylim()
+        axes.plot(places, now, **style)
+        reach = high - low
+        axes.set_ylim(min(low, float(targets.min()) - 0.1 * reach), high + 0.1 * reach)
+    axes.plot(stops, targets, "o", ms=5, color=INK)
+    axes.set_xticks(stops, [f"$s_{k + 1}$" for k in range(len(stops))])

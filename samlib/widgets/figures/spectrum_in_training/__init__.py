@@ -1,0 +1,1 @@
+"""The spectrum of the Hessian while a network is trained."""

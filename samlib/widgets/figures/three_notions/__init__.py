@@ -1,0 +1,1 @@
+"""Three notions of sharpness at one point of a two-dimensional loss."""

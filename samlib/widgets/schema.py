@@ -1,0 +1,79 @@
+"""What the figures' page has from Python: ``python -m samlib.widgets.schema`` writes it.
+
+The names of the traits, which of them are whole numbers, and the constants that both sides need are
+written once, in Python. They stand in src/schema.json, which the bundle includes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import samlib
+from samlib import widgets
+from samlib.widgets.core.figure import Figure
+from samlib.widgets.core.four_dimensional import PREFERRED
+from samlib.widgets.core.names import NOTIONS
+from samlib.widgets.core.traits import Whole
+from samlib.widgets.figures.explicit_bias.model import QUANTITIES
+from samlib.widgets.figures.explore.model import REACH
+from samlib.widgets.figures.limiting_flow import model as limiting_flow
+from samlib.widgets.figures.one_loss.model import DESTINATIONS
+from samlib.widgets.figures.opposite_drifts.widget import FAR
+from samlib.widgets.figures.spectrum_in_training.model import RUNS
+from samlib.widgets.figures.spectrum_in_training.widget import SHOWN
+
+PATH = Path(__file__).parent / "src" / "schema.json"
+
+
+def traits_of(figure: type[Figure]) -> dict[str, list[str]]:
+    """The names of a figure's traits, and of those that are whole numbers."""
+    traits, names = figure.class_traits(), list(figure.state_names)
+    return {"names": names, "whole": [name for name in names if isinstance(traits[name], Whole)]}
+
+
+def schema() -> dict[str, Any]:
+    """All that the page is told."""
+    problem = samlib.problems.interpolating_network().objective
+    figures = [getattr(widgets, name) for name in widgets.__all__ if name != "explore"]
+    return {
+        "traits": {figure.__name__: traits_of(figure) for figure in figures},
+        "constants": {
+            "notions": NOTIONS,
+            "preferred": PREFERRED,
+            "quantities": {
+                name: {"notion": notion, "symbol": symbol, "times": times}
+                for name, (notion, symbol, times) in QUANTITIES.items()
+            },
+            "destinations": {
+                method: {"descends": regularizer, "x": x}
+                for method, (regularizer, x) in DESTINATIONS.items()
+            },
+            "explore": {"reach": REACH},
+            "limiting_flow": {
+                "features": problem.inputs.shape[1],
+                "hidden": problem.dim // (problem.inputs.shape[1] + 2),
+                "points": limiting_flow.POINTS,
+                "checkpoints": limiting_flow.CHECKPOINTS,
+                "most_steps": limiting_flow.MOST_STEPS,
+                "far": limiting_flow.FAR,
+                "fit": {
+                    "lr": limiting_flow.FIT_LR,
+                    "norm": limiting_flow.FIT_NORM,
+                    "most": limiting_flow.FIT_MOST,
+                },
+            },
+            "opposite_drifts": {"far": FAR},
+            "spectrum_in_training": {"runs": RUNS, "shown": SHOWN},
+        },
+    }
+
+
+def written() -> str:
+    """The file's text."""
+    return json.dumps(schema(), ensure_ascii=False, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    PATH.write_text(written(), encoding="utf8")

@@ -1,0 +1,76 @@
+// The figure "ExplicitBias": which minimizers each notion of sharpness prefers.
+//
+// Three pictures of one point x of Γ: where it is on the map of Γ, what the three limiting regularizers
+// are there, and the bowl across Γ, where the gradient at a nearby x′ picks one number of S^Asc's band.
+
+import { choice } from "../../shared/buttons.js";
+import { svg } from "../../shared/dom.js";
+import { createLegend, pointed } from "../../shared/legend.js";
+import { linksOf } from "../../shared/permalink.js";
+import { traitControls } from "../../shared/trait-controls.js";
+import { createBars } from "./bars.js";
+import { createBowl } from "./bowl.js";
+import { describe } from "./describe.js";
+import { createMap } from "./map.js";
+import { MARKS } from "./marks.js";
+import { NOTIONS } from "./quantities.js";
+import { createView } from "./view.js";
+
+/** @typedef {import("./quantities.js").Quantity} Quantity */
+
+/**
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @returns {() => void} takes the figure down
+ */
+export function renderExplicitBias(context) {
+  const view = createView(context);
+  const map = createMap(view);
+  const bars = createBars(view);
+  const bowl = createBowl(view);
+  const colouring = choice({
+    legend: "Colour the map by",
+    options: [["top_eigenvalue", "λ₁"], ["smallest_nonzero_eigenvalue", "λ_M"], ["trace", "Trace"]],
+    onInput: (quantity) => view.update({ quantity: /** @type {Quantity} */ (quantity) }),
+  }); // prettier-ignore
+  const controls = traitControls(
+    view,
+    { approach: { label: "Angle of x′", scale: "linear" } },
+    { trait: "point", title: "Point x", labels: ["x₁", "x₂"] },
+  );
+  return view.mount({
+    className: "samlib-explicit-bias",
+    choices: colouring.el,
+    hint: "Drag x along the valley Γ, or x′ around it; choose what colours the map.",
+    legend: legend(),
+    stage: [map.plot.el, bars.plot.el, bowl.plot.el],
+    controls: controls.el,
+    handles: [map.handle, bowl.handle],
+    compute: view.compute,
+    draw() {
+      colouring.show(view.state.quantity);
+      controls.show();
+      map.draw();
+      bars.draw();
+      bowl.draw();
+    },
+    describe: () => describe(view),
+    ...linksOf(view, { labels: { approach: "angle" } }),
+    dispose() {
+      for (const { plot } of [map, bars, bowl]) plot.dispose();
+    },
+  });
+}
+
+/** What the lines and marks are. */
+function legend() {
+  const names = { worst: "worst direction: λ₁", ascent: "ascent direction: λ_M", average: "average direction: trace" };
+  return createLegend([
+    ...NOTIONS.map((notion) => /** @type {import("../../shared/legend.js").Entry} */ ([
+      `notion-${notion}`,
+      [svg("path", { d: MARKS[notion], transform: "translate(16 7) scale(0.9)" })],
+      names[notion],
+    ])),
+    ["ascent", [pointed()], "u, direction of ∇L at x′"],
+    ["sides", [svg("path", { d: "M4 3v8M12 3v8M20 3v8M28 3v8" })], "Sᴬˢᶜ from 0°, 10°, …, 90°"],
+  ]); // prettier-ignore
+}

@@ -1,0 +1,86 @@
+// The figure "Explore": what a kernel measures of the reader's own network. Nothing is computed here; without a
+// kernel the figure shows what was measured last.
+
+import { button } from "../../shared/buttons.js";
+import { html, svg } from "../../shared/dom.js";
+import { slider } from "../../shared/fields.js";
+import { createLegend, line } from "../../shared/legend.js";
+import { linksOf } from "../../shared/permalink.js";
+import { createCosines } from "./cosines.js";
+import { describe } from "./describe.js";
+import { MARKS, NOTIONS } from "./drawing.js";
+import { createProfile } from "./profile.js";
+import { createProgress } from "./progress.js";
+import { createRadii } from "./radii.js";
+import { createSpectrum } from "./spectrum.js";
+import { NAMES, createTable } from "./table.js";
+import { createView } from "./view.js";
+
+/** The traits that only the kernel sets. */
+const MEASURED = /** @type {const} */ (["_network", "_point", "_measured", "_current", "_progress", "_message"]);
+
+/**
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @returns {() => void} takes the figure down
+ */
+export function renderExplore(context) {
+  const view = createView(context);
+  const radii = createRadii(view);
+  const pictures = [createProfile(view), radii, createSpectrum(view), createCosines(view)];
+  const table = createTable(view);
+  const progress = createProgress(view);
+  const rho = slider({
+    label: "Radius ρ", name: "rho", range: view.config.sliders.rho, limits: view.config.limits.rho,
+    onInput: (value) => view.pick(value),
+  }); // prettier-ignore
+  const sweep = button({
+    label: "Measure at seven radii", text: "Sweep over ρ", onPress: () => view.kernel.ask("sweep"),
+  }); // prettier-ignore
+  sweep.dataset.control = "sweep";
+  const takeDown = view.mount({
+    className: "samlib-explore",
+    choices: null,
+    hint: "Drag ρ across the sharpnesses: marks are measured, thin lines are the quadratic model’s.",
+    legend: legend(),
+    stage: [...pictures.map(({ plot }) => plot.el), table.el],
+    player: { el: progress.el, pause() {}, dispose() {} },
+    controls: html("div", { class: "samlib-controls" }, rho.el, html("div", {}, sweep)),
+    handles: [radii.handle],
+    compute: view.compute,
+    draw() {
+      const there = view.kernel.state() === "there";
+      for (const input of rho.el.querySelectorAll("input")) input.disabled = !there;
+      sweep.disabled = !there;
+      rho.show(view.state.rho);
+      table.draw();
+      progress.draw();
+      for (const picture of pictures) picture.draw();
+    },
+    describe: () => describe(view),
+    ...linksOf(view, { labels: { rho: "ρ" } }),
+    dispose: () => pictures.forEach(({ plot }) => plot.dispose()),
+  });
+  const changed = () => {
+    view.compute();
+    view.redraw();
+  };
+  for (const name of MEASURED) context.model.on(`change:${name}`, changed);
+  view.kernel.ask("hello");
+  return () => {
+    for (const name of MEASURED) context.model.off(`change:${name}`, changed);
+    view.kernel.dispose();
+    takeDown();
+  };
+}
+
+/** What the lines and marks are. */
+function legend() {
+  return createLegend([
+    ...NOTIONS.map((notion) => /** @type {import("../../shared/legend.js").Entry} */ ([
+      `explored-${notion}`, [line(), svg("path", { d: MARKS[notion], transform: "translate(16 7)" })],
+      `${NAMES[notion]}, ${{ worst: "Rᴹᵃˣ", ascent: "Rᴬˢᶜ", average: "Rᴬᵛᵍ" }[notion]}`,
+    ])),
+    ["explored-random", [line()], "one random direction"],
+    ["explored-model", [svg("path", { d: "M1 11L31 3" })], "thin: to second order"],
+  ]); // prettier-ignore
+}

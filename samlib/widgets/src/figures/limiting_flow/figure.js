@@ -1,0 +1,149 @@
+// The figure "LimitingFlow": a real network is trained by SAM on the page, and its λ₁ and trace are compared
+// with the limiting flows of the theorems, which are integrated on the page, too.
+//
+// The data flows one way: state → runs in the worker (bench.js, laboratory.js) → pictures (plots.js).
+
+import { button } from "../../shared/buttons.js";
+import { html } from "../../shared/dom.js";
+import { labelled, nextSeed, numberField } from "../../shared/fields.js";
+import { constants } from "../../schema.js";
+import { createFrame } from "../../shared/frame.js";
+import { createLegend, line, method } from "../../shared/legend.js";
+import { linksOf } from "../../shared/permalink.js";
+import { player } from "../../shared/player.js";
+import { traitControls } from "../../shared/trait-controls.js";
+import { createBench, settingsOf } from "./bench.js";
+import { describe, whenOf } from "./describe.js";
+import { createFlowPlots } from "./plots.js";
+import { CHECKPOINTS } from "./training.js";
+
+/** @typedef {import("../../shared/frame.js").Frame<import("./bench.js").State>} Frame */
+/** @typedef {Frame & {bench: import("./bench.js").Bench}} View */
+
+/** So many runs a sweep makes along each of ρ and η. */
+const SWEEP = 7;
+
+/** The checkpoints, where playing stops. */
+const KEYS = Array.from({ length: CHECKPOINTS + 1 }, (_, n) => n);
+
+/**
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @returns {() => void} takes the figure down
+ */
+export function renderLimitingFlow(context) {
+  /** @type {Frame} */
+  const frame = createFrame(context, { redrawOnly: ["frame"] });
+  const bench = createBench(frame.state, frame.redraw);
+  const plots = createFlowPlots(Object.assign(frame, { bench }));
+  const play = player({ linear: true, onFrame: (n, settled) => frame.update({ frame: n }, settled) });
+  const controls = createControls(frame);
+  const sweep = button({
+    label: "Train with several ρ and several η", text: "Sweep", className: "samlib-small",
+    onPress: () => bench.sweep(settingsOfSweep(frame)),
+  }); // prettier-ignore
+  sweep.dataset.control = "sweep";
+  plots.sweepable.append(sweep);
+  return frame.mount({
+    className: "samlib-flow",
+    choices: null,
+    hint: "Change ρ, η or the batch size: the network trains again. Drag across a picture to go through time.",
+    legend: legend(),
+    stage: plots.plots.map((plot) => plot.el),
+    player: play,
+    controls: controls.el,
+    handles: [],
+    compute: bench.compute,
+    draw() {
+      controls.show();
+      sweep.disabled = bench.waiting > 0;
+      frame.root.setAttribute("aria-busy", String(bench.busy));
+      play.show(frame.state.frame, KEYS, whenOf(bench));
+      plots.draw();
+    },
+    describe: () => describe(bench),
+    ...linksOf(frame, { labels: { rho: "ρ", lr: "η", batch_size: "m", time: "τ", frame: "frame" } }),
+    dispose() {
+      bench.dispose();
+      plots.plots.forEach((plot) => plot.dispose());
+    },
+  });
+}
+
+/** Sliders, and the seeds of the network and of the mini-batches. @param {Frame} frame */
+function createControls(frame) {
+  const controls = traitControls(frame, {
+    rho: { label: "Radius ρ" },
+    lr: { label: "Learning rate η" },
+    batch_size: { label: "Batch size m", integer: true, scale: "linear" },
+    time: { label: "Time τ" },
+  });
+  const network = seedField(
+    frame, "network", "Network", "Seed of the network and its data", "New network", "Another network and other data",
+  ); // prettier-ignore
+  const drawn = seedField(frame, "seed", "Draw", "Seed of the mini-batches", "New draw", "Other mini-batches");
+  const seeds = [network, drawn];
+  controls.el.append(html("div", { class: "samlib-fields" }, ...seeds.flatMap((s) => [s.el, s.next])));
+  return {
+    el: controls.el,
+    show() {
+      controls.show();
+      for (const seed of seeds) seed.show();
+      drawn.disable(frame.state.batch_size === constants.limiting_flow.points); // it leaves nothing to chance
+    },
+  };
+}
+
+/**
+ * A field for a seed, with a button for the next one.
+ *
+ * @param {Frame} frame @param {"network" | "seed"} trait
+ * @param {string} text @param {string} label @param {string} next @param {string} title
+ */
+function seedField(frame, trait, text, label, next, title) {
+  const limits = frame.config.limits[trait];
+  const field = labelled(text, numberField({
+    name: trait, label, limits, integer: true, onInput: (value) => frame.update({ [trait]: value }),
+  })); // prettier-ignore
+  const another = button({
+    label: title, text: next, onPress: () => frame.update({ [trait]: nextSeed(frame.state[trait], limits) }),
+  }); // prettier-ignore
+  another.dataset.control = `next-${trait}`;
+  return {
+    el: field.el,
+    next: another,
+    show: () => field.show(frame.state[trait]),
+    /** @param {boolean} disabled */
+    disable(disabled) {
+      another.disabled = disabled;
+      for (const input of field.el.querySelectorAll("input")) input.disabled = disabled;
+    },
+  };
+}
+
+/**
+ * Several ρ at the η shown and several η at the ρ shown, over what the sliders cover; the quick runs first.
+ *
+ * @param {Frame} frame
+ * @returns {import("./training.js").Settings[]}
+ */
+function settingsOfSweep({ state, config }) {
+  const along = (/** @type {"rho" | "lr"} */ name) => {
+    const [low, high] = config.sliders[name];
+    return Array.from({ length: SWEEP }, (_, i) => ({
+      ...settingsOf(state), [name]: Number((high * (low / high) ** (i / (SWEEP - 1))).toPrecision(2)),
+    })); // prettier-ignore
+  };
+  return [...along("rho"), ...along("lr")].sort((a, b) => b.lr * b.rho * b.rho - a.lr * a.rho * a.rho);
+}
+
+/** What the lines and marks are. */
+function legend() {
+  return createLegend([
+    method("sam", "full-batch SAM (m = 5)"),
+    method("mini_batch", "SAM on batches of 2 to 4"),
+    method("one_sam", "1-SAM (m = 1)"),
+    ["worst", [line()], "limiting flow of λ₁"],
+    ["average", [line()], "limiting flow of the trace"],
+    ["gradient_descent", [line()], "as gradient descent had fitted it"],
+  ]);
+}

@@ -1,0 +1,95 @@
+// The figure "OppositeDrifts": one start in the two valleys, from which full-batch SAM drifts towards smaller
+// λ₁, 1-SAM towards a smaller trace, and mini-batches somewhere between.
+//
+// The data flows one way: state → runs and flows (valleys.js) → pictures (plots.js).
+
+import { button } from "../../shared/buttons.js";
+import { labelled, nextSeed, numberField } from "../../shared/fields.js";
+import { count } from "../../shared/format.js";
+import { createFrame } from "../../shared/frame.js";
+import { createLegend, line, method } from "../../shared/legend.js";
+import { linksOf } from "../../shared/permalink.js";
+import { player } from "../../shared/player.js";
+import { traitControls } from "../../shared/trait-controls.js";
+import { describe } from "./describe.js";
+import { createDriftPlots } from "./plots.js";
+import { createValleys } from "./valleys.js";
+
+/** @typedef {import("../../shared/frame.js").Frame<import("./valleys.js").State>} Frame */
+/** @typedef {Frame & {valleys: import("./valleys.js").Valleys}} View */
+
+/**
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @returns {() => void} takes the figure down
+ */
+export function renderOppositeDrifts(context) {
+  /** @type {Frame} */
+  const frame = createFrame(context, { redrawOnly: ["frame"] });
+  const valleys = createValleys(frame.state);
+  const plots = createDriftPlots(Object.assign(frame, { valleys }));
+  const play = player({ linear: true, onFrame: (step, settled) => frame.update({ frame: step }, settled) });
+  const controls = createControls(frame);
+  return frame.mount({
+    className: "samlib-drifts",
+    choices: null,
+    hint: "Drag the start, change the batch size, or drag across a panel to go through time.",
+    legend: legend(),
+    stage: plots.plots.map((plot) => plot.el),
+    player: play,
+    controls: controls.el,
+    handles: [plots.handle],
+    compute: valleys.compute,
+    draw() {
+      const { state } = frame;
+      controls.show();
+      play.show(state.frame, valleys.keys, `step ${count(state.frame)} of ${count(state.steps)}`);
+      plots.draw();
+    },
+    describe: () => describe(valleys),
+    ...linksOf(frame, { labels: { rho: "ρ", lr: "η", batch_size: "m", frame: "step" } }),
+    dispose: () => plots.plots.forEach((plot) => plot.dispose()),
+  });
+}
+
+/** Sliders, fields, and the button for another draw. @param {Frame} frame */
+function createControls(frame) {
+  const controls = traitControls(
+    frame,
+    {
+      batch_size: { label: "Batch size m", integer: true },
+      rho: { label: "Radius ρ" },
+      lr: { label: "Learning rate η" },
+      steps: { label: "Steps", integer: true },
+    },
+    { trait: "start", title: "Start", labels: ["x", "y₁", "y₂"] },
+  );
+  const limits = frame.config.limits.seed;
+  const seed = labelled("Seed", numberField({
+    name: "seed", label: "Seed of the draws", limits, integer: true, onInput: (value) => frame.update({ seed: value }),
+  })); // prettier-ignore
+  const redraw = button({
+    label: "Draw other mini-batches", text: "New draw",
+    onPress: () => frame.update({ seed: nextSeed(frame.state.seed, limits) }),
+  }); // prettier-ignore
+  redraw.dataset.control = "draw";
+  controls.el.lastElementChild?.append(seed.el, redraw);
+  return {
+    el: controls.el,
+    show() {
+      controls.show();
+      seed.show(frame.state.seed);
+    },
+  };
+}
+
+/** What the lines and marks are. */
+function legend() {
+  return createLegend([
+    method("sam", "full-batch SAM"),
+    method("mini_batch", "SAM on mini-batches of m"),
+    method("one_sam", "1-SAM"),
+    method("gradient_descent", "gradient descent (GD)"),
+    ["worst", [line()], "limiting flow of λ₁"],
+    ["average", [line()], "limiting flow of the trace"],
+  ]);
+}

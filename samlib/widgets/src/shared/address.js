@@ -1,0 +1,54 @@
+// The figure's state in the address of the page: the button that puts it there, and following a link.
+
+import { button } from "./buttons.js";
+import { decode, encode } from "./permalink.js";
+
+/**
+ * @param {string | undefined} linkId the figure's name in permalinks, if it has them
+ * @param {HTMLElement} root of the figure @param {HTMLElement} note where messages go
+ * @param {{write: () => import("./permalink.js").LinkState,
+ *   follow: (entries: Map<string, string>, messages: string[]) => void}} figure
+ */
+export function createAddress(linkId, root, note, { write, follow }) {
+  const link = button({ label: "Copy link", text: "Copy link", onPress: copy });
+  link.dataset.control = "link";
+  if (!linkId) link.hidden = true;
+
+  function copy() {
+    if (!linkId) return;
+    const fragment = encode(linkId, write());
+    try {
+      history.replaceState(null, "", fragment);
+    } catch {
+      location.hash = fragment; // a page opened from a file may not replace its address
+    }
+    note.textContent = "The link to this state is in the address bar.";
+    navigator.clipboard?.writeText(location.href).then(
+      () => (note.textContent = "The link to this state is copied, and in the address bar."),
+      () => {},
+    );
+  }
+
+  function go() {
+    const entries = linkId ? decode(linkId, location.hash) : null;
+    if (!entries) return;
+    /** @type {string[]} */
+    const messages = [];
+    follow(entries, messages);
+    note.textContent = messages.length ? `In the link, ${messages.join("; ")}.` : "";
+    if (root.getBoundingClientRect().top > innerHeight || root.getBoundingClientRect().bottom < 0) {
+      root.scrollIntoView();
+    }
+  }
+
+  return {
+    button: link,
+    /** Follow links, this page's first. @returns {() => void} stops it */
+    listen() {
+      if (!linkId) return () => {};
+      addEventListener("hashchange", go);
+      go();
+      return () => removeEventListener("hashchange", go);
+    },
+  };
+}

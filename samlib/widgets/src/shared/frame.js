@@ -1,0 +1,227 @@
+// The frame that every figure shares: state, permalinks, drawing once per animation frame, the sentence,
+// reset, theme, keys, and taking it all down. What a figure shows is its own business.
+
+import { createAddress } from "./address.js";
+import { button } from "./buttons.js";
+import { html } from "./dom.js";
+import { captureKeys } from "./keyboard.js";
+import { createReadout } from "./readout.js";
+import { traitsOf } from "../schema.js";
+import { onThemeChange, palette } from "./theme.js";
+
+/** @typedef {import("./model.js").Model} Model */
+
+/**
+ * @template S the figure's synchronized traits
+ * @typedef {object} Options
+ * @property {(keyof S & string)[]} [redrawOnly] those whose change needs no new computation
+ * @property {keyof S & string} [presetBy] the trait whose value picks defaults for others
+ * @property {(state: S) => boolean} [complete] do the traits fit together? Python may send one of two that
+ *   belong together a moment before the other
+ */
+
+/**
+ * @template S
+ * @typedef {object} Content what a figure shows
+ * @property {string} className of the root
+ * @property {HTMLElement | null} choices a switch at the top, if there is one
+ * @property {string} hint one line that says what can be done
+ * @property {HTMLElement} legend
+ * @property {HTMLElement[]} stage the plots
+ * @property {{el: HTMLElement, pause: () => void, dispose: () => void}} [player]
+ * @property {HTMLElement} controls
+ * @property {{group: Element, key: (event: KeyboardEvent) => boolean}[]} handles
+ * @property {() => void} compute everything that depends on the state
+ * @property {() => void} draw pictures and controls
+ * @property {() => string} describe one sentence that says what is shown
+ * @property {(state: S) => import("./permalink.js").LinkState} writeLink
+ * @property {(entries: Map<string, string>, messages: string[]) => S} readLink
+ * @property {() => void} dispose
+ */
+
+/**
+ * @template {Record<string, any>} S
+ * @typedef {ReturnType<typeof createFrame<S>>} Frame
+ */
+
+/**
+ * @template {Record<string, any>} S
+ * @param {{model: Model, el: HTMLElement, linkId?: string}} context
+ *   `linkId` is the figure's name in permalinks; without it (in a notebook) there are none
+ * @param {Options<S>} [options]
+ */
+export function createFrame({ model, el, linkId }, { redrawOnly = [], presetBy, complete } = {}) {
+  const { names, whole } = traitsOf(model.get("_figure"));
+  const read = () => /** @type {S} */ (Object.fromEntries(names.map((n) => [n, model.get(n)])));
+  const initial = read();
+  const config = model.get("_config");
+  let stale = true;
+  let pending = 0;
+  let saved = 0;
+  /** @type {Content<S>} */
+  let content;
+
+  const readout = createReadout();
+  const note = html("p", { class: "samlib-note", role: "status" });
+  const reset = button({ label: "Reset", text: "Reset", onPress: () => frame.restore(initial) });
+  reset.dataset.control = "reset";
+  const root = html("div", { class: "samlib-body" });
+  const address = createAddress(linkId, root, note, {
+    write: () => content.writeLink(frame.state),
+    follow(entries, messages) {
+      frame.restore(content.readLink(entries, messages));
+    },
+  });
+
+  const frame = {
+    /** @type {S} changed by update() only */
+    state: { ...initial },
+    initial,
+    config,
+    /** Which traits are whole numbers. */
+    whole,
+    root,
+    colours: palette(el),
+    /** While something is being dragged, scales stand still. */
+    dragging: false,
+    /** Draw in the next animation frame. */
+    redraw: () => schedule(false),
+    /** Stop a film. */
+    pause: () => content?.player?.pause(),
+
+    /**
+     * Change some of the state, here and in the model.
+     *
+     * @param {Partial<S>} changes @param {boolean} [settled] false while a film runs
+     */
+    update(changes, settled = true) {
+      const all = withFrame(frame.state, changes);
+      apply(all);
+      for (const [name, value] of Object.entries(all)) model.set(name, value);
+      const now = performance.now();
+      if (settled || now - saved > 250) {
+        saved = now;
+        model.save_changes();
+      }
+    },
+
+    /** @param {S} state */
+    restore(state) {
+      frame.pause();
+      note.textContent = "";
+      frame.update({ ...state });
+    },
+
+    /** The opening state, or the defaults that go with a choice. @param {string} choice @returns {S} */
+    preset(choice) {
+      if (!presetBy || choice === initial[presetBy]) return { ...initial };
+      return { ...initial, ...config.presets[choice], [presetBy]: choice };
+    },
+
+    /** Show the content. @param {Content<S>} what @returns {() => void} takes the figure down */
+    mount(what) {
+      content = what;
+      root.classList.add(what.className);
+      root.append(...partsOf(what, [reset, address.button], readout.parts, note));
+      el.replaceChildren(root);
+      const stopListening = listen(what);
+      schedule(true);
+      return () => {
+        what.player?.dispose();
+        cancelAnimationFrame(pending);
+        readout.dispose();
+        stopListening();
+        what.dispose();
+      };
+    },
+  };
+
+  /** Follow the model, the keys, the theme and the address. @param {Content<S>} what @returns {() => void} stops it */
+  function listen(what) {
+    const onModelChange = () => apply(read());
+    for (const name of names) model.on(`change:${name}`, onModelChange);
+    const stopKeys = captureKeys(root, (event) => {
+      const target = what.handles.find(({ group }) => group === event.target);
+      return target ? target.key(event) : false;
+    });
+    const stopTheme = onThemeChange(() => {
+      frame.colours = palette(el);
+      schedule(false);
+    });
+    const stopAddress = address.listen();
+    return () => {
+      stopKeys();
+      stopTheme();
+      stopAddress();
+      for (const name of names) model.off(`change:${name}`, onModelChange);
+    };
+  }
+
+  /** @param {Partial<S>} changes */
+  function apply(changes) {
+    const { state } = frame;
+    const different = Object.keys(changes).filter(
+      (name) => JSON.stringify(state[name]) !== JSON.stringify(changes[name]),
+    );
+    if (different.length === 0) return;
+    Object.assign(state, changes);
+    if ("steps" in state) Object.assign(state, { frame: Math.min(state.frame, state.steps) });
+    if (complete && !complete(state)) return;
+    schedule(different.some((name) => !redrawOnly.includes(name)));
+  }
+
+  /** Draw, once per animation frame. @param {boolean} computed must everything be computed again? */
+  function schedule(computed) {
+    stale ||= computed;
+    pending ||= requestAnimationFrame(draw);
+  }
+
+  function draw() {
+    pending = 0;
+    performance.mark("samlib:begin");
+    if (stale) content.compute();
+    stale = false;
+    // A notebook renders into an element that is not in the document yet and has no style.
+    if (!frame.colours.ink) frame.colours = palette(el);
+    content.draw();
+    readout.say(content.describe());
+    // For benchmarks/widgets.py; only the last one is kept.
+    performance.clearMeasures("samlib:draw");
+    performance.measure("samlib:draw", "samlib:begin");
+    performance.clearMarks("samlib:begin");
+  }
+
+  return frame;
+}
+
+/**
+ * In a figure over time the step shown stays inside the run; where it is the last one, it stays the last.
+ *
+ * @template {Record<string, any>} S
+ * @param {S} state @param {Partial<S>} changes
+ * @returns {Partial<S>}
+ */
+function withFrame(state, changes) {
+  if (!("steps" in changes) || !("frame" in state)) return changes;
+  const { steps, frame: shown } = state;
+  const last = /** @type {number} */ (changes.steps);
+  const wanted = changes.frame ?? (shown === steps ? last : shown);
+  return { ...changes, frame: Math.min(wanted, last) };
+}
+
+/**
+ * What stands in a figure, from top to bottom.
+ *
+ * @param {Content<any>} what @param {HTMLElement[]} actions @param {HTMLElement[]} sentence @param {HTMLElement} note
+ */
+function partsOf(what, actions, sentence, note) {
+  return [
+    html("div", { class: "samlib-top" }, what.choices ?? html("span"),
+      html("div", { class: "samlib-actions" }, ...actions)),
+    html("p", { class: "samlib-hint" }, what.hint),
+    what.legend,
+    html("div", { class: "samlib-stage" }, ...what.stage),
+    ...(what.player ? [what.player.el] : []),
+    ...sentence, what.controls, note,
+  ]; // prettier-ignore
+}
