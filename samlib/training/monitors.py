@@ -185,10 +185,10 @@ class SharpnessMonitor:
     def _top(self, objective: Objective, x: Tensor, readings: dict[str, float]) -> int:
         """Read λ₁ and the alignment; return the number of products."""
         aligned = "alignment" in self.measure
-        start = self._start_vector(x)
-        k = min(objective.dim, 2 if aligned or start is None else 1)
+        guess = self._guess(x)
+        k = min(objective.dim, 2 if aligned or guess is None else 1)
         pairs = top_eigenpairs(
-            objective, x, k=k, rtol=self.rtol, guess=start, confidence=0.0, progress=False
+            objective, x, k=k, rtol=self.rtol, guess=guess, confidence=0.0, progress=False
         )
         self._calls += 1
         known = () if self._vectors is None else self._vectors.unbind(-1)
@@ -203,15 +203,15 @@ class SharpnessMonitor:
             readings["alignment_error"] = largest_sine(pairs.values, pairs.residuals)
         return pairs.products
 
-    def _start_vector(self, x: Tensor) -> Tensor | None:
+    def _guess(self, x: Tensor) -> Tensor | None:
         """v₁ with a part of v₂, as last read; None: start from scratch."""
         vectors = self._vectors
         if self._calls % _READINGS_FROM_ONE_START == 0 or vectors is None:
             return None
         if len(vectors) != len(x) or vectors.device != x.device or vectors.dtype != x.dtype:
             return None
-        start: Tensor = vectors @ vectors.new_tensor([1.0, _PART_OF_SECOND])[: vectors.shape[1]]
-        return start if bool(start.isfinite().all()) else None
+        guess: Tensor = vectors @ vectors.new_tensor([1.0, _PART_OF_SECOND])[: vectors.shape[1]]
+        return guess if bool(guess.isfinite().all()) else None
 
 
 class AccuracyMonitor:

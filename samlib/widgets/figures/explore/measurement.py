@@ -84,7 +84,9 @@ class RadiusMeasurement:
             error=sharpness.error.detach().cpu(),
             direction=None,
         )
-        return replace(self, sharpness={**self.sharpness, sharpness.notion: kept})
+        return replace(
+            self, sharpness={**self.sharpness, sharpness.notion.removesuffix("_direction"): kept}
+        )
 
     def with_profile(self, name: str, profile: Tensor) -> RadiusMeasurement:
         """With one more profile."""

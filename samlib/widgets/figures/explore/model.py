@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import samlib
+from samlib._batching import how_many_at_once
 from samlib._validation import require_instance
 from samlib.curvature import EigenResult
 from samlib.curvature.alignment import largest_sine
@@ -32,9 +33,6 @@ TRACE_RTOL, TRACE_PRODUCTS = 0.02, 100
 
 # About the most that the search for the worst direction evaluates.
 WORST_EVALUATIONS = 2000
-
-# Points of a profile are formed so many numbers at a time.
-NUMBERS_AT_ONCE = 2**24
 
 # The loss is drawn from −REACH·ρ to REACH·ρ at so many points; ±ρ and 0 are among them.
 REACH = 2
@@ -197,7 +195,7 @@ def _require_finite_loss(
 
 def _rises(objective: samlib.Objective, x: Tensor, steps: Tensor, direction: Tensor) -> Tensor:
     """L(x + s d) at each s; on the CPU."""
-    some = max(1, NUMBERS_AT_ONCE // len(x))
+    some = how_many_at_once(len(x))
     parts = [
         objective.value(x + s[:, None] * direction) for s in torch.split(steps.to(direction), some)
     ]
