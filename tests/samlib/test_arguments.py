@@ -599,6 +599,7 @@ TABLE: dict[str, Callable[[World], Row]] = {
             torch.ones(65), *(torch.full((65,), v) for v in (0.0, math.nan, math.inf))
         ).or_none(),
         max_products=count(70),
+        on_product=function(lambda: None).or_none(),
     ),
     "samlib.smallest_nonzero_eigenvalue": lambda w: matrix_free(
         w,

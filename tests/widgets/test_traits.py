@@ -155,7 +155,7 @@ def test_the_trajectory_ends_in_the_two_cycle(
 ) -> None:
     figure = Alignment(eigenvalues=eigenvalues, lr=lr, rho=rho, steps=3000)
     run = figure.trajectory
-    assert isinstance(run, samlib.trajectory.Trajectory)
+    assert isinstance(run, samlib.Trajectory)
     assert run.x.dtype == torch.float64
     assert int(run.steps[-1]) == 3000
     lambda1 = max(eigenvalues)
