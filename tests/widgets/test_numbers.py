@@ -142,7 +142,7 @@ def expect_alignment() -> dict[str, Any]:
     quadratics = [name for name in RUNS if "quadratic" in name]
     return {
         "runs": simulate_groups(),
-        "oneSam": [with_given_draws(name) for name in RUNS if name not in quadratics],
+        "one_sam": [with_given_draws(name) for name in RUNS if name not in quadratics],
         "sparse": [sparse(every) for every in (7, 1000)],
         "alignment": [aligned(name) for name in RUNS if "from the minimum" not in name],
         "diverging": {**diverging, "x": far},

@@ -23,7 +23,7 @@ for (const { name, rule, options, x, ...setting } of expected.runs) {
   });
 }
 
-for (const { name, draws, options, x, ...setting } of expected.oneSam) {
+for (const { name, draws, options, x, ...setting } of expected.one_sam) {
   test(`1-SAM with the same draws is samlib's: ${name}`, () => {
     const landscape = make(setting);
     const run = simulate(landscape, "one_sam", { ...options, draws });

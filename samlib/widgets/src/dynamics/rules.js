@@ -20,11 +20,82 @@
 
 /** @type {Readonly<Record<Rule, (landscape: Landscape, options: Options) => Advance>>} */
 const RULES = {
-  gradient_descent: gradientDescent,
-  sam,
-  mini_batch: miniBatchSam,
-  ascent_loss_descent: ascentLossDescent,
-  one_sam: oneSam,
+  gradient_descent(landscape, { lr }) {
+    const { dim } = landscape;
+    const grad = new Float64Array(dim);
+    return (x, at, count) => {
+      for (const end = at + count * dim; at < end; at += dim) {
+        landscape.gradient(x, at, grad);
+        descend(x, at, grad, lr);
+      }
+    };
+  },
+
+  sam(landscape, { lr, rho }) {
+    const { dim } = landscape;
+    const grad = new Float64Array(dim);
+    const ahead = new Float64Array(dim);
+    return (x, at, count) => {
+      for (const end = at + count * dim; at < end; at += dim) {
+        landscape.gradient(x, at, grad);
+        perturb(x, at, grad, rho, ahead);
+        landscape.gradient(ahead, 0, grad);
+        descend(x, at, grad, lr);
+      }
+    };
+  },
+
+  mini_batch({ dim, terms = 0, weightedGradient }, { lr, rho, weights }) {
+    if (!weightedGradient || !weights) throw new RangeError("mini-batch SAM needs a sum, and weights");
+    const grad = new Float64Array(dim);
+    const ahead = new Float64Array(dim);
+    return (x, at, count, t) => {
+      for (const end = at + count * dim; at < end; at += dim, t++) {
+        weightedGradient(x, at, grad, weights, terms * t);
+        perturb(x, at, grad, rho, ahead);
+        weightedGradient(ahead, 0, grad, weights, terms * t);
+        descend(x, at, grad, lr);
+      }
+    };
+  },
+
+  one_sam({ dim, componentGradient }, { lr, rho, draws }) {
+    if (!componentGradient || !draws) throw new RangeError("1-SAM needs a loss with components, and draws");
+    const grad = new Float64Array(dim);
+    const ahead = new Float64Array(dim);
+    return (x, at, count, t) => {
+      for (const end = at + count * dim; at < end; at += dim, t++) {
+        componentGradient(x, at, grad, draws[t]);
+        perturb(x, at, grad, rho, ahead);
+        componentGradient(ahead, 0, grad, draws[t]);
+        descend(x, at, grad, lr);
+      }
+    };
+  },
+
+  ascent_loss_descent(landscape, { lr, rho }) {
+    const { dim, hessianVectorProduct } = landscape;
+    if (!hessianVectorProduct) throw new RangeError("descent on L^Asc needs Hessian-vector products");
+    const grad = new Float64Array(dim);
+    const ahead = new Float64Array(dim);
+    const u = new Float64Array(dim);
+    const turning = new Float64Array(dim);
+    return (x, at, count) => {
+      for (const end = at + count * dim; at < end; at += dim) {
+        landscape.gradient(x, at, u);
+        const norm = unit(u);
+        for (let i = 0; i < dim; i++) ahead[i] = x[at + i] + rho * u[i];
+        landscape.gradient(ahead, 0, grad);
+        let along = 0;
+        for (let i = 0; i < dim; i++) along += u[i] * grad[i];
+        for (let i = 0; i < dim; i++) u[i] = grad[i] - along * u[i];
+        hessianVectorProduct(x, at, u, turning);
+        const scale = norm === 0 ? 0 : rho / norm;
+        for (let i = 0; i < dim; i++) grad[i] += scale * turning[i];
+        descend(x, at, grad, lr);
+      }
+    };
+  },
 };
 
 /** @param {Landscape} landscape @param {Rule} rule @param {Options} options */
@@ -32,88 +103,6 @@ export const makeRule = (landscape, rule, options) => RULES[rule](landscape, opt
 
 /** Does a rule draw at random? @param {Rule} rule */
 export const isStochastic = (rule) => rule === "one_sam" || rule === "mini_batch";
-
-/** @param {Landscape} landscape @param {Options} options @returns {Advance} */
-function gradientDescent(landscape, { lr }) {
-  const { dim } = landscape;
-  const grad = new Float64Array(dim);
-  return (x, at, count) => {
-    for (const end = at + count * dim; at < end; at += dim) {
-      landscape.gradient(x, at, grad);
-      descend(x, at, grad, lr);
-    }
-  };
-}
-
-/** @param {Landscape} landscape @param {Options} options @returns {Advance} */
-function sam(landscape, { lr, rho }) {
-  const { dim } = landscape;
-  const grad = new Float64Array(dim);
-  const ahead = new Float64Array(dim);
-  return (x, at, count) => {
-    for (const end = at + count * dim; at < end; at += dim) {
-      landscape.gradient(x, at, grad);
-      perturb(x, at, grad, rho, ahead);
-      landscape.gradient(ahead, 0, grad);
-      descend(x, at, grad, lr);
-    }
-  };
-}
-
-/** @param {Landscape} landscape @param {Options} options @returns {Advance} */
-function miniBatchSam({ dim, terms = 0, weightedGradient }, { lr, rho, weights }) {
-  if (!weightedGradient || !weights) throw new RangeError("mini-batch SAM needs a sum, and weights");
-  const grad = new Float64Array(dim);
-  const ahead = new Float64Array(dim);
-  return (x, at, count, t) => {
-    for (const end = at + count * dim; at < end; at += dim, t++) {
-      weightedGradient(x, at, grad, weights, terms * t);
-      perturb(x, at, grad, rho, ahead);
-      weightedGradient(ahead, 0, grad, weights, terms * t);
-      descend(x, at, grad, lr);
-    }
-  };
-}
-
-/** @param {Landscape} landscape @param {Options} options @returns {Advance} */
-function oneSam({ dim, componentGradient }, { lr, rho, draws }) {
-  if (!componentGradient || !draws) throw new RangeError("1-SAM needs a loss with components, and draws");
-  const grad = new Float64Array(dim);
-  const ahead = new Float64Array(dim);
-  return (x, at, count, t) => {
-    for (const end = at + count * dim; at < end; at += dim, t++) {
-      componentGradient(x, at, grad, draws[t]);
-      perturb(x, at, grad, rho, ahead);
-      componentGradient(ahead, 0, grad, draws[t]);
-      descend(x, at, grad, lr);
-    }
-  };
-}
-
-/** @param {Landscape} landscape @param {Options} options @returns {Advance} */
-function ascentLossDescent(landscape, { lr, rho }) {
-  const { dim, hessianVectorProduct } = landscape;
-  if (!hessianVectorProduct) throw new RangeError("descent on L^Asc needs Hessian-vector products");
-  const grad = new Float64Array(dim);
-  const ahead = new Float64Array(dim);
-  const u = new Float64Array(dim);
-  const turning = new Float64Array(dim);
-  return (x, at, count) => {
-    for (const end = at + count * dim; at < end; at += dim) {
-      landscape.gradient(x, at, u);
-      const norm = unit(u);
-      for (let i = 0; i < dim; i++) ahead[i] = x[at + i] + rho * u[i];
-      landscape.gradient(ahead, 0, grad);
-      let along = 0;
-      for (let i = 0; i < dim; i++) along += u[i] * grad[i];
-      for (let i = 0; i < dim; i++) u[i] = grad[i] - along * u[i];
-      hessianVectorProduct(x, at, u, turning);
-      const scale = norm === 0 ? 0 : rho / norm;
-      for (let i = 0; i < dim; i++) grad[i] += scale * turning[i];
-      descend(x, at, grad, lr);
-    }
-  };
-}
 
 /** Sizes below this become 0: rounding would hold them above 0 for ever, where arithmetic is slow. */
 const TINY = 1e-290;
