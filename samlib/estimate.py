@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 _SHOWN = 6
+
+_SIX_DIGITS = 5e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +22,7 @@ class Estimate:
         The estimate, [...].
     error
         Its standard error, [...]: about 68 % of estimates lie within one of the truth, 95 %
-        within two. Zero where the value is exact.
+        within two. Only rounding is left in it where nothing was drawn.
     products
         The number of Hessian-vector products spent per point.
     converged
@@ -40,6 +43,8 @@ class Estimate:
 
 def show_with_error(values: Tensor, errors: Tensor) -> str:
     """Write values with their errors, the largest index of a batch last, the first six."""
+    # An error below the digits that are written would say nothing.
+    errors = torch.where(errors <= _SIX_DIGITS * values.abs(), 0.0, errors)
     pairs = list(zip(values.reshape(-1).tolist(), errors.reshape(-1).tolist(), strict=True))
     shown = [f"{value:.4g} ± {error:.1g}" if error else f"{value:.6g}" for value, error in pairs]
     shown = shown[:_SHOWN]

@@ -45,8 +45,8 @@ def hessian(objective: Objective, x: Tensor) -> Operator:
         x.device,
         x.dtype,
         objective.hessian_operator(x),
-        unit,
-        None if unit <= FINE else lambda: hessian(objective, moved_by_rounding(x, unit)),
+        rounding=unit,
+        nearby=None if unit <= FINE else lambda: hessian(objective, moved_by_rounding(x, unit)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -60,8 +60,8 @@ class Operator:
     device: torch.device
     dtype: torch.dtype
     matvec: Product
-    rounding: float | None = None
-    nearby: Callable[[], Operator] | None = None
+    rounding: float | None = field(default=None, kw_only=True)
+    nearby: Callable[[], Operator] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         require_count("dim", self.dim, minimum=1)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
-from samlib.curvature import smallest_nonzero_eigenvalue, top_eigenpairs, trace
+from samlib.curvature import EigenResult, smallest_nonzero_eigenvalue, top_eigenpairs, trace
 from samlib.estimate import Estimate, show_with_error
-from samlib.objective import Objective
+from samlib.objective import Objective, require_objective
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,19 +64,19 @@ def limiting_regularizers(
     >>> samlib.limiting_regularizers(landscape, torch.zeros(4).double())
     LimitingRegularizers(worst=8, ascent=6, average=3.5)
     """
+    require_objective(objective)
     top = top_eigenpairs(objective, x, progress=progress)
     bottom = smallest_nonzero_eigenvalue(objective, x, rank=rank, progress=progress)
     total = trace(objective, x, progress=progress)
     scale = 1 / (2 * objective.dim)
     return LimitingRegularizers(
-        _half(top.values, top.residuals, top.products, top.converged),
-        _half(bottom.values, bottom.residuals, bottom.products, bottom.converged),
+        _half(top),
+        _half(bottom),
         replace(total, value=total.value * scale, error=total.error * scale),
     )
 
 
-def _half(values: Tensor, residuals: Tensor, products: int, converged: bool) -> Estimate:
-    # A dense eigendecomposition leaves residuals of the order of rounding: the value is exact.
-    rounding = 100 * torch.finfo(values.dtype).eps * values.abs()
-    errors = torch.where(residuals <= rounding, 0.0, residuals)
-    return Estimate(values[..., 0] / 2, errors[..., 0] / 2, products, converged)
+def _half(pairs: EigenResult) -> Estimate:
+    return Estimate(
+        pairs.values[..., 0] / 2, pairs.errors[..., 0] / 2, pairs.products, pairs.converged
+    )
