@@ -76,7 +76,7 @@ def trace(
     --------
     >>> import torch, samlib
     >>> quadratic = samlib.landscapes.Quadratic([3.0, 1.0, 2.0])
-    >>> samlib.trace(quadratic, torch.zeros(3))
+    >>> samlib.trace(quadratic, torch.zeros(3).double())
     Estimate(6, 3 products)
     """
     points, shape = operators(loss, x)
