@@ -78,9 +78,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--quick"):
         config.hook.pytest_deselected(items=[item for item in items if is_left_out(item)])
         items[:] = [item for item in items if not is_left_out(item)]
-    for item in items:
-        if group := unit(item)[1]:
-            item.add_marker(pytest.mark.xdist_group(group))
+    if config.getoption("dist", "no") == "loadgroup":
+        for item in items:
+            if group := unit(item)[1]:
+                item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: unit(item)[0])
 
 
