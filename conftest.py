@@ -78,7 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--quick"):
         config.hook.pytest_deselected(items=[item for item in items if is_left_out(item)])
         items[:] = [item for item in items if not is_left_out(item)]
-    if config.getoption("dist", "no") == "loadgroup":
+    if config.getoption("loadgroup", default=False):  # in a process that xdist has started
         for item in items:
             if group := unit(item)[1]:
                 item.add_marker(pytest.mark.xdist_group(group))
