@@ -49,6 +49,14 @@ def pages_with_guesses() -> list[str]:
     return [page for page in built_pages() if 'class="guess ' in (BOOK / page).read_text("utf8")]
 
 
+def first_of(pages: Callable[[], list[str]]) -> list[Any]:
+    """Return pages of a kind; all but the first are slow to open, and what they hold is alike."""
+    return [
+        pytest.param(page, marks=[pytest.mark.slow] if index else [])
+        for index, page in enumerate(pages())
+    ]
+
+
 def places_of_figures() -> list[tuple[str, str]]:
     """Return where each kind of figure stands first in the book: its page and its id.
 
@@ -81,7 +89,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "page_path": built_pages,
         "figure_page": pages_with_figures,
         "alignment_page": functools.partial(pages_with_figures, "Alignment"),
-        "guess_page": pages_with_guesses,
+        "guess_page": functools.partial(first_of, pages_with_guesses),
     }
     for name, pages in kinds.items():
         if name in metafunc.fixturenames:
