@@ -12,6 +12,7 @@
 #   make card      draw the picture that goes with a link to the book
 #   make bench     run the benchmarks
 #   make lint      style and types
+#   make coverage  which part of each package of samlib its tests run
 #   make clean     remove what was built (make distclean: what was installed, too)
 #
 # What was set up leaves a stamp in .venv/, so a second run goes straight to the work.
@@ -94,6 +95,15 @@ test-all: $(STAMP)-test $(STAMP)-node $(STAMP)-browser
 # continuous integration (CI=true) leaves nothing out.
 test:
 	@$(MAKE) --no-print-directory test-all QUICK=$(if $(CI),,--quick)
+
+# Beside the tests, which it would slow down by a third.
+coverage: export OMP_NUM_THREADS := 1
+coverage: $(STAMP)-test
+	@rm -rf book/_build/coverage
+	@mkdir -p book/_build/coverage
+	@$(BIN)/python -m coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup \
+	  --no-loadscope-reorder tests/samlib
+	@$(BIN)/python tests/covered.py
 
 lint: $(STAMP)-test $(STAMP)-node
 	$(BIN)/ruff check .
