@@ -4,7 +4,7 @@
 #   make serve     build it and serve it on this machine
 #   make lab       open the chapters in JupyterLab
 #   make zip       the whole site in one file, to be read without a connection
-#   make test      set up what the tests need, run all of them
+#   make test      set up what the tests need, run them (make test-all: the slow ones, too)
 #   make execute   run the chapters again and keep their outputs (CHAPTERS=… for some of them)
 #   make pdf       the whole book as one PDF
 #   make links     ask whether the places that the book links to are still there
@@ -12,6 +12,7 @@
 #   make card      draw the picture that goes with a link to the book
 #   make bench     run the benchmarks
 #   make lint      style and types
+#   make coverage  which part of each package of samlib its tests run
 #   make clean     remove what was built (make distclean: what was installed, too)
 #
 # What was set up leaves a stamp in .venv/, so a second run goes straight to the work.
@@ -19,7 +20,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: book serve lab zip pdf links card test execute widgets bench lint clean distclean
+.PHONY: book serve lab zip pdf links card test test-all coverage execute widgets bench lint clean distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -79,14 +80,30 @@ execute: $(STAMP)-book
 	done
 
 # ----------------------------------------------------------------------------------------- tests
-# The cells of a notebook need each other, so a file of tests stays in one process. Tests in a browser
-# come after the rest, and two at a time. Each process computes with one thread: those that run side by
-# side would wait for one another's.
-test: export OMP_NUM_THREADS := 1
-test: book lint $(STAMP)-browser
-	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/chapters/sanitize.cfg \
-	  --numprocesses auto --maxprocesses 4 --dist loadfile chapters tests/chapters tests/make tests/samlib
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 2 --dist loadgroup tests/site tests/widgets
+# All tests in one call, in an order that keeps every process busy to the end (conftest.py). Each
+# process computes with one thread: those that run side by side would wait for one another's. What one
+# has compiled of Python the others take, also where the environment is against keeping it.
+test-all: export OMP_NUM_THREADS := 1
+test-all: export PYTHONDONTWRITEBYTECODE :=
+test-all: $(STAMP)-test $(STAMP)-node $(STAMP)-browser
+	@$(MAKE) --no-print-directory --jobs=2 book lint
+	$(BIN)/python -m pytest $(QUICK) --nbval --nbval-sanitize-with tests/chapters/sanitize.cfg \
+	  --nbval-cell-timeout 240 --numprocesses auto --maxprocesses 4 --dist loadgroup \
+	  --no-loadscope-reorder chapters tests
+
+# Without what is slow and rarely breaks, and without chapters that passed as they are; a server of
+# continuous integration (CI=true) leaves nothing out.
+test:
+	@$(MAKE) --no-print-directory test-all QUICK=$(if $(CI),,--quick)
+
+# Beside the tests, which it would slow down by a third.
+coverage: export OMP_NUM_THREADS := 1
+coverage: $(STAMP)-test
+	@rm -rf book/_build/coverage
+	@mkdir -p book/_build/coverage
+	@$(BIN)/python -m coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup \
+	  --no-loadscope-reorder tests/samlib
+	@$(BIN)/python tests/covered.py
 
 lint: $(STAMP)-test $(STAMP)-node
 	$(BIN)/ruff check .

@@ -19,7 +19,15 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = ["pytest", "pytest-xdist", "hypothesis", "playwright", "setuptools>=77", "nbformat"]
+TOOLS = [
+    "pytest",
+    "pytest-timeout",
+    "pytest-xdist",
+    "hypothesis",
+    "playwright",
+    "setuptools>=77",
+    "nbformat",
+]
 # what the tests read beside samlib
 FILES = ["README.md", "LICENSE", "pyproject.toml", "tests", "book"]
 

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKED = ROOT / "book/_tools/locked.py"
+PATIENCE = 120  # seconds
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 
 
@@ -61,13 +62,13 @@ def test_a_killed_run_keeps_what_was_finished_and_leaves_the_rest_alone(
     write_notebook(second, "open('started', 'w').close(); import time; time.sleep(600)")
     before = second.read_bytes()
     run = execute(workplace, "chapters/a.ipynb", "chapters/b.ipynb")
-    started, deadline = workplace / "chapters/started", time.monotonic() + 120
+    started, deadline = workplace / "chapters/started", time.monotonic() + PATIENCE
     while not started.exists():
-        assert run.poll() is None, run.communicate()[0]
+        assert run.poll() is None, run.communicate(timeout=PATIENCE)[0]
         assert time.monotonic() < deadline
         time.sleep(0.05)
     os.killpg(run.pid, how)
-    run.communicate()
+    run.communicate(timeout=PATIENCE)
     assert outputs(first)[0].data["text/plain"] == "2"
     assert second.read_bytes() == before
 
@@ -77,7 +78,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(workplace: Path) -> None:
         write_notebook(workplace / f"chapters/{name}.ipynb", f"'{name}' * 3")
     runs = [execute(workplace, f"chapters/{name}.ipynb") for name in "ab"]
     for run in runs:
-        said = run.communicate()[0]
+        said = run.communicate(timeout=PATIENCE)[0]
         assert run.returncode == 0, said
     for name in "ab":
         (output,) = outputs(workplace / f"chapters/{name}.ipynb")
@@ -93,7 +94,7 @@ def test_of_two_builds_at_once_the_second_waits(tmp_path: Path) -> None:
     )
     command = [sys.executable, LOCKED, tmp_path / "build/lock", sys.executable, "-c", code, log]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    said = [run.communicate()[0] for run in runs]
+    said = [run.communicate(timeout=PATIENCE)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0, 0]
     assert log.read_text("utf8") == "in out " * 3
     assert sum("another build is at work" in text for text in said) == 2
@@ -103,7 +104,8 @@ def test_the_lock_passes_on_how_its_command_ended(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     for code in (0, 3):
         command = [sys.executable, LOCKED, lock, sys.executable, "-c", f"raise SystemExit({code})"]
-        assert subprocess.run(command, check=False).returncode == code
-    without = subprocess.run([sys.executable, LOCKED], capture_output=True, text=True, check=False)
+        assert subprocess.run(command, check=False, timeout=PATIENCE).returncode == code
+    command = [sys.executable, LOCKED]
+    without = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert without.returncode != 0
     assert "usage" in without.stderr

@@ -93,6 +93,7 @@ def test_a_run_enters_its_kernel_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == 1
 
 
+@pytest.mark.slow  # compiles everything twice
 def test_a_broken_cache_is_compiled_again(tmp_path: Path) -> None:
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", "import samlib.dynamics.compiled"]

@@ -1,8 +1,12 @@
-"""Progress bars: shown by whatever takes long, off by one argument, never left behind."""
+"""Progress bars: shown by whatever takes long to whoever looks, off by one argument, never left."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import termios
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,18 +70,90 @@ LONG: dict[str, Callable[[bool], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", LONG)
-def test_a_bar_is_shown_if_it_takes_long_and_can_be_switched_off(
-    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take everything for long."""
     monkeypatch.setattr(_progress, "_SECONDS_BEFORE_SHOWN", 0)
-    LONG[name](True)
-    assert name.split(",")[0] in capsys.readouterr().err
-    LONG[name](False)
-    captured = capsys.readouterr()
-    assert captured.out == captured.err == ""
 
 
+def ends(kind: str, folder: Path) -> tuple[int, int]:
+    """Return the descriptors to read from and to write to a terminal, a pipe or a file."""
+    if kind == "terminal":
+        terminal = os.openpty()
+        termios.tcsetwinsize(terminal[0], (24, 80))
+        return terminal
+    if kind == "pipe":
+        return os.pipe()
+    writing = os.open(folder / "log", os.O_WRONLY | os.O_CREAT)
+    return os.open(folder / "log", os.O_RDONLY), writing
+
+
+def written_to(kind: str, folder: Path, work: Callable[[], Any]) -> str:
+    """Return what some work writes to a standard error of a kind."""
+    reading, writing = ends(kind, folder)
+    os.set_blocking(reading, False)
+    try:
+        with os.fdopen(writing, "w", encoding="utf8") as stream:
+            with contextlib.redirect_stderr(stream):
+                work()
+            stream.flush()
+            with contextlib.suppress(BlockingIOError):  # there is nothing
+                return os.read(reading, 1 << 16).decode("utf8")
+            return ""
+    finally:
+        os.close(reading)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("name", LONG)
+def test_a_terminal_shows_what_takes_long_unless_it_is_switched_off(
+    name: str, tmp_path: Path
+) -> None:
+    assert name.split(",")[0] in written_to("terminal", tmp_path, lambda: LONG[name](True))
+    assert written_to("terminal", tmp_path, lambda: LONG[name](False)) == ""
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("name", LONG)
+def test_a_pipe_or_a_file_holds_no_bars_but_by_wish(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("pipe", "file"):
+        assert written_to(kind, tmp_path, lambda: LONG[name](True)) == ""
+    monkeypatch.setenv("SAMLIB_PROGRESS", "1")
+    assert name.split(",")[0] in written_to("pipe", tmp_path, lambda: LONG[name](True))
+
+
+def test_a_notebook_shows_bars() -> None:
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    source = f"""
+import runpy, sys
+progress = runpy.run_path({_progress.__file__!r})
+progress["ProgressBar"].update.__globals__["_SECONDS_BEFORE_SHOWN"] = 0
+with progress["ProgressBar"](3, "work", True) as bar:
+    bar.update()
+assert not sys.stderr.isatty()
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    done = nbclient.NotebookClient(notebook, timeout=60, startup_timeout=60).execute()
+    shown = [output.get("data", {}) for output in done.cells[0].outputs]
+    assert any("application/vnd.jupyter.widget-view+json" in data for data in shown)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_work_goes_on_without_a_standard_error() -> None:
+    with contextlib.redirect_stderr(None):
+        LONG["trace"](True)
+
+
+@pytest.fixture
+def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask for bars also where they are captured."""
+    monkeypatch.setenv("SAMLIB_PROGRESS", "1")
+
+
+@pytest.mark.usefixtures("anywhere")
 @pytest.mark.parametrize("name", ["top eigenpairs", "trace", "SAM", "training"])
 def test_what_is_short_shows_none(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -87,10 +163,10 @@ def test_what_is_short_shows_none(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.usefixtures("anywhere", "at_once")
 def test_a_bar_begins_with_what_was_done_and_goes_away_at_an_error(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(_progress, "_SECONDS_BEFORE_SHOWN", 0)
     bar = ProgressBar(10, "work", True)
 
     def interrupted() -> None:

@@ -7,13 +7,14 @@ import importlib
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, Route
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 
 from .inspection import SETTLED, Inspection, inspect
 from .small_book import EXTENSIONS, small_book
@@ -48,6 +49,14 @@ def pages_with_guesses() -> list[str]:
     return [page for page in built_pages() if 'class="guess ' in (BOOK / page).read_text("utf8")]
 
 
+def first_of(pages: Callable[[], list[str]]) -> list[Any]:
+    """Return pages of a kind; all but the first are slow to open, and what they hold is alike."""
+    return [
+        pytest.param(page, marks=[pytest.mark.slow] if index else [])
+        for index, page in enumerate(pages())
+    ]
+
+
 def places_of_figures() -> list[tuple[str, str]]:
     """Return where each kind of figure stands first in the book: its page and its id.
 
@@ -65,33 +74,38 @@ def places_of_figures() -> list[tuple[str, str]]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for `page_path` once for every page, and so on for the other kinds.
 
-    One that asks for `place` is run once for every kind of figure, one that asks for `inspection`
-    once for every page in every look; what is asked of one inspection is asked by one process. If
-    the book is not built, one case remains, which fails and says so.
+    One that asks for `placed` is run once for every kind of figure, one that asks for `opened` for
+    every page with the first kind, one that asks for `inspection` for every page in every look.
+    If the book is not built, one case remains, which fails and says so.
     """
     if "inspection" in metafunc.fixturenames:
-        metafunc.parametrize(
-            "inspection",
-            [
-                pytest.param((page, theme, width), id=name, marks=pytest.mark.xdist_group(name))
-                for page in built_pages() or [LANDING]
-                for theme, width in LOOKS
-                for name in [f"{page}-{theme}"]
-            ],
-            indirect=True,
-            scope="session",
-        )
-    if "place" in metafunc.fixturenames:
-        metafunc.parametrize("place", places_of_figures() or [(LANDING, "")], ids="-".join)
+        looks = [(page, *look) for page in built_pages() or [LANDING] for look in LOOKS]
+        share(metafunc, "inspection", looks, lambda look: f"{look[0]}-{look[1]}")
+    if "opened" in metafunc.fixturenames:
+        share(metafunc, "opened", pages_with_figures("Alignment") or [LANDING], str)
+    if "placed" in metafunc.fixturenames:
+        share(metafunc, "placed", places_of_figures() or [(LANDING, "")], "-".join)
     kinds = {
         "page_path": built_pages,
         "figure_page": pages_with_figures,
         "alignment_page": functools.partial(pages_with_figures, "Alignment"),
-        "guess_page": pages_with_guesses,
+        "guess_page": functools.partial(first_of, pages_with_guesses),
     }
     for name, pages in kinds.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, pages() or [LANDING])
+
+
+def share(
+    metafunc: pytest.Metafunc, fixture: str, values: list[Any], name: Callable[[Any], str]
+) -> None:
+    """Run a test for each value of a fixture; those with the same one run in one process."""
+    group = pytest.mark.xdist_group
+    parameters = [
+        pytest.param(value, id=name(value), marks=group(f"{fixture}-{name(value)}"))
+        for value in values
+    ]
+    metafunc.parametrize(fixture, parameters, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -130,16 +144,13 @@ def watch(page: Page, site: str) -> list[str]:
     """Return a list that will hold what is wrong with the pages that `page` opens.
 
     A page may not log an error or a warning, throw, miss a file, or ask for anything that is not on
-    this machine.
+    this machine (where the browser's flags end the search for it).
     """
     complaints: list[str] = []
 
-    def guard(route: Route, request: Request) -> None:
-        if request.url.startswith((f"{site}/", "data:", "blob:", "file:")):
-            route.continue_()
-        else:
+    def guard(request: Request) -> None:
+        if not request.url.startswith((f"{site}/", "data:", "blob:", "file:")):
             complaints.append(f"{page.url} asks for {request.url}")
-            route.abort()
 
     def listen(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -149,16 +160,16 @@ def watch(page: Page, site: str) -> list[str]:
         if response.status >= 400:
             complaints.append(f"{page.url} misses {response.url}")
 
-    page.context.route("**/*", guard)
+    page.context.on("request", guard)
     page.on("console", listen)
     page.on("pageerror", lambda error: complaints.append(f"{page.url} throws {error}"))
     page.on("response", note_missing)
     return complaints
 
 
-@pytest.fixture
-def visit(browser: Browser, site: str) -> Iterator[Visit]:
-    """Return a function that opens a page of the book.
+@contextmanager
+def visiting(browser: Browser, site: str) -> Iterator[Visit]:
+    """Give a function that opens a page of the book.
 
     Keyword arguments are those of Playwright's new_context. In the end the test fails if there is
     anything to complain about (see `watch`).
@@ -181,6 +192,20 @@ def visit(browser: Browser, site: str) -> Iterator[Visit]:
     assert [complaint for _, complaints in visits for complaint in complaints] == []
 
 
+@pytest.fixture
+def visit(browser: Browser, site: str) -> Iterator[Visit]:
+    """Return a function that opens a page of the book for one test (see `visiting`)."""
+    with visiting(browser, site) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="session")
+def opened(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Page]:
+    """Return a page of the book that several tests share, one after the other."""
+    with visiting(browser, site) as open_page:
+        yield open_page(request.param, permissions=["clipboard-read", "clipboard-write"])
+
+
 @pytest.fixture(scope="session")
 def inspection(request: pytest.FixtureRequest, browser: Browser, site: str) -> Inspection:
     """Return what one visit shows of a page in one theme at one width."""
@@ -192,7 +217,7 @@ def inspection(request: pytest.FixtureRequest, browser: Browser, site: str) -> I
     complaints = watch(page, site)
     found = inspect(page, f"{site}/{path}")
     context.close()
-    return found._replace(complaints=complaints)
+    return found._replace(theme=theme, complaints=complaints)
 
 
 @pytest.fixture

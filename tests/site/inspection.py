@@ -40,19 +40,21 @@ class Inspection(NamedTuple):
     """What was found on a page in one theme at one width of the window.
 
     `stills` and `figures` are the heights of the figures, in pixels, before and after they come to
-    life; `width` and `sticking_out` are those of the page in a window of 360 pixels; the complaints
-    come from whoever watches the page.
+    life, `grounds` the colours that they are drawn on; `width` and `sticking_out` are those of the
+    page in a window of 360 pixels; theme and complaints come from whoever opens the page.
     """
 
     heading: str
     stills: list[float]
     figures: list[float]
+    grounds: list[str]
     lifeless: list[str]
     images: list[str | None]
     formulas_unset: list[str]
     violations: list[tuple[str, Any]]
     width: float
     sticking_out: list[str]
+    theme: str = ""
     complaints: tuple[str, ...] | list[str] = ()
 
 
@@ -84,10 +86,14 @@ def inspect(page: Page, address: str) -> Inspection:
     """Return what a reader's browser shows of the page at an address."""
     stills, figures = figures_brought_to_life(page, address)
     page.evaluate(AXE.read_text("utf8"))  # not as a script of the page, whose policy refuses it
-    violations = page.evaluate("async () => (await axe.run()).violations")
+    violations = page.evaluate(
+        "async () => (await axe.run({ resultTypes: ['violations'] })).violations"
+    )
+    grounds = """(all) => all.map((body) => getComputedStyle(body).backgroundColor)"""
     lifeless = """(all) => all.filter((figure) => figure.querySelector("figure img") ||
       !figure.querySelector("canvas")?.checkVisibility()).map((figure) => figure.id)"""
     found = {
+        "grounds": page.locator("[data-samlib-widget] .samlib-body").evaluate_all(grounds),
         "heading": page.locator("main h1").first.inner_text(),
         "lifeless": page.locator("[data-samlib-widget]").evaluate_all(lifeless),
         "images": page.locator("main img").evaluate_all(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser import DRAWN
 
-from .conftest import Visit, built_pages, pages_with_figures
+from .conftest import Visit, built_pages, pages_with_figures, visiting
 from .inspection import Inspection
 
 FIGURE = "[data-samlib-widget='Alignment'].samlib-live"
@@ -65,8 +67,8 @@ def test_the_script_of_the_figures_is_where_figures_are(book: Path) -> None:
     assert len(with_script) > 10
 
 
-def test_a_slider_moves_the_picture_and_the_sentence(visit: Visit, alignment_page: str) -> None:
-    figure = first_figure(visit(alignment_page))
+def test_a_slider_moves_the_picture_and_the_sentence(opened: Page) -> None:
+    figure = first_figure(opened)
     before = picture(figure), figure.locator(".samlib-readout").inner_text(), values(figure)
     slider = figure.locator("[data-control='rho']")
     box = slider.bounding_box()
@@ -78,10 +80,10 @@ def test_a_slider_moves_the_picture_and_the_sentence(visit: Visit, alignment_pag
     assert before[2]["rho"] != after[2]["rho"]
 
 
-def test_the_start_can_be_dragged(visit: Visit, alignment_page: str) -> None:
-    page = visit(alignment_page)
-    figure = first_figure(page)
+def test_the_start_can_be_dragged(opened: Page) -> None:
+    page, figure = opened, first_figure(opened)
     handle = figure.locator("[data-control='start']").first
+    handle.scroll_into_view_if_needed()
     before = picture(figure), handle.get_attribute("aria-valuetext")
     box = handle.bounding_box()
     assert box is not None
@@ -95,11 +97,8 @@ def test_the_start_can_be_dragged(visit: Visit, alignment_page: str) -> None:
     assert before[1] != after[1]
 
 
-def test_the_keyboard_alone_reaches_and_moves_every_control(
-    visit: Visit, alignment_page: str
-) -> None:
-    page = visit(alignment_page)
-    figure = first_figure(page)
+def test_the_keyboard_alone_reaches_and_moves_every_control(opened: Page) -> None:
+    page, figure = opened, first_figure(opened)
     controls = figure.locator("[data-control]:visible, button:visible:enabled")
     wanted = set(range(controls.count()))
     controls.evaluate_all("(all) => all.forEach((control, i) => { control.dataset.order = i; })")
@@ -127,9 +126,8 @@ def test_the_keyboard_alone_reaches_and_moves_every_control(
         assert before != after, name
 
 
-def test_a_permalink_brings_back_the_state(visit: Visit, site: str, alignment_page: str) -> None:
-    page = visit(alignment_page, permissions=["clipboard-read", "clipboard-write"])
-    figure = first_figure(page)
+def test_a_permalink_brings_back_the_state(visit: Visit, opened: Page) -> None:
+    page, figure = opened, first_figure(opened)
     start = figure.locator("[data-control='start']").first
     for name in ("rho", "lr"):
         figure.locator(f"[data-control='{name}']").focus()
@@ -143,7 +141,8 @@ def test_a_permalink_brings_back_the_state(visit: Visit, site: str, alignment_pa
     figure.get_by_role("button", name="Copy link").click()
     expect(figure.locator(".samlib-note")).not_to_be_empty()
     link = page.evaluate("navigator.clipboard.readText()")
-    assert link.startswith(f"{site}/{alignment_page}#")
+    address = page.url.split("#")[0]
+    assert link.startswith(f"{address}#")
 
     again = first_figure(visit(link))
     assert values(again) == values(figure)
@@ -153,20 +152,27 @@ def test_a_permalink_brings_back_the_state(visit: Visit, site: str, alignment_pa
         "aria-valuetext"
     ) == start.get_attribute("aria-valuetext")
     # and it is not what the figure shows without a link
-    assert values(first_figure(visit(alignment_page))) != values(figure)
+    assert values(first_figure(visit(address))) != values(figure)
 
 
-def the_figure(visit: Visit, place: tuple[str, str], fragment: str = "") -> Locator:
-    """Return one kind of figure, alive and in view."""
-    page, name = place
-    figure = visit(page + fragment).locator(f"[id='{name}'].samlib-live")
+def the_figure(page: Page, name: str) -> Locator:
+    """Return the figure with an id, alive and in view."""
+    figure = page.locator(f"[id='{name}'].samlib-live")
     figure.scroll_into_view_if_needed()
     expect(figure.locator(".samlib-readout")).not_to_be_empty()
     return figure
 
 
-def test_every_control_of_every_figure_does_something(visit: Visit, place: tuple[str, str]) -> None:
-    figure = the_figure(visit, place)
+@pytest.fixture(scope="session")
+def placed(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Locator]:
+    """Return one kind of figure where it stands first, for several tests, one after the other."""
+    path, name = request.param
+    with visiting(browser, site) as visit:
+        yield the_figure(visit(path), name)
+
+
+def test_every_control_of_every_figure_does_something(placed: Locator) -> None:
+    figure = placed
     sliders = figure.locator("input[type=range]:visible")
     fields = figure.locator("[data-field]:visible")
     assert sliders.count() + fields.count() >= 3
@@ -193,8 +199,8 @@ def test_every_control_of_every_figure_does_something(visit: Visit, place: tuple
         assert look() != before, field.get_attribute("data-field")
 
 
-def test_a_link_to_every_figure_brings_back_its_state(visit: Visit, place: tuple[str, str]) -> None:
-    figure = the_figure(visit, place)
+def test_a_link_to_every_figure_brings_back_its_state(visit: Visit, placed: Locator) -> None:
+    figure = placed
     before = values(figure)
     for slider in figure.locator("input[type=range]:visible").all():
         slider.focus()
@@ -202,8 +208,7 @@ def test_a_link_to_every_figure_brings_back_its_state(visit: Visit, place: tuple
             figure.page.keyboard.press("ArrowLeft")
     assert values(figure) != before
     figure.locator("[data-control='link']").click()
-    fragment = "#" + figure.page.url.split("#")[1]
-    again = the_figure(visit, place, fragment)
+    again = the_figure(visit(figure.page.url), figure.get_attribute("id") or "")
     assert values(again) == values(figure)
     assert picture(again) == picture(figure)
     readout = figure.locator(".samlib-readout").inner_text()
@@ -255,15 +260,7 @@ def test_the_figure_works_on_a_page_opened_as_a_file(
     assert picture(figure) != before
 
 
-def test_the_figure_is_dark_on_a_dark_page(visit: Visit, alignment_page: str) -> None:
-    grounds = []
-    for theme in ("light", "dark"):
-        figure = first_figure(visit(alignment_page, color_scheme=theme))
-        grounds.append(
-            figure.evaluate(
-                """(element) => getComputedStyle(element.querySelector(".samlib-body"))
-                  .backgroundColor"""
-            )
-        )
-    light, dark = ([int(part) for part in ground[4:-1].split(",")] for ground in grounds)
-    assert sum(light) > 600 > 200 > sum(dark)
+def test_a_figure_is_dark_on_a_dark_page(inspection: Inspection) -> None:
+    for ground in inspection.grounds:
+        colour = sum(int(part) for part in ground[4:-1].split(","))
+        assert colour > 600 if inspection.theme == "light" else colour < 200

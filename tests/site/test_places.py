@@ -47,6 +47,7 @@ def test_it_works_under_a_sub_path(browser: Browser, sub_path: tuple[str, str], 
     assert complaints == [], f"asked for something outside {site.removeprefix(host)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PAGES[:2])
 def test_its_zip_works_without_a_server(browser: Browser, tmp_path: Path, path: str) -> None:
     packed = shutil.make_archive(str(tmp_path / "book"), "zip", BOOK)

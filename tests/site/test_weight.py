@@ -74,6 +74,7 @@ def reading_order() -> list[str]:
     return order
 
 
+@pytest.mark.slow  # opens every page with nothing in the cache
 def test_a_first_page_is_light(browser: Browser, zipped_site: str, figure_page: str) -> None:
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     size = bytes_transferred(context.new_page(), f"{zipped_site}/{figure_page}")
@@ -81,6 +82,7 @@ def test_a_first_page_is_light(browser: Browser, zipped_site: str, figure_page: 
     assert 50_000 < size <= 900_000
 
 
+@pytest.mark.slow  # reads the whole book
 def test_the_next_page_is_lighter(browser: Browser, zipped_site: str) -> None:
     order = reading_order()
     assert set(order) >= {page for page in built_pages() if page.startswith("chapters/")}

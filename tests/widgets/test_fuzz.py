@@ -18,6 +18,8 @@ from samlib.widgets.core.traits import OneOf, Reals, Whole
 from .conftest import FIGURES, Open
 from .reading import DRAWN, fields
 
+pytestmark = pytest.mark.slow  # hundreds of links
+
 SEED = 2024
 FRAGMENTS = 120  # for each figure
 PICTURED = 20  # of every so many the pictures are compared, too

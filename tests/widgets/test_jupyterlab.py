@@ -198,7 +198,9 @@ def live(browser: Browser, lab: tuple[str, Path]) -> Iterator[tuple[Page, Ask]]:
         yield notebook
 
 
-@pytest.fixture(scope="module", params=INTERFACES)
+@pytest.fixture(
+    scope="module", params=["JupyterLab", pytest.param("Notebook", marks=pytest.mark.slow)]
+)
 def others(
     browser: Browser, lab: tuple[str, Path], request: pytest.FixtureRequest
 ) -> Iterator[tuple[Page, Ask]]:
