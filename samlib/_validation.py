@@ -243,6 +243,8 @@ def require_device(name: str, device: str | torch.device) -> torch.device:
     """Return ``device`` as torch's if it is one or the name of one, otherwise raise."""
     allowed = "a device such as 'cpu' or 'cuda'"
     require_instance(name, device, (str, torch.device), allowed)
+    if isinstance(device, torch.device):
+        return device
     try:
         return torch.device(device)
     except RuntimeError:

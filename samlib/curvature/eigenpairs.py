@@ -195,7 +195,7 @@ def _require_guess(guess: Tensor | None, dim: int) -> None:
         return
     if require_tensor("guess", guess).shape != (dim,):
         raise ValueError(f"guess must have shape [{dim}], got {tuple(guess.shape)}")
-    if not 0 < float(guess.double().norm()) < math.inf:
+    if not 0 < float(guess.cpu().double().norm()) < math.inf:
         raise ValueError(f"guess must be finite and not zero, got {shown(guess)}")
 
 

@@ -59,7 +59,7 @@ def moved_by_rounding(x: Tensor, unit: float) -> Tensor:
     """x with every entry moved by about one relative unit of rounding, at random but fixed."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(x.shape[-1], generator=generator, dtype=torch.float64)
-    return x * (1 + unit * noise).to(x)
+    return x * (1 + unit * noise).to(x.dtype).to(x.device)
 
 
 def operators(
@@ -81,4 +81,4 @@ def operators(
         raise TypeError("x must be a torch.Tensor, points of the objective, got None")
     require_points("x", x, loss.dim)
     points = x.reshape(-1, loss.dim)
-    return (hessian(loss, point) for point in points), x.shape[:-1]
+    return (hessian(loss, point) for point in points), torch.Size(x.shape[:-1])

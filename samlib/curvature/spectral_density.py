@@ -130,7 +130,7 @@ def spectral_density(
     require_flag("progress", progress)
     operator = next(points_of)
     if is_small(loss):
-        nodes = eigh(operator.to_dense())[0].double().unsqueeze(0)
+        nodes = eigh(operator.to_dense())[0].cpu().double().unsqueeze(0)
         weights = torch.full_like(nodes, 1 / loss.dim)
         products = loss.dim
     else:

@@ -8,6 +8,7 @@ import torch
 from scipy.special import ndtr, stdtrit
 from torch import Tensor
 
+from samlib._precision import wide_dtype
 from samlib._progress import ProgressBar
 from samlib._validation import require_count, require_flag, require_fraction, require_seed
 from samlib.curvature.hessian import operators
@@ -129,6 +130,7 @@ def _deflated_trace(
         return operator.matvec(vector.to(operator.dtype)).to(vector.dtype)
 
     generator = torch.Generator().manual_seed(seed)
+    wide = wide_dtype(x.device)
     most = min(KEPT_VECTORS, max_products // 2)
     krylov = Lanczos(product, random_direction(x, generator), most)
     tests: list[Tensor] = []
@@ -143,11 +145,11 @@ def _deflated_trace(
         tests, images = tests + new, images + [product(vector) for vector in new]
         outside = [_outside(krylov, *pair) for pair in zip(tests, images, strict=True)]
         seen = torch.cat([settled, torch.stack(outside, dim=1)], dim=1)
-        value = krylov.projected.trace() + seen[0].double().mean()
+        value = krylov.projected.trace() + seen[0].to(wide).mean()
         if rounding is None:
             rounding = _rounding(operator, tests[0], images[0])
         own = torch.finfo(operator.dtype).eps * value.abs()
-        error = torch.hypot(_standard_error(seen[1].double()), rounding + own)
+        error = torch.hypot(_standard_error(seen[1].to(wide)), rounding + own)
         bar.update(wanted - products)
         products = wanted
         converged = bool(error <= rtol * value.abs())
@@ -165,7 +167,7 @@ def _rounding(operator: Operator, vector: Tensor, image: Tensor) -> Tensor:
     If the errors of the entries are independent, they have this mean square: Σ_i E_ii² ≈ ‖E‖²/D,
     and ‖E‖²/D is the mean of ‖Eω‖² over unit vectors ω.
     """
-    return rounding_error(operator, vector, image).double()
+    return rounding_error(operator, vector, image).to(wide_dtype(vector.device))
 
 
 def _deflate(krylov: Lanczos, products: int, generator: torch.Generator) -> None:

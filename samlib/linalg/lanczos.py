@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from samlib._precision import wide_dtype
+
 Product = Callable[[Tensor], Tensor]
 
 # Looking at the small matrix costs nothing on the CPU; elsewhere it makes the host wait.
@@ -81,12 +83,13 @@ class Lanczos:
         self._rounding = 10 * torch.finfo(start.dtype).eps
         self._invariant = max(invariant, self._rounding)
         self._basis = start.new_empty(self._capacity + 1, len(start))
-        self._projected = start.new_zeros(self._capacity, self._capacity, dtype=torch.float64)
-        self._betas = start.new_zeros(self._capacity, dtype=torch.float64)
+        wide = wide_dtype(start.device)
+        self._projected = start.new_zeros(self._capacity, self._capacity, dtype=wide)
+        self._betas = start.new_zeros(self._capacity, dtype=wide)
         self._basis[0] = start / start.norm()
         self.size = 0
         self.products = 0
-        self.seen = _ritz_pairs(self._projected[:0, :0].cpu(), 0.0)
+        self.seen = _ritz_pairs(self._projected[:0, :0].cpu().double(), 0.0)
 
     @property
     def full(self) -> bool:
@@ -115,10 +118,10 @@ class Lanczos:
         following = image / length.clamp(min=tiny)
         correction = known @ following
         following = _outside(following - correction @ known, self._avoided)
-        column = (coefficients + length * correction).double()
+        column = (coefficients + length * correction).to(self._projected)
         self._projected[: j + 1, j] = self._projected[j, : j + 1] = column
         shortened = following.norm()
-        self._betas[j] = (length * shortened).double()
+        self._betas[j] = (length * shortened).to(self._betas)
         self._basis[j + 1] = following / shortened.clamp(min=tiny)
         self.size += 1
         self.products += 1
@@ -126,7 +129,7 @@ class Lanczos:
     def _look(self, first: int) -> RitzPairs:
         small = self._projected[: self.size, : self.size]
         together = torch.cat([small, self._betas[None, : self.size]])
-        host = together.cpu()
+        host = together.cpu().double()
         projected, betas = host[:-1], host[-1]
         for m in range(first + 1, self.size + 1):
             seen, beta = projected[:m, :m], float(betas[m - 1])
@@ -149,12 +152,12 @@ class Lanczos:
 
     def restart(self, keep: int) -> None:
         """Keep the ``keep`` top Ritz vectors (thick restart)."""
-        ritz = _ritz_pairs(self._projected[: self.size, : self.size].cpu(), 0.0)
+        ritz = _ritz_pairs(self._projected[: self.size, : self.size].cpu().double(), 0.0)
         following = self._basis[self.size].clone()
         rotate_rows(self._basis[: self.size], ritz.vectors[:, :keep])
         self._basis[keep] = following
         self._projected.zero_()
-        self._projected[:keep, :keep] = ritz.values[:keep].diag()
+        self._projected[:keep, :keep] = ritz.values[:keep].diag().to(self._projected)
         self.size = keep
 
     def vectors(self, ritz: RitzPairs, k: int) -> Tensor:
@@ -179,7 +182,7 @@ class Lanczos:
 
     @property
     def projected(self) -> Tensor:
-        """QᵀHQ, [size, size], float64, on the device."""
+        """QᵀHQ, [size, size], on the device, in float64 where it has that."""
         return self._projected[: self.size, : self.size]
 
 

@@ -45,7 +45,7 @@ class Subspace:
     @classmethod
     def of(cls, krylov: Lanczos) -> Subspace:
         """What Lanczos has found so far."""
-        projected, beta = krylov.projected.cpu(), krylov.seen.beta
+        projected, beta = krylov.projected.cpu().double(), krylov.seen.beta
         couplings = projected.new_zeros(1, len(projected))
         couplings[0, -1] = beta
         outside = int(beta > 0)
@@ -59,7 +59,7 @@ class Subspace:
         values, vectors = torch.linalg.eigh((self.projected + self.projected.T) / 2)
         values, vectors = values.flip(0)[:k], vectors.flip(1)[:, :k]
         outside = self.couplings @ vectors
-        gram = (self.remainders @ self.remainders.T).double().cpu()
+        gram = (self.remainders @ self.remainders.T).cpu().double()
         squares = (outside * (gram @ outside)).sum(dim=0)
         return values, vectors, squares.clamp(min=0).sqrt()
 
@@ -116,7 +116,7 @@ class Subspace:
         No product is needed: what H makes of the chain follows from what ``outside(level)`` made.
         """
         grown = Subspace.of(chain)
-        inside = (self.remainders @ grown.basis.T).double().cpu()  # EWᵀ
+        inside = (self.remainders @ grown.basis.T).cpu().double()  # EWᵀ
         schur = inside.new_zeros(len(inside), len(inside)) if level is None else self._schur(level)
         cross = self.couplings.T @ inside
         below = grown.projected - inside.T @ schur @ inside
@@ -149,7 +149,7 @@ def most_mass(chain: Lanczos, level: float) -> float:
     With the polynomials p₀, p₁, … that are orthonormal under that measure, it is 1/Σpⱼ(μ)², the
     Christoffel function. It falls on the way out from the Ritz values.
     """
-    projected, beta = chain.projected.cpu(), chain.seen.beta
+    projected, beta = chain.projected.cpu().double(), chain.seen.beta
     diagonal, beside = projected.diagonal().tolist(), [*projected.diagonal(1).tolist(), beta]
     before, here, total, last = 0.0, 1.0, 1.0, 0.0
     for at, following in zip(diagonal, beside, strict=True):

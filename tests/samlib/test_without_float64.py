@@ -17,6 +17,13 @@ from tests.samlib.without_float64 import OnMPS, WithMPS
 FOUR = FourDimensional()
 POINT = torch.tensor([[0.5, 0.5, 0.1, 0.2], [0.4, 0.6, 0.2, 0.1]])
 
+LARGE = Quadratic(torch.cat([torch.tensor([5.0, 4.0]), torch.linspace(1, 2, 68)]))
+
+
+def at_zero(x: Tensor) -> Tensor:
+    return x.new_zeros(70)
+
+
 MEASURED: dict[str, Callable[[Tensor], Any]] = {
     "ascent": lambda x: samlib.ascent_direction_sharpness(FOUR, x, 0.1).value,
     "worst": lambda x: samlib.worst_direction_sharpness(FOUR, x, 0.1, progress=False).value,
@@ -38,6 +45,11 @@ MEASURED: dict[str, Callable[[Tensor], Any]] = {
     ),
     "ascent loss": lambda x: rules.AscentLossDescent(0.01, 0.1).step(FOUR, x),
     "Γ": lambda x: FOUR.minimizer_manifold.eigenvalues(x),
+    "top eigenpairs": lambda x: samlib.top_eigenpairs(LARGE, at_zero(x), k=2).values,
+    "top eigenpairs of few": lambda x: samlib.top_eigenpairs(FOUR, x, k=2).values,
+    "smallest": lambda x: samlib.smallest_nonzero_eigenvalue(LARGE, at_zero(x)).values,
+    "trace": lambda x: samlib.trace(LARGE, at_zero(x), rtol=0.001).value,
+    "alignment": lambda x: samlib.alignment(LARGE, at_zero(x) + 1),
     "invariant set": lambda x: Quadratic([4.0, 3.0, 2.0, 1.0]).in_invariant_set(x, lr=0.1, rho=0.1),
 }
 
