@@ -182,7 +182,7 @@ def require_one_point(name: str, x: Tensor, dim: int) -> Tensor:
 def require_pair(x: Tensor, v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Check x and v as points of R^dim and broadcast them against each other."""
     require_point("x", x, dim)
-    require_point("v", v, dim)
+    require_alike("v", require_point("v", v, dim), "x", x)
     try:
         shape = np.broadcast_shapes(x.shape, v.shape)
     except ValueError:
@@ -190,6 +190,26 @@ def require_pair(x: Tensor, v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
             f"x and v must broadcast, got shapes {tuple(x.shape)} and {tuple(v.shape)}"
         ) from None
     return x.expand(shape), v.expand(shape)
+
+
+def require_vector(name: str, v: Tensor, x: Tensor) -> Tensor:
+    """Return ``v`` if it is a vector of the dtype and on the device of the point x [dim]."""
+    return require_alike(name, require_one_point(name, v, len(x)), "x", x)
+
+
+def require_alike(name: str, values: Tensor, other: str, like: Tensor) -> Tensor:
+    """Return ``values`` if they are on the device of ``like``, and in its dtype if no integers."""
+    if values.device != like.device:
+        raise ValueError(
+            f"{name} must be on the device of {other}, {like.device}, got {values.device}; "
+            "move one of them first"
+        )
+    if values.is_floating_point() and values.dtype != like.dtype:
+        raise ValueError(
+            f"{name} must have the dtype of {other}, {like.dtype}, got {values.dtype}; "
+            "give both in one dtype"
+        )
+    return values
 
 
 def require_integers(name: str, values: Tensor) -> Tensor:

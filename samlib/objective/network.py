@@ -1,0 +1,146 @@
+"""A network with its loss, as a function of the network's trainable parameters, flattened."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.parallel import DistributedDataParallel
+
+LossFunction = Callable[[Any, Any], Tensor]
+
+
+class Network:
+    """(x, inputs, targets) ↦ loss_fn(model(inputs), targets) with x as the model's parameters.
+
+    No copy of the model is evaluated, whose patched methods and hooks would lead back to the
+    original, but the model itself. For the length of one evaluation its trainable parameters are
+    parts of x, also for a loss that reads them; its buffers are copies, because a module may
+    write to them; and every submodule is in eval mode. Afterwards each has all its attributes
+    back, whatever the evaluation set, and whether or not it succeeded.
+
+    Parameters
+    ----------
+    model
+        The module. What spreads it over devices (DataParallel, DistributedDataParallel) or
+        compiles it is taken off: an evaluation is one process's, and has second derivatives.
+    loss_fn
+        Maps (outputs, targets) to a scalar.
+
+    Raises
+    ------
+    ValueError
+        If no parameter of the model is trainable.
+    """
+
+    def __init__(self, model: nn.Module, loss_fn: LossFunction) -> None:
+        self.module = _unwrapped(model)
+        self.loss_fn = loss_fn
+        self.parameters = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
+        if not self.parameters:
+            raise ValueError("model has no parameter with requires_grad=True")
+        self._shapes = [p.shape for p in self.parameters.values()]
+        self._sizes = [p.numel() for p in self.parameters.values()]
+        self.dim = sum(self._sizes)
+        self._with_loss = _WithLoss(self.module)
+
+    @property
+    def convolves(self) -> bool:
+        """Whether a layer is a convolution."""
+        return any(isinstance(module, _ConvNd) for module in self.module.modules())
+
+    def flatten(self) -> Tensor:
+        """A copy of the trainable parameters as they are now: [dim]."""
+        return torch.cat([p.detach().reshape(-1) for p in self.parameters.values()])
+
+    def unflatten(self, x: Tensor) -> dict[str, Tensor]:
+        """The parts of x [dim], by the names and in the shapes of the trainable parameters."""
+        parts = zip(self.parameters, torch.split(x, self._sizes), self._shapes, strict=True)
+        return {name: part.reshape(shape) for name, part, shape in parts}
+
+    def load(self, x: Tensor) -> None:
+        """Write x [dim] into the trainable parameters."""
+        with torch.no_grad():
+            for name, part in self.unflatten(x).items():
+                self.parameters[name].copy_(part)
+
+    def loss(self, x: Tensor, inputs: Any, targets: Any) -> Tensor:
+        """The loss of one batch at x [dim]."""
+        return self.loss_at(self.unflatten(x), inputs, targets)
+
+    def number(self, x: Tensor, inputs: Any, targets: Any) -> float:
+        """The loss of one batch at x [dim] as a number, for which the host waits."""
+        with torch.no_grad():
+            return float(self.loss(x, inputs, targets))
+
+    def loss_at(self, parameters: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
+        """The loss of one batch with these tensors in place of the parameters."""
+        with _EVALUATION, _borrowed(self.module), _uncompiled(), sdpa_kernel(SDPBackend.MATH):
+            tensors = {n: b.clone() for n, b in self.module.named_buffers()}
+            tensors.update(parameters)
+            named = {f"model.{name}": tensor for name, tensor in tensors.items()}
+            loss = functional_call(self._with_loss, named, (self.loss_fn, inputs, targets))
+        if not isinstance(loss, Tensor) or loss.dim() != 0:
+            got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"loss_fn must return a scalar tensor (shape []), got {got}")
+        return loss
+
+
+class _WithLoss(nn.Module):
+    """The model and then its loss, which sees the parameters that the model had."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, loss_fn: LossFunction, inputs: Any, targets: Any) -> Tensor:
+        return loss_fn(self.model(inputs), targets)
+
+
+# One evaluation at a time: it borrows the module. Torch's own threads still share its work.
+_EVALUATION = threading.RLock()
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    while True:
+        if isinstance(model, (nn.DataParallel, DistributedDataParallel)):
+            model = model.module
+        elif isinstance(original := getattr(model, "_orig_mod", None), nn.Module):
+            model = original  # torch.compile(original)
+        else:
+            return model
+
+
+@contextlib.contextmanager
+def _borrowed(model: nn.Module) -> Iterator[None]:
+    """Put the module into eval mode; give it back with the attributes that it had.
+
+    The flag is set and not ``eval()`` called, which some layers take as the time to rewrite their
+    weights.
+    """
+    lent = [(vars(module), vars(module).copy()) for module in model.modules()]
+    try:
+        for attributes, _ in lent:
+            attributes["training"] = False
+        yield
+    finally:
+        for attributes, before in lent:
+            for name in attributes.keys() - before.keys():
+                del attributes[name]
+            attributes.update(before)
+
+
+def _uncompiled() -> contextlib.AbstractContextManager[Any]:
+    """Run what torch.compile made as it was written: compiled code has no second derivative."""
+    if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+        stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+        return stance
+    return contextlib.nullcontext()
