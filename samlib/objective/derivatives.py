@@ -50,7 +50,9 @@ def kept_graph(function: ScalarFunction, x: Tensor) -> Derivative:
     at = x.detach().requires_grad_()
     with torch.enable_grad():
         loss = function(at)
-        (first,) = torch.autograd.grad(loss, at, create_graph=True, materialize_grads=True)
+        first = torch.zeros_like(x)  # of a constant
+        if loss.requires_grad:
+            (first,) = torch.autograd.grad(loss, at, create_graph=True, materialize_grads=True)
     loss = loss.detach()
 
     def product(v: Tensor) -> tuple[Tensor, Tensor]:

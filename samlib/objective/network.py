@@ -14,6 +14,9 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils.parametrizations import _WeightNorm
+from torch.nn.utils.weight_norm import WeightNorm
+from torch.overrides import TorchFunctionMode
 
 LossFunction = Callable[[Any, Any], Tensor]
 
@@ -42,7 +45,7 @@ class Network:
     """
 
     def __init__(self, model: nn.Module, loss_fn: LossFunction) -> None:
-        self.module = _unwrapped(model)
+        self._given, self.module = model, _unwrapped(model)
         self.loss_fn = loss_fn
         self.parameters = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
         if not self.parameters:
@@ -51,6 +54,7 @@ class Network:
         self._sizes = [p.numel() for p in self.parameters.values()]
         self.dim = sum(self._sizes)
         self._with_loss = _WithLoss(self.module)
+        self._normalizes_weights = any(map(_has_weight_norm, self.module.modules()))
 
     @property
     def convolves(self) -> bool:
@@ -83,7 +87,7 @@ class Network:
 
     def loss_at(self, parameters: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
         """The loss of one batch with these tensors in place of the parameters."""
-        with _EVALUATION, _borrowed(self.module), _uncompiled(), sdpa_kernel(SDPBackend.MATH):
+        with _EVALUATION, _borrowed(self._given), self._twice_differentiable():
             tensors = {n: b.clone() for n, b in self.module.named_buffers()}
             tensors.update(parameters)
             named = {f"model.{name}": tensor for name, tensor in tensors.items()}
@@ -92,6 +96,13 @@ class Network:
             got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"loss_fn must return a scalar tensor (shape []), got {got}")
         return loss
+
+    @contextlib.contextmanager
+    def _twice_differentiable(self) -> Iterator[None]:
+        """Keep to operations that have a second derivative, and a right one."""
+        formulas = _PlainWeightNorm() if self._normalizes_weights else contextlib.nullcontext()
+        with _uncompiled(), formulas, sdpa_kernel(SDPBackend.MATH):  # no fused attention
+            yield
 
 
 class _WithLoss(nn.Module):
@@ -136,6 +147,24 @@ def _borrowed(model: nn.Module) -> Iterator[None]:
             for name in attributes.keys() - before.keys():
                 del attributes[name]
             attributes.update(before)
+
+
+class _PlainWeightNorm(TorchFunctionMode):
+    """Weight norm by its formula: torch's fused kernel has a wrong second derivative."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return (_weight_norm if func is torch._weight_norm else func)(*args, **(kwargs or {}))
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    return v * (g / torch.norm_except_dim(v, 2, dim))
+
+
+def _has_weight_norm(module: nn.Module) -> bool:
+    hooks = module._forward_pre_hooks.values()
+    return isinstance(module, _WeightNorm) or any(isinstance(hook, WeightNorm) for hook in hooks)
 
 
 def _uncompiled() -> contextlib.AbstractContextManager[Any]:

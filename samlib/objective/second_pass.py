@@ -102,7 +102,7 @@ class _SecondPass:
             )
         if self._one is None or self._mean.parts is None or first.loss is None:
             raise ValueError("every target of data is ignored by loss_fn, or has weight 0")
-        one, two = float(first.loss), float(self._mean.parts[0])
+        one, two = float(first.loss.detach()), float(self._mean.parts[0])
         if not (math.isfinite(one) and math.isfinite(two)):
             return
         (batch, loss), suspicious = self._one, not nearly(one, two, self._unit)

@@ -85,3 +85,30 @@ def data_of(kind: str, inputs: Tensor, targets: Tensor) -> Any:
     if kind == "list":  # 3, 1 and 3 of 7 rows
         return [(inputs[i:j], targets[i:j]) for i, j in ((0, 3), (3, 4), (4, 7))]
     return DataLoader(TensorDataset(inputs, targets), batch_size=5, shuffle=kind == "shuffled")
+
+
+def own_derivatives(
+    model: nn.Module, loss_fn: Any, inputs: Tensor, targets: Tensor, v: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, gradient and ∇²L v in eval mode: autograd in the module's own parameters, once.
+
+    The product is a central difference of gradients, so it needs no second derivative of torch.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    weights = [p for p in model.parameters() if p.requires_grad]
+    x = nn.utils.parameters_to_vector(weights).detach().clone()
+
+    def at(point: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            nn.utils.vector_to_parameters(point.clone(), weights)
+        loss = loss_fn(model(inputs), targets)
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+        return loss.detach(), torch.cat([g.reshape(-1) for g in gradients])
+
+    step = 1e-5
+    product = (at(x + step * v)[1] - at(x - step * v)[1]) / (2 * step)
+    loss, gradient = at(x)
+    for module, mode in modes:
+        module.training = mode
+    return loss, gradient, product
