@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Literal
 
@@ -15,32 +16,38 @@ from samlib.objective.sizes import Size, weigh
 Kind = Literal["mean", "sum", "neither"]
 
 
+def parts_of(batch: Batch, size: Size | None) -> list[tuple[Batch, float]]:
+    """A batch in up to three parts, with their sizes; none if it cannot be taken apart."""
+    inputs, targets = batch
+    rows = len(targets)
+    if rows < 2 or not isinstance(inputs, Tensor):
+        return []
+    # Of different lengths, so that no two of them are alike by the order of the rows.
+    cuts = sorted({0, rows // 4, rows // 2, rows})
+    parts = [(inputs[i:j], targets[i:j]) for i, j in itertools.pairwise(cuts)]
+    sizes = [float(weigh(size, some)) for _, some in parts]
+    return [(part, n) for part, n in zip(parts, sizes, strict=True) if n]
+
+
 def rows_make(
     network: Network, size: Size | None, x: Tensor, batch: Batch, whole: float, unit: float
 ) -> Kind:
-    """Say what the loss at x [dim] makes of its rows, from a batch and its two halves.
+    """Say what the loss at x [dim] makes of its rows, from a batch and its parts.
 
-    A batch that cannot be halved passes for a mean. ``whole`` is its loss.
+    A batch that cannot be taken apart passes for a mean. ``whole`` is its loss.
     """
-    inputs, targets = batch
-    if not isinstance(inputs, Tensor) or len(targets) < 2:
+    parts = parts_of(batch, size)
+    if not parts or not math.isfinite(whole):
         return "mean"
-    half = len(targets) // 2
-    parts = [(inputs[:half], targets[:half]), (inputs[half:], targets[half:])]
-    weights = [float(weigh(size, some)) for _, some in parts]
-    if 0 in weights:
-        return "mean"
-
     try:
-        halves = [network.number(x, *part) for part in parts]
+        losses = [network.number(x, *part) for part, _ in parts]
     except (RuntimeError, ValueError, IndexError):  # a loss of whole batches, of pairs say
         return "neither"
-    if not all(map(math.isfinite, (whole, *halves))):
-        return "mean"
-    mean = sum(w * h for w, h in zip(weights, halves, strict=True)) / sum(weights)
+    mean = sum(n * loss for (_, n), loss in zip(parts, losses, strict=True))
+    mean /= sum(n for _, n in parts)
     if nearly(whole, mean, unit):
         return "mean"
-    if nearly(whole, sum(halves), unit):
+    if nearly(whole, sum(losses), unit):
         return "sum"
     return "mean" if abs(whole - mean) <= roundings_of(network, x, batch, unit) else "neither"
 

@@ -15,7 +15,7 @@ from samlib.objective.data import Batch
 from samlib.objective.dependence import Dependence
 from samlib.objective.network import Network
 from samlib.objective.rounding import nearly, roundings_of, with_rounding_unit
-from samlib.objective.rows import NO_MEAN_OVER_ROWS, Kind, require_no_sum, rows_make
+from samlib.objective.rows import NO_MEAN_OVER_ROWS, Kind, parts_of, require_no_sum, rows_make
 from samlib.objective.sizes import Size, WeightedMean, weigh
 
 
@@ -65,7 +65,7 @@ class _SecondPass:
         self._dependence = Dependence(network)
         self._mean = WeightedMean()
         self._seen = Pass()
-        self._one: tuple[Batch, Tensor] | None = None  # of several rows, if there is one
+        self._one: tuple[Batch, Tensor] | None = None  # that can be taken apart, if there is one
         self._draws = False
         self._rows_make: Kind = "mean"
         self._row_shapes: set[torch.Size] = set()
@@ -81,7 +81,7 @@ class _SecondPass:
             return
         watched = self._one is None
         loss = (self._watched if watched else self._dependence.loss)(self._x, inputs, targets)
-        if self._one is None or len(self._one[0][1]) == 1:
+        if self._one is None or not parts_of(self._one[0], self._size):
             self._one = (inputs, targets), loss
         self._mean.add((loss,), weight)
 
@@ -103,9 +103,8 @@ class _SecondPass:
         if self._one is None or self._mean.parts is None or first.loss is None:
             raise ValueError("every target of data is ignored by loss_fn, or has weight 0")
         one, two = float(first.loss.detach()), float(self._mean.parts[0])
-        if not (math.isfinite(one) and math.isfinite(two)):
-            return
         (batch, loss), suspicious = self._one, not nearly(one, two, self._unit)
+        suspicious &= math.isfinite(one) and math.isfinite(two)
         values = f"the loss at one x was {one:.9g} in one pass over data and {two:.9g} in the next"
         if (suspicious or self._draws) and self._changes_on(batch):
             raise _changed(

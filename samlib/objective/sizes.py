@@ -41,7 +41,7 @@ def size_of(loss_fn: Any) -> Size | None:
         raise ValueError("loss_fn must return a scalar tensor, got one with reduction='none'")
     if elements and reduction == "mean":
         return Tensor.numel
-    if labels:
+    if labels and not _smooths_without_weight(option):
         return functools.partial(_labels, option=option)
     return len if elements else None  # reduction="batchmean"
 
@@ -71,6 +71,13 @@ def _labels(targets: Tensor, *, option: Callable[[str, Any], Any]) -> int | Tens
     if weight is None:
         return kept.sum()
     return (weight[torch.where(kept, targets, 0)] * kept).sum()
+
+
+def _smooths_without_weight(option: Callable[[str, Any], Any]) -> bool:
+    """Whether a label that divides the loss by nothing adds to it all the same."""
+    weight: Tensor | None = option("weight", None)
+    smooths = option("label_smoothing", 0) > 0
+    return smooths and weight is not None and not bool((weight > 0).all())
 
 
 class WeightedMean:
