@@ -182,13 +182,14 @@ def require_one_point(name: str, x: Tensor, dim: int) -> Tensor:
 def require_pair(x: Tensor, v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Check x and v as points of R^dim and broadcast them against each other."""
     require_point("x", x, dim)
-    require_alike("v", require_point("v", v, dim), "x", x)
+    require_point("v", v, dim)
     try:
         shape = np.broadcast_shapes(x.shape, v.shape)
     except ValueError:
         raise ValueError(
             f"x and v must broadcast, got shapes {tuple(x.shape)} and {tuple(v.shape)}"
         ) from None
+    require_alike("v", v, "x", x)
     return x.expand(shape), v.expand(shape)
 
 
