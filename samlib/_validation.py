@@ -195,6 +195,8 @@ def require_pair(x: Tensor, v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 def require_vector(name: str, v: Tensor, x: Tensor) -> Tensor:
     """Return ``v`` if it is a vector of the dtype and on the device of the point x [dim]."""
+    if isinstance(v, Tensor) and (v.shape, v.dtype, v.device) == (x.shape, x.dtype, x.device):
+        return v  # as nearly always
     return require_alike(name, require_one_point(name, v, len(x)), "x", x)
 
 

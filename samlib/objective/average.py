@@ -68,16 +68,16 @@ class AverageLoss:
             weight = 1 if self.pair is not None else weigh(self.size, targets)
             if isinstance(weight, Tensor) or weight:
                 derived, at_once = derive(self._on(inputs, targets)), self._points_at_once(inputs)
-                mean.add(at_points(derived, *points, at_once=at_once), weight)
+                parts = at_points(derived, *points, at_once=at_once)
+                mean.add(parts if self._to_check else parts[:1], weight)
         if seen.batches == 0:
             raise ValueError("data gave no batch; it must be possible to iterate it repeatedly")
         if mean.parts is None:
             raise ValueError("every target of data is ignored by loss_fn, or has weight 0")
-        result, losses = mean.parts
-        if losses.numel():
-            seen.loss = losses.reshape(-1)[0]
+        if self._to_check and mean.parts[1].numel():
+            seen.loss = mean.parts[1].reshape(-1)[0]
             self.check(points[0].reshape(-1, self.network.dim)[0], seen)
-        return result
+        return mean.parts[0]
 
     def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         """v ↦ ∇²L(x) v, for many v [dim] in turn."""

@@ -50,9 +50,10 @@ def kept_graph(function: ScalarFunction, x: Tensor) -> Derivative:
     at = x.detach().requires_grad_()
     with torch.enable_grad():
         loss = function(at)
-        first = torch.zeros_like(x)  # of a constant
         if loss.requires_grad:
             (first,) = torch.autograd.grad(loss, at, create_graph=True, materialize_grads=True)
+        else:  # a constant
+            first = torch.zeros_like(x)
     loss = loss.detach()
 
     def product(v: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parallel import DistributedDataParallel
@@ -53,7 +52,6 @@ class Network:
         self._shapes = [p.shape for p in self.parameters.values()]
         self._sizes = [p.numel() for p in self.parameters.values()]
         self.dim = sum(self._sizes)
-        self._with_loss = _WithLoss(self.module)
         self._normalizes_weights = any(map(_has_weight_norm, self.module.modules()))
 
     @property
@@ -85,35 +83,22 @@ class Network:
         with torch.no_grad():
             return float(self.loss(x, inputs, targets))
 
-    def loss_at(self, parameters: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
+    def loss_at(self, parts: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
         """The loss of one batch with these tensors in place of the parameters."""
-        with _EVALUATION, _borrowed(self._given), self._twice_differentiable():
-            tensors = {n: b.clone() for n, b in self.module.named_buffers()}
-            tensors.update(parameters)
-            named = {f"model.{name}": tensor for name, tensor in tensors.items()}
-            loss = functional_call(self._with_loss, named, (self.loss_fn, inputs, targets))
+        formulas = _PlainWeightNorm() if self._normalizes_weights else contextlib.nullcontext()
+        by_identity = {id(p): parts[name] for name, p in self.parameters.items()}
+        with (
+            _EVALUATION,
+            _uncompiled(),
+            formulas,
+            sdpa_kernel(SDPBackend.MATH),  # fused attention has no second derivative
+            _borrowed(self._given, by_identity),
+        ):
+            loss = self.loss_fn(self.module(inputs), targets)
         if not isinstance(loss, Tensor) or loss.dim() != 0:
             got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"loss_fn must return a scalar tensor (shape []), got {got}")
         return loss
-
-    @contextlib.contextmanager
-    def _twice_differentiable(self) -> Iterator[None]:
-        """Keep to operations that have a second derivative, and a right one."""
-        formulas = _PlainWeightNorm() if self._normalizes_weights else contextlib.nullcontext()
-        with _uncompiled(), formulas, sdpa_kernel(SDPBackend.MATH):  # no fused attention
-            yield
-
-
-class _WithLoss(nn.Module):
-    """The model and then its loss, which sees the parameters that the model had."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, loss_fn: LossFunction, inputs: Any, targets: Any) -> Tensor:
-        return loss_fn(self.model(inputs), targets)
 
 
 # One evaluation at a time: it borrows the module. Torch's own threads still share its work.
@@ -131,16 +116,25 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 @contextlib.contextmanager
-def _borrowed(model: nn.Module) -> Iterator[None]:
-    """Put the module into eval mode; give it back with the attributes that it had.
+def _borrowed(model: nn.Module, parts: Mapping[int, Tensor]) -> Iterator[None]:
+    """Put the module into eval mode and parts in place of its parameters; then give it back.
 
-    The flag is set and not ``eval()`` called, which some layers take as the time to rewrite their
-    weights.
+    Each submodule gets dictionaries of tensors of its own for the time, in which one parameter is
+    the same part wherever it stands. The mode is set and ``eval()`` not called, which some layers
+    take as the time to rewrite their weights.
     """
-    lent = [(vars(module), vars(module).copy()) for module in model.modules()]
+    lent: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    copies: dict[int, Tensor] = {}
     try:
-        for attributes, _ in lent:
+        for module in model.modules():
+            attributes, parameters, buffers = vars(module), module._parameters, module._buffers
+            lent.append((attributes, attributes.copy()))
             attributes["training"] = False
+            attributes["_parameters"] = {n: parts.get(id(p), p) for n, p in parameters.items()}
+            for buffer in buffers.values():
+                if buffer is not None and id(buffer) not in copies:
+                    copies[id(buffer)] = buffer.clone()
+            attributes["_buffers"] = {n: copies.get(id(b)) for n, b in buffers.items()}
         yield
     finally:
         for attributes, before in lent:

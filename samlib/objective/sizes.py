@@ -69,7 +69,7 @@ def _labels(targets: Tensor, *, option: Callable[[str, Any], Any]) -> int | Tens
     kept: Tensor = targets != option("ignore_index", -100)
     weight: Tensor | None = option("weight", None)
     if weight is None:
-        return kept.sum()
+        return torch.count_nonzero(kept)
     return (weight[torch.where(kept, targets, 0)] * kept).sum()
 
 
