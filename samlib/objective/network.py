@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import disable_saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parallel import DistributedDataParallel
@@ -92,6 +93,7 @@ class Network:
             _uncompiled(),
             formulas,
             sdpa_kernel(SDPBackend.MATH),  # fused attention has no second derivative
+            disable_saved_tensors_hooks(_NO_CHECKPOINTS),
             _borrowed(self._given, by_identity),
         ):
             loss = self.loss_fn(self.module(inputs), targets)
@@ -100,6 +102,12 @@ class Network:
             raise ValueError(f"loss_fn must return a scalar tensor (shape []), got {got}")
         return loss
 
+
+# A checkpoint runs the forward again in the backward pass, when the module is given back.
+_NO_CHECKPOINTS = (
+    "the model saves memory by gradient checkpointing or other hooks on saved tensors, which do "
+    "not see the x of an objective; switch them off, as with model.gradient_checkpointing_disable()"
+)
 
 # One evaluation at a time: it borrows the module. Torch's own threads still share its work.
 _EVALUATION = threading.RLock()
