@@ -189,7 +189,7 @@ def require_pair(x: Tensor, v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"x and v must broadcast, got shapes {tuple(x.shape)} and {tuple(v.shape)}"
         ) from None
-    require_alike("v", v, "x", x)
+    _require_same_kind("v", v, x)
     return x.expand(shape), v.expand(shape)
 
 
@@ -197,22 +197,18 @@ def require_vector(name: str, v: Tensor, x: Tensor) -> Tensor:
     """Return ``v`` if it is a vector of the dtype and on the device of the point x [dim]."""
     if isinstance(v, Tensor) and (v.shape, v.dtype, v.device) == (x.shape, x.dtype, x.device):
         return v  # as nearly always
-    return require_alike(name, require_one_point(name, v, len(x)), "x", x)
+    require_one_point(name, v, len(x))
+    return _require_same_kind(name, v, x)
 
 
-def require_alike(name: str, values: Tensor, other: str, like: Tensor) -> Tensor:
-    """Return ``values`` if they are on the device of ``like``, and in its dtype if no integers."""
-    if values.device != like.device:
-        raise ValueError(
-            f"{name} must be on the device of {other}, {like.device}, got {values.device}; "
-            "move one of them first"
-        )
-    if values.is_floating_point() and values.dtype != like.dtype:
-        raise ValueError(
-            f"{name} must have the dtype of {other}, {like.dtype}, got {values.dtype}; "
-            "give both in one dtype"
-        )
-    return values
+def _require_same_kind(name: str, v: Tensor, x: Tensor) -> Tensor:
+    for what in ("device", "dtype"):
+        if getattr(v, what) != getattr(x, what):
+            raise ValueError(
+                f"{name} must have the {what} of x, {getattr(x, what)}, got {getattr(v, what)}; "
+                f"try {name}.to(x)"
+            )
+    return v
 
 
 def require_integers(name: str, values: Tensor) -> Tensor:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from samlib._validation import require_alike
-from samlib.objective.data import Pairs, require_batch, require_data, require_lasting
+from samlib.objective.data import Pairs, require_batch, require_data, require_lasting, require_like
 from samlib.objective.derivatives import (
     Derivative,
     ScalarFunction,
@@ -108,7 +107,7 @@ class AverageLoss:
         for batch in self.data:
             inputs, targets = require_batch(batch)
             if isinstance(inputs, Tensor):
-                require_alike("the inputs", inputs, "x", x)
+                require_like(x, inputs)
             yield inputs, targets
 
     def _points_at_once(self, inputs: Any) -> int:

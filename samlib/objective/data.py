@@ -64,6 +64,18 @@ def require_batch(batch: Any) -> Batch:
     return inputs, targets
 
 
+def require_like(x: Tensor, inputs: Tensor) -> None:
+    """Raise unless the inputs are on the device of x, and in its dtype if they are no integers."""
+    if inputs.device != x.device:
+        raise ValueError(
+            f"x is on {x.device}, the inputs on {inputs.device}; move one of them first"
+        )
+    if inputs.is_floating_point() and inputs.dtype != x.dtype:
+        raise ValueError(
+            f"x has dtype {x.dtype}, the inputs {inputs.dtype}; give both in one dtype"
+        )
+
+
 def require_lasting(data: tuple[Any, Any] | Pairs) -> None:
     """Refuse a DataLoader whose sampler is known to give other rows in each pass.
 

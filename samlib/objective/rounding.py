@@ -53,7 +53,8 @@ def nearly(one: float, two: float, unit: float) -> bool:
 def roundings_of(network: Network, x: Tensor, batch: Batch, unit: float) -> float:
     """How far apart two values of a loss may be where terms cancel in it, as in a fitted network.
 
-    Measured: x and the inputs are changed by one unit in their last places, at random.
+    Measured: x and the inputs are changed by one unit in their last places, at random. At least
+    one unit, which is what a logarithm near 0 is off by, however small it is.
     """
     inputs, targets = batch
     generator = torch.Generator().manual_seed(0)
@@ -66,4 +67,4 @@ def roundings_of(network: Network, x: Tensor, batch: Batch, unit: float) -> floa
 
     there = network.number(x, inputs, targets)
     away = [network.number(changed(x), changed(inputs), targets) for _ in range(_PERTURBATIONS)]
-    return _ROUNDINGS * max(abs(loss - there) for loss in away)
+    return max(unit, *(_ROUNDINGS * abs(loss - there) for loss in away))

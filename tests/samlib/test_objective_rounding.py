@@ -167,7 +167,7 @@ OBJECTIVES: dict[str, Callable[[], Objective]] = {
     [
         (torch.ones(4).double(), ValueError, "v must have the dtype of x, torch.float32, got tor"),
         (torch.ones(4).bfloat16(), ValueError, "v must have the dtype of x, torch.float32, got t"),
-        (torch.ones(4, device="meta"), ValueError, "v must be on the device of x, cpu, got meta"),
+        (torch.ones(4, device="meta"), ValueError, "v must have the device of x, cpu, got meta"),
         (torch.ones(4).long(), TypeError, "v must have a floating-point dtype"),
         ([1.0] * 4, TypeError, "v must be a torch.Tensor"),
         (torch.ones(3), ValueError, r"v must have shape \[.*4\].*got \(3,\)"),
