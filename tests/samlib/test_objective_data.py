@@ -24,7 +24,7 @@ from tests.samlib.small_networks import (
     data_of,
     mlp,
 )
-from tests.samlib.spectra import bytes_in_tensors
+from tests.samlib.spectra import bytes_in_tensors, forget_tensors
 
 NETWORKS = [mlp, Tied, Normalized, Convolutional, Attentive]
 
@@ -121,7 +121,7 @@ def differentiates_grid_sample_twice(device: torch.device) -> bool:
 
 @pytest.mark.filterwarnings("ignore:Default grid_sample")
 @pytest.mark.parametrize("factory", [*NETWORKS, Warped])
-def test_products_differentiated_forwards_are_those_over_akept_graph(
+def test_products_differentiated_forwards_are_those_over_a_kept_graph(
     factory: Any, device: torch.device, dtype: torch.dtype
 ) -> None:
     if factory is Warped and not differentiates_grid_sample_twice(device):
@@ -169,8 +169,8 @@ def test_memory_grows_neither_with_the_batches_nor_with_the_products() -> None:
                 yield torch.ones(50, 20), torch.ones(50, 1)
 
     most = []
-    gc.collect()
     for batches in (3, 30):
+        forget_tensors()
         data = Watched(batches)
         model = nn.Sequential(nn.Linear(20, 40), nn.Tanh(), nn.Linear(40, 1))
         objective = Objective.from_module(model, nn.MSELoss(), data)
@@ -183,7 +183,8 @@ def test_memory_grows_neither_with_the_batches_nor_with_the_products() -> None:
     assert most[1] <= 1.1 * most[0]
 
 
-def test_memory_does_not_grow_with_products_over_akept_graph() -> None:
+def test_memory_does_not_grow_with_products_over_a_kept_graph() -> None:
+    forget_tensors()
     inputs = torch.randn(50, 20)
     model = nn.Sequential(nn.Linear(20, 40), nn.Tanh(), nn.Linear(40, 1))
     objective = Objective.from_module(model, nn.MSELoss(), (inputs, torch.ones(50, 1)))
