@@ -189,7 +189,26 @@ def require_pair(x: Tensor, v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"x and v must broadcast, got shapes {tuple(x.shape)} and {tuple(v.shape)}"
         ) from None
+    _require_same_kind("v", v, x)
     return x.expand(shape), v.expand(shape)
+
+
+def require_vector(name: str, v: Tensor, x: Tensor) -> Tensor:
+    """Return ``v`` if it is a vector of the dtype and on the device of the point x [dim]."""
+    if isinstance(v, Tensor) and (v.shape, v.dtype, v.device) == (x.shape, x.dtype, x.device):
+        return v  # as nearly always
+    require_one_point(name, v, len(x))
+    return _require_same_kind(name, v, x)
+
+
+def _require_same_kind(name: str, v: Tensor, x: Tensor) -> Tensor:
+    for what in ("device", "dtype"):
+        if getattr(v, what) != getattr(x, what):
+            raise ValueError(
+                f"{name} must have the {what} of x, {getattr(x, what)}, got {getattr(v, what)}; "
+                f"try {name}.to(x)"
+            )
+    return v
 
 
 def require_integers(name: str, values: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from samlib.objective.data import Pairs, require_batch, require_data
 from samlib.objective.derivatives import ScalarFunction
-from samlib.objective.objective import LossFunction, ModuleObjective, Objective, require_objective
+from samlib.objective.network import LossFunction
+from samlib.objective.objective import ModuleObjective, Objective, require_objective
 
 __all__ = [
     "LossFunction",

@@ -1,4 +1,4 @@
-"""Hessian-vector products of a scalar function, in three ways."""
+"""Derivatives of a scalar function, each together with the value, which comes with it for free."""
 
 from __future__ import annotations
 
@@ -6,45 +6,78 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.func import grad, jvp
+from torch.func import grad, grad_and_value, jvp
 
 ScalarFunction = Callable[[Tensor], Tensor]
+"""L: [dim] → []."""
+
+Derivative = Callable[..., tuple[Tensor, Tensor]]
+"""Gives what it is named after, and L(x)."""
 
 
-def double_backward(function: ScalarFunction) -> Callable[[Tensor, Tensor], Tensor]:
-    """Hessian-vector product as the gradient of ⟨∇L(x), v⟩, v held fixed."""
+def value(function: ScalarFunction) -> Derivative:
+    """x ↦ L(x), and L(x) again."""
 
-    def product(x: Tensor, v: Tensor) -> Tensor:
-        result: Tensor = grad(lambda y: torch.dot(grad(function)(y), v))(x)
+    def twice(x: Tensor) -> tuple[Tensor, Tensor]:
+        loss = function(x)
+        return loss, loss
+
+    return twice
+
+
+def gradient(function: ScalarFunction) -> Derivative:
+    """x ↦ ∇L(x), and L(x)."""
+    result: Derivative = grad_and_value(function)
+    return result
+
+
+def double_backward(function: ScalarFunction) -> Derivative:
+    """(x, v) ↦ ∇²L(x) v as the gradient of ⟨∇L(x), v⟩, v held fixed; and L(x)."""
+
+    def product(x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        def slope(y: Tensor) -> tuple[Tensor, Tensor]:
+            first, loss = grad_and_value(function)(y)
+            return torch.dot(first, v), loss
+
+        result: tuple[Tensor, Tensor] = grad(slope, has_aux=True)(x)
         return result
 
     return product
 
 
-def kept_graph(function: ScalarFunction, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """v ↦ ∇²L(x) v over one graph of the gradient, which lives as long as the result."""
+def kept_graph(function: ScalarFunction, x: Tensor) -> Derivative:
+    """v ↦ ∇²L(x) v over one graph of the gradient, which lives as long as the result; and L(x)."""
     at = x.detach().requires_grad_()
     with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(function(at), at, create_graph=True)
+        loss = function(at)
+        if loss.requires_grad:
+            (first,) = torch.autograd.grad(loss, at, create_graph=True, materialize_grads=True)
+        else:  # a constant
+            first = torch.zeros_like(x)
+    loss = loss.detach()
 
-    def product(v: Tensor) -> Tensor:
-        if not gradient.requires_grad:  # a linear loss
-            return torch.zeros_like(v)
-        (image,) = torch.autograd.grad(gradient, at, v, retain_graph=True, materialize_grads=True)
-        return image
+    def product(v: Tensor) -> tuple[Tensor, Tensor]:
+        if not first.requires_grad:  # a linear loss
+            return torch.zeros_like(v), loss
+        (image,) = torch.autograd.grad(first, at, v, retain_graph=True, materialize_grads=True)
+        return image, loss
 
     return product
 
 
-def reverse_over_forward(function: ScalarFunction, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """v ↦ ∇²L(x) v as the gradient of the slope of L along v, which a forward pass gives."""
+def reverse_over_forward(function: ScalarFunction, x: Tensor) -> Derivative:
+    """v ↦ ∇²L(x) v as the gradient of the slope of L along v, a forward derivative; and L(x)."""
     at = x.detach().clone()  # the point stays what it was, whatever happens to x
 
-    def product(v: Tensor) -> Tensor:
+    def product(v: Tensor) -> tuple[Tensor, Tensor]:
+        def slope(y: Tensor) -> tuple[Tensor, Tensor]:
+            loss, along = jvp(function, (y,), (v,))[:2]
+            return along, loss
+
         try:
-            image: Tensor = grad(lambda y: jvp(function, (y,), (v,))[1])(at)
+            result: tuple[Tensor, Tensor] = grad(slope, has_aux=True)(at)
         except NotImplementedError:  # not every operation has a forward derivative
-            image = kept_graph(function, at)(v)
-        return image
+            result = kept_graph(function, at)(v)
+        return result
 
     return product

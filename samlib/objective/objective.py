@@ -7,39 +7,37 @@ of a vector, or from a network, a loss and data with :meth:`Objective.from_modul
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.modules.conv import _ConvNd
-from torch.utils.data import DataLoader, RandomSampler
 
 from samlib._validation import (
     require_callable,
     require_count,
-    require_indices,
+    require_flag,
     require_instance,
     require_one_point,
     require_pair,
     require_point,
+    require_points,
+    require_vector,
 )
-from samlib.objective.data import Pairs, require_batch, require_data
+from samlib.objective.average import AverageLoss
+from samlib.objective.components import Rows
+from samlib.objective.data import Pairs
 from samlib.objective.derivatives import (
+    Derivative,
     ScalarFunction,
     double_backward,
+    gradient,
     kept_graph,
-    reverse_over_forward,
+    value,
 )
-
-LossFunction = Callable[[Any, Any], Tensor]
-
-# Points are evaluated together as long as their numbers fit into about this many; beyond it, a
-# batch saves no time and costs memory.
-_BATCHED_NUMBERS = 2**24
+from samlib.objective.network import LossFunction, Network
+from samlib.objective.points import NUMBERS_AT_ONCE, at_points
+from samlib.objective.rounding import with_rounding_unit
 
 
 class Objective:
@@ -71,10 +69,16 @@ class Objective:
     def __init__(self, function: ScalarFunction, dim: int) -> None:
         self._function = require_callable("function", function, "x [dim] ↦ a scalar tensor")
         self.dim = require_count("dim", dim, minimum=1)
+        self._rounding_units: dict[tuple[torch.dtype, torch.device], float] = {}
 
     @classmethod
     def from_module(
-        cls, model: nn.Module, loss_fn: LossFunction, data: tuple[Any, Any] | Pairs
+        cls,
+        model: nn.Module,
+        loss_fn: LossFunction,
+        data: tuple[Any, Any] | Pairs,
+        *,
+        check: bool = True,
     ) -> ModuleObjective:
         """Make the objective x ↦ loss_fn(model(inputs; x), targets), averaged over the data.
 
@@ -84,25 +88,34 @@ class Objective:
             The network. Its trainable parameters, flattened in the order of
             ``model.parameters()``, are x. Sharpness belongs to a deterministic function, so the
             network is evaluated in eval mode: dropout is off and BatchNorm uses its running
-            statistics. The module itself, its mode, its buffers and its ``.grad`` fields are
-            never changed.
+            statistics. An evaluation borrows the module and gives it back as it was, with its
+            mode, buffers, attributes and ``.grad`` fields: do not train it in another thread
+            meanwhile.
         loss_fn
             Maps (outputs, targets) to a scalar that averages over the rows, as
-            ``torch.nn.MSELoss()`` and ``torch.nn.CrossEntropyLoss()`` do.
+            ``torch.nn.MSELoss()`` does. It may read the model's parameters, for a penalty. Those
+            of torch's losses that divide by something else than rows (kept labels, the weights
+            of their classes, single entries) are known, as objects or functions.
         data
             (inputs, targets), two tensors with the same number of rows, or anything that gives
             such pairs and can be iterated again and again: a list, a DataLoader. Batches count
-            by their rows, so the last may be short; one batch is in memory at a time. Nothing
-            is moved between devices.
+            by what the loss divides by, or else by their rows, so that the mean is that over all
+            data and the last may be short; one batch is in memory at a time. Nothing is moved
+            between devices.
+        check
+            Whether to make sure of what the numbers rest on. The first evaluation then takes a
+            second pass over the data, and refuses a loss that is not the same in both, or that
+            sums over rows, or reads parameters from elsewhere than the model. It warns of
+            parameters that the loss does not depend on, and of a loss that is no mean over rows.
 
         Raises
         ------
         TypeError
             If data is neither, or can be iterated only once.
         ValueError
-            If inputs and targets differ in their rows or have none, if the loader shuffles and
-            drops its last batch (every pass would then see another loss), if loss_fn sums, or
-            if the model has no trainable parameter.
+            If inputs and targets differ in their rows or have none, if the loader's sampler
+            draws other rows in every pass, if loss_fn sums, or if the model has no trainable
+            parameter; at the first evaluation, if a check fails.
 
         Examples
         --------
@@ -113,7 +126,7 @@ class Objective:
         >>> samlib.Objective.from_module(model, torch.nn.MSELoss(), loader)
         ModuleObjective(dim=4, model=Linear, data=DataLoader)
         """
-        return ModuleObjective(model, loss_fn, data)
+        return ModuleObjective(model, loss_fn, data, check=check)
 
     def value(self, x: Tensor) -> Tensor:
         """L(x): [..., dim] → [...].
@@ -123,27 +136,27 @@ class Objective:
         ValueError
             If x has the wrong shape, or the function does not return a scalar.
         """
-        return self._batched(self._scalar, require_point("x", x, self.dim))
+        return self._batched(value, require_point("x", x, self.dim))
 
     def gradient(self, x: Tensor) -> Tensor:
         """∇L(x): [..., dim] → [..., dim]."""
-        return self._batched(grad(self._scalar), require_point("x", x, self.dim))
+        return self._batched(gradient, require_point("x", x, self.dim))
 
     def hessian_vector_product(self, x: Tensor, v: Tensor) -> Tensor:
         """∇²L(x) v, exactly, without forming the Hessian (Pearlmutter, 1994).
 
-        x and v have shape [..., dim] and broadcast against each other.
+        x and v have shape [..., dim], one dtype and one device, and broadcast against each other.
         """
-        x, v = require_pair(x, v, self.dim)
-        return self._batched(double_backward(self._scalar), x, v)
+        return self._batched(double_backward, *require_pair(x, v, self.dim))
 
     def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         """v ↦ ∇²L(x) v at one point x [dim], for many v [dim] in turn.
 
         The graph of the gradient is built once and kept, so a product costs less than by
-        :meth:`hessian_vector_product`.
+        :meth:`hessian_vector_product`. The v have the dtype and are on the device of x.
         """
-        return kept_graph(self._scalar, require_one_point("x", x, self.dim))
+        product = kept_graph(self._scalar, require_one_point("x", x, self.dim))
+        return lambda v: product(require_vector("v", v, x))[0]
 
     def hessian(self, x: Tensor) -> Tensor:
         """∇²L(x) as a dense matrix: [..., dim] → [..., dim, dim]. For small D."""
@@ -151,6 +164,29 @@ class Objective:
         basis = torch.eye(self.dim, dtype=x.dtype, device=x.device)
         rows = self.hessian_vector_product(x.unsqueeze(-2), basis.expand(*x.shape, self.dim))
         return (rows + rows.mT) / 2
+
+    def rounding_unit(self, x: Tensor) -> float:
+        """The unit roundoff of the arithmetic that L is really computed in at x [..., dim].
+
+        The largest ``torch.finfo(dtype).eps`` among the dtype of x and the floating-point dtypes
+        of all that operations give while L is evaluated, once for each dtype and device of x:
+        over data in batches, of the first. A network in bfloat16 behind a float32 loss, or a
+        region under autocast, shows here.
+
+        Examples
+        --------
+        >>> import torch, samlib
+        >>> narrow = samlib.Objective(lambda x: x.bfloat16().square().sum().float(), dim=3)
+        >>> narrow.rounding_unit(torch.ones(3))
+        0.0078125
+        """
+        x = require_points("x", x, self.dim)
+        key = x.dtype, x.device
+        if key not in self._rounding_units:
+            point = x.detach().reshape(-1, self.dim)[0]
+            unit = with_rounding_unit(lambda: self._once(point))[1]
+            self._rounding_units[key] = max(unit, torch.finfo(x.dtype).eps)
+        return self._rounding_units[key]
 
     @property
     def components(self) -> Sequence[Objective] | None:
@@ -184,21 +220,13 @@ class Objective:
             raise ValueError(f"function must return a scalar tensor (shape []), got {got}")
         return value
 
-    def _batched(
-        self, function: Callable[..., Tensor], *points: Tensor, at_once: int | None = None
-    ) -> Tensor:
-        shape = points[0].shape[:-1]
-        if not shape:
-            return function(*points)
-        flat = [point.reshape(-1, self.dim) for point in points]
-        if at_once is None:
-            at_once = max(1, _BATCHED_NUMBERS // self.dim)
-        result: Tensor
-        if at_once == 1:
-            result = torch.stack([function(*each) for each in zip(*flat, strict=True)])
-        else:
-            result = vmap(function, randomness="same", chunk_size=at_once)(*flat)
-        return result.reshape(*shape, *result.shape[1:])
+    def _once(self, x: Tensor) -> Tensor:
+        """L at one point x [dim], or the loss of some of the data there."""
+        return self._scalar(x)
+
+    def _batched(self, derive: Callable[[ScalarFunction], Derivative], *points: Tensor) -> Tensor:
+        at_once = max(1, NUMBERS_AT_ONCE // self.dim)
+        return at_points(derive(self._scalar), *points, at_once=at_once)[0]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(dim={self.dim})"
@@ -224,48 +252,42 @@ class ModuleObjective(Objective):
     """
 
     def __init__(
-        self, model: nn.Module, loss_fn: LossFunction, data: tuple[Any, Any] | Pairs
+        self,
+        model: nn.Module,
+        loss_fn: LossFunction,
+        data: tuple[Any, Any] | Pairs,
+        *,
+        check: bool = True,
     ) -> None:
         require_instance("model", model, nn.Module, "a torch.nn.Module")
         require_callable("loss_fn", loss_fn, "(outputs, targets) ↦ a scalar tensor")
-        if getattr(loss_fn, "reduction", "mean") == "sum":
-            raise ValueError("loss_fn must average over the rows, got one with reduction='sum'")
-        self._pair = require_data(data)
-        _require_same_loss(data)
-        self._data = data if self._pair is None else [self._pair]
-        self._parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        if not self._parameters:
-            raise ValueError("model has no parameter with requires_grad=True")
-        self._model = model
-        self._skeleton = _in_eval_mode(model)
-        self._loss_fn = loss_fn
-        self._convolves = any(isinstance(module, _ConvNd) for module in model.modules())
-        self._shapes = [p.shape for p in self._parameters.values()]
-        self._sizes = [p.numel() for p in self._parameters.values()]
-        super().__init__(self.value, sum(self._sizes))
+        self._network = Network(model, loss_fn)
+        self._average = AverageLoss(self._network, data, check=require_flag("check", check))
+        pair = self._average.pair
+        self._rows: Rows | None = None
+        if pair is not None and isinstance(pair[0], Tensor):
+            self._rows = Rows(self._average, *pair, check=check)
+        super().__init__(self.value, self._network.dim)
 
     def flat_parameters(self) -> Tensor:
         """A copy of the model's trainable parameters as they are now: [dim]."""
-        return torch.cat([p.detach().reshape(-1) for p in self._parameters.values()])
+        return self._network.flatten()
 
     def load_flat_parameters(self, x: Tensor) -> None:
         """Write x [dim] into the model's trainable parameters."""
-        require_one_point("x", x, self.dim)
-        with torch.no_grad():
-            for name, part in self._unflatten(x).items():
-                self._parameters[name].copy_(part)
+        self._network.load(require_one_point("x", x, self.dim))
 
     def value(self, x: Tensor) -> Tensor:
         """L(x): [..., dim] → [...]."""
-        return self._mean(lambda loss: loss, require_point("x", x, self.dim))
+        return self._average.mean(value, require_point("x", x, self.dim))
 
     def gradient(self, x: Tensor) -> Tensor:
         """∇L(x): [..., dim] → [..., dim]."""
-        return self._mean(grad, require_point("x", x, self.dim))
+        return self._average.mean(gradient, require_point("x", x, self.dim))
 
     def hessian_vector_product(self, x: Tensor, v: Tensor) -> Tensor:
         """∇²L(x) v. x and v have shape [..., dim] and broadcast against each other."""
-        return self._mean(double_backward, *require_pair(x, v, self.dim))
+        return self._average.mean(double_backward, *require_pair(x, v, self.dim))
 
     def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         """v ↦ ∇²L(x) v at one point x [dim], for many v [dim] in turn.
@@ -275,144 +297,63 @@ class ModuleObjective(Objective):
         convolutions is differentiated forwards first, because the second backward pass of a
         convolution is slow there.
         """
-        require_one_point("x", x, self.dim)
-        derive = reverse_over_forward if x.is_cuda and self._convolves else kept_graph
-        if self._pair is not None:
-            return derive(self._on(*self._pair), x)
-        return lambda v: self._mean(lambda loss: lambda x, v: derive(loss, x)(v), x, v)
+        product = self._average.hessian_operator(require_one_point("x", x, self.dim))
+        return lambda v: product(require_vector("v", v, x))
 
     @property
     def components(self) -> Sequence[Objective] | None:
         """One objective per data row, L_k(x) = loss_fn(model(inputs[k]; x), targets[k]).
 
-        None if the data came in batches, which may be shuffled: their rows have no numbers.
+        Where rows count differently, by ``ignore_index`` or weights of classes, each L_k is
+        multiplied by how much it counts, so that L is their mean. None if the data came in
+        batches, which may be shuffled: their rows have no numbers.
+
+        Raises
+        ------
+        ValueError
+            If a check finds that loss_fn is not a mean over rows.
         """
-        pair = self._pair
-        return _RowObjectives(self, len(pair[1])) if pair and isinstance(pair[0], Tensor) else None
+        return None if self._rows is None else _RowObjectives(self._require_rows(), self.dim)
 
     def component_value(self, x: Tensor, k: Tensor) -> Tensor:
         """L_k(x) with one row index per point: x [batch, dim], k [batch] → [batch]."""
-        return self._by_row(self._loss, x, k)
+        return self._require_rows().at(value, require_point("x", x, self.dim), k)
 
     def component_gradient(self, x: Tensor, k: Tensor) -> Tensor:
         """∇L_k(x) with one row index per point: x [batch, dim], k [batch] → [batch, dim]."""
-        return self._by_row(grad(self._loss), x, k)
+        return self._require_rows().at(gradient, require_point("x", x, self.dim), k)
 
     def row(self, k: int) -> Objective:
-        """The loss of data row k alone."""
-        inputs, targets = self._require_pair()
-        require_count("k", k, minimum=0, maximum=len(targets) - 1)
-        return Objective(self._on(inputs[k : k + 1], targets[k : k + 1]), self.dim)
-
-    def _require_pair(self) -> tuple[Tensor, Tensor]:
-        if self._pair is None or not isinstance(self._pair[0], Tensor):
-            raise _no_components()
-        return self._pair
-
-    def _by_row(self, function: Callable[..., Tensor], x: Tensor, k: Tensor) -> Tensor:
-        inputs, targets = self._require_pair()
-        require_indices("k", k, require_point("x", x, self.dim), len(targets))
-        result: Tensor = vmap(function, chunk_size=max(1, _BATCHED_NUMBERS // self.dim))(
-            x, inputs[k].unsqueeze(1), targets[k].unsqueeze(1)
+        """The loss of data row k alone, times how much it counts."""
+        rows = self._require_rows()
+        return Objective(
+            rows.alone(require_count("k", k, minimum=0, maximum=len(rows) - 1)), self.dim
         )
-        return result
 
-    def _mean(self, derive: Callable[[ScalarFunction], Any], *points: Tensor) -> Tensor:
-        """The mean over the rows of what ``derive`` makes of a batch's loss, at the points."""
-        mean, rows = None, 0
-        for inputs, targets in self._batches(points[0]):
-            loss, at_once = self._on(inputs, targets), self._points_at_once(inputs)
-            part = self._batched(derive(loss), *points, at_once=at_once)
-            rows += len(targets)
-            mean = part if mean is None else mean + (part - mean) * (len(targets) / rows)
-        if mean is None:
-            raise ValueError("data gave no batch; it must be possible to iterate it repeatedly")
-        return mean
+    def _require_rows(self) -> Rows:
+        if self._rows is None:
+            raise _no_components()
+        self._rows.require_mean()
+        return self._rows
 
-    def _batches(self, x: Tensor) -> Iterator[tuple[Any, Tensor]]:
-        for batch in self._data:
-            inputs, targets = require_batch(batch)
-            if isinstance(inputs, Tensor):
-                _require_like(x, inputs)
-            yield inputs, targets
-
-    def _points_at_once(self, inputs: Any) -> int:
-        if not isinstance(inputs, Tensor):
-            return 1
-        # Hidden layers are counted as a multiple of the input: a guess, on the safe side.
-        return max(1, _BATCHED_NUMBERS // max(self.dim, 16 * inputs.numel()))
-
-    def _unflatten(self, x: Tensor) -> dict[str, Tensor]:
-        parts = torch.split(x, self._sizes)
-        names_and_shapes = zip(self._parameters, self._shapes, strict=True)
-        return {
-            name: part.reshape(shape)
-            for (name, shape), part in zip(names_and_shapes, parts, strict=True)
-        }
-
-    def _on(self, inputs: Any, targets: Any) -> ScalarFunction:
-        return lambda x: self._loss(x, inputs, targets)
-
-    def _loss(self, x: Tensor, inputs: Any, targets: Any) -> Tensor:
-        frozen = {n: p for n, p in self._model.named_parameters() if n not in self._parameters}
-        # Copies, because a module may write to its buffers when it is evaluated.
-        buffers = {n: b.clone() for n, b in self._model.named_buffers()}
-        state = {**frozen, **buffers, **self._unflatten(x)}
-        # The fused kernels of attention have no second derivative.
-        with sdpa_kernel(SDPBackend.MATH):
-            loss = self._loss_fn(functional_call(self._skeleton, state, (inputs,)), targets)
-        if not isinstance(loss, Tensor) or loss.dim() != 0:
-            got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(f"loss_fn must return a scalar tensor (shape []), got {got}")
-        return loss
+    def _once(self, x: Tensor) -> Tensor:
+        return self._average.of_first_batch(x)
 
     def __repr__(self) -> str:
-        data = "DataLoader" if isinstance(self._data, DataLoader) else type(self._data).__name__
-        seen = f"data={data}" if self._pair is None else f"rows={len(self._pair[1])}"
-        return f"ModuleObjective(dim={self.dim}, model={type(self._model).__name__}, {seen})"
+        model = type(self._network.module).__name__
+        return f"ModuleObjective(dim={self.dim}, model={model}, {self._average.described})"
 
 
 class _RowObjectives(Sequence[Objective]):
     """The components of a ModuleObjective, made when asked for."""
 
-    def __init__(self, objective: ModuleObjective, rows: int) -> None:
-        self._objective = objective
-        self._rows = rows
+    def __init__(self, rows: Rows, dim: int) -> None:
+        self._rows, self._dim = rows, dim
 
     def __len__(self) -> int:
-        return self._rows
+        return len(self._rows)
 
     def __getitem__(self, k: Any) -> Any:
         if isinstance(k, slice):
-            return [self._objective.row(j) for j in range(len(self))[k]]
-        return self._objective.row(range(len(self))[k])
-
-
-def _in_eval_mode(model: nn.Module) -> nn.Module:
-    """A copy of the module in eval mode that shares the original's parameters and buffers.
-
-    Evaluating the copy leaves the caller's module, its mode included, untouched; sharing costs
-    no memory, and every call brings parameters and buffers of its own.
-    """
-    tensors = [*model.parameters(), *model.buffers()]
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
-
-
-def _require_same_loss(data: tuple[Any, Any] | Pairs) -> None:
-    """Refuse data that every pass sees otherwise."""
-    if isinstance(data, DataLoader) and data.drop_last and isinstance(data.sampler, RandomSampler):
-        raise ValueError(
-            "data shuffles and drops its last batch, so that every pass sees another loss; "
-            "make the DataLoader with drop_last=False or shuffle=False"
-        )
-
-
-def _require_like(x: Tensor, inputs: Tensor) -> None:
-    if inputs.device != x.device:
-        raise ValueError(
-            f"x is on {x.device}, the inputs on {inputs.device}; move one of them first"
-        )
-    if inputs.is_floating_point() and inputs.dtype != x.dtype:
-        raise ValueError(
-            f"x has dtype {x.dtype}, the inputs {inputs.dtype}; give both in one dtype"
-        )
+            return [self[j] for j in range(len(self))[k]]
+        return Objective(self._rows.alone(range(len(self))[k]), self._dim)

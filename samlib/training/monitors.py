@@ -149,7 +149,7 @@ class SharpnessMonitor:
             data if self._data is None else self._data,
             loss_fn if self._loss_fn is None else self._loss_fn,
         )
-        self._calls = 0
+        self._calls, self._checked = 0, False
         self._vectors: Tensor | None = None  # v₁ and, from the last reading of both, v₂
 
     def __call__(self, step: int, model: nn.Module) -> dict[str, float]:
@@ -160,8 +160,10 @@ class SharpnessMonitor:
             raise ValueError("outside fit, SharpnessMonitor needs data= and loss_fn=, got None")
         readings: dict[str, float] = {}
         with random_state_kept(model):
-            objective = Objective.from_module(model, loss_fn, data)
+            # Looked at closely once: a second pass over the data each time would cost too much.
+            objective = Objective.from_module(model, loss_fn, data, check=not self._checked)
             self._measure(objective, objective.flat_parameters(), readings)
+        self._checked = True
         return {self.prefix + name: value for name, value in readings.items()}
 
     def _measure(self, objective: Objective, x: Tensor, readings: dict[str, float]) -> None:

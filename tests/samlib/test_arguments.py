@@ -594,8 +594,8 @@ def formula() -> Argument:
 
 TABLE: dict[str, Callable[[World], Row]] = {
     "samlib.Objective": lambda w: {"function": function(torch.sum), "dim": count(3)},
-    "samlib.ModuleObjective": loss_of_a_network,
-    "samlib.Objective.from_module": loss_of_a_network,
+    "samlib.ModuleObjective": lambda w: {**loss_of_a_network(w), "check": flag()},
+    "samlib.Objective.from_module": lambda w: {**loss_of_a_network(w), "check": flag()},
     "samlib.hessian": lambda w: {"objective": objective(w), "x": one_point(w.x[0])},
     "samlib.Operator": lambda w: {
         "dim": count(3),
@@ -726,6 +726,7 @@ TABLE: dict[str, Callable[[World], Row]] = {
     "samlib.Objective.gradient": at_point,
     "samlib.Objective.hessian": at_point,
     "samlib.Objective.hessian_vector_product": with_vector,
+    "samlib.Objective.rounding_unit": at_point,
     "samlib.Objective.hessian_operator": at_one_point,
     "samlib.ModuleObjective.value": at_point,
     "samlib.ModuleObjective.gradient": at_point,

@@ -1,0 +1,75 @@
+"""Which trainable parameters a network's loss depends on, and where it reads them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from samlib.objective.network import Network
+
+_NAMES_SHOWN = 5
+
+
+class Dependence:
+    """Learns from batches which trainable parameters the loss depends on.
+
+    A parameter may be without use in one batch and used in the next, as an expert is to which no
+    row was sent: it is unused only if it is in all of them.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._unused = list(network.parameters)
+
+    def loss(self, x: Tensor, inputs: Any, targets: Tensor) -> Tensor:
+        """The loss of a batch; asks for its gradient as long as a parameter was not met.
+
+        Raises
+        ------
+        ValueError
+            If the loss depends on the model's own tensors and not only on what is in their place.
+        """
+        if not self._unused:
+            with torch.no_grad():
+                return self._network.loss(x, inputs, targets)
+        parts = {n: part.requires_grad_() for n, part in self._network.unflatten(x).items()}
+        own = {n: p for n, p in self._network.parameters.items() if p.requires_grad}
+        with torch.enable_grad():
+            loss = self._network.loss_at(parts, inputs, targets)
+        if loss.requires_grad:
+            slopes = torch.autograd.grad(loss, [*parts.values(), *own.values()], allow_unused=True)
+            used = {n for n, slope in zip(parts, slopes, strict=False) if slope is not None}
+            past = [n for n, g in zip(own, slopes[len(parts) :], strict=True) if g is not None]
+            _require_none_past(past)
+            self._unused = [name for name in self._unused if name not in used]
+        return loss.detach()
+
+    def warn(self) -> None:
+        """Name the parameters that no batch used."""
+        if self._unused:
+            warnings.warn(
+                f"the loss does not depend on {_shown(self._unused)} of the model: their gradient "
+                "is 0, and so are their rows of the Hessian. Freeze them with "
+                "requires_grad_(False); or, if the loss should depend on them, see whether the "
+                "model's forward, replaced or copied, still uses another model's weights",
+                stacklevel=2,
+            )
+
+
+def _require_none_past(names: Sequence[str]) -> None:
+    if names:
+        raise ValueError(
+            f"model or loss_fn reads {_shown(names)} from a variable of its own, which keeps the "
+            "model's present values whatever x is; read them from the model in each call, as "
+            "with model.parameters()"
+        )
+
+
+def _shown(names: Sequence[str]) -> str:
+    some = ", ".join(repr(name) for name in names[:_NAMES_SHOWN])
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"the trainable parameter{'s' if len(names) > 1 else ''} {some}{more}"
