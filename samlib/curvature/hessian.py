@@ -39,7 +39,7 @@ def hessian(objective: Objective, x: Tensor) -> Operator:
     tensor([3., 1.])
     """
     require_one_point("x", x, require_objective(objective).dim)
-    unit = rounding_unit(objective, x)
+    unit = objective.rounding_unit(x)
     return Operator(
         objective.dim,
         x.device,
@@ -48,11 +48,6 @@ def hessian(objective: Objective, x: Tensor) -> Operator:
         rounding=unit,
         nearby=None if unit <= FINE else lambda: hessian(objective, moved_by_rounding(x, unit)),
     )
-
-
-def rounding_unit(objective: Objective, x: Tensor) -> float:
-    """The unit of rounding in the arithmetic in which the loss is computed at x."""
-    return torch.finfo(x.dtype).eps
 
 
 def moved_by_rounding(x: Tensor, unit: float) -> Tensor:
