@@ -335,7 +335,7 @@ def test_over_one_pair_any_loss_will_do_but_has_no_components(loss_fn: Any) -> N
     with pytest.raises(ValueError, match=message):
         objective.row(0)
     with pytest.raises(ValueError, match=message):
-        samlib.stochastic_sharpness(objective, x, 0.1, "ascent")
+        samlib.stochastic_sharpness(objective, x, 0.1, notion="ascent_direction")
 
 
 @pytest.mark.parametrize("data", ["list", "pair"])
