@@ -43,6 +43,12 @@ def _numbers(values: Iterable[Any], digits: int = 6) -> list[float | None]:
     return [_number(value, digits) for value in values]
 
 
+def _trace_error(point: PointMeasurement) -> float:
+    """Zero where only rounding is left, below the six digits that are sent."""
+    value, error = float(point.trace.value), float(point.trace.error)
+    return 0.0 if error <= 5e-7 * abs(value) else error
+
+
 def describe_point(point: PointMeasurement) -> dict[str, Any]:
     """What does not depend on ρ, as the page takes it."""
     pairs = point.eigenvalues
@@ -56,7 +62,7 @@ def describe_point(point: PointMeasurement) -> dict[str, Any]:
         "cosines": _numbers(point.cosines),
         "cosine_error": _number(point.cosine_error),
         "trace": _number(point.trace.value),
-        "trace_error": _number(point.trace.error),
+        "trace_error": _number(_trace_error(point)),
         "radii": _numbers(MODEL_RADII, 5),
         **{notion: _numbers(line, 5) for notion, line in lines.items()},
     }
