@@ -27,7 +27,7 @@ from samlib.curvature.small import is_small, small_matrices
 from samlib.estimate import show_with_error
 from samlib.linalg import Operator
 from samlib.linalg.dense import at_least_single, eigh
-from samlib.linalg.eigenpairs import EigenSearch
+from samlib.linalg.eigenpairs import Eigenpairs, EigenSearch
 from samlib.linalg.operator import rounding_error
 from samlib.objective import Objective
 
@@ -247,6 +247,7 @@ def _search(
     errors = torch.hypot(residuals, rounding)
     sure = confidence == 0 or found.risk <= 1 - confidence
     beyond = found.ceiling - values if sure and confidence else torch.zeros_like(values)
+    obstacle = _obstacle(found, operator.unit, float(rounding), rtol, sure, max_products)
     result = EigenResult(
         values,
         found.vectors,
@@ -254,22 +255,30 @@ def _search(
         torch.maximum(errors, beyond),
         1 - found.risk,
         found.products + (operator.nearby is not None),
-        sure and bool((torch.maximum(errors, beyond) <= rtol * found.scale).all()),
+        math.isfinite(found.scale) and not obstacle,
     )
-    if result.converged or not math.isfinite(found.scale):
-        return result, ""
-    worst, allowed = float(residuals.max()), rtol * found.scale
-    if worst > allowed or not sure:
-        return result, f"Lanczos stopped at max_products={max_products} with residual {worst:.2g}"
-    if float(errors.max()) > allowed:
-        return result, (
-            f"rounding in the arithmetic of the loss (its unit is {operator.unit:.1g}) leaves an "
-            f"error of {float(errors.max()):.2g} in the eigenvalues; float64 would do better"
+    return result, obstacle
+
+
+def _obstacle(
+    found: Eigenpairs, unit: float, rounding: float, rtol: float, sure: bool, max_products: int
+) -> str:
+    """What keeps an error larger than asked for; nothing where the matrix is not finite."""
+    allowed, residual = rtol * found.scale, float(found.residuals.max())
+    last, beyond = float(found.values[-1]), found.ceiling - float(found.values[-1])
+    if residual > allowed or not sure:
+        return f"Lanczos stopped at max_products={max_products} with residual {residual:.2g}"
+    if rounding > allowed:
+        return (
+            f"rounding in the arithmetic of the loss (its unit is {unit:.1g}) leaves an error of "
+            f"{rounding:.2g} in the eigenvalues; float64 would do better"
         )
-    return result, (
-        f"next to the last eigenvalue the spectrum is crowded: one that is up to "
-        f"{float(beyond[-1]):.2g} larger than {float(values[-1]):.4g} may have been skipped"
-    )
+    if found.risk < 1 and beyond > allowed:
+        return (
+            "next to the last eigenvalue the spectrum is crowded: one that is up to "
+            f"{beyond:.2g} larger than {last:.4g} may have been skipped"
+        )
+    return ""
 
 
 def collect_eigenpairs(results: Sequence[EigenResult], shape: torch.Size) -> EigenResult:

@@ -86,6 +86,7 @@ class EigenSearch:
         self._capacity = max(KEPT_VECTORS, 3 * k)
         self._generator = torch.Generator().manual_seed(0)
         self._scale = 0.0
+        self._in_vain = False  # a chain has become as long as it may, and was not sure
 
     def run(self, guess: Tensor | None = None) -> Eigenpairs:
         """Search, from a random direction or from ``guess`` [dim]."""
@@ -101,7 +102,7 @@ class EigenSearch:
                 break
             if not self._settled(space):
                 space = self._refined(space)
-            elif len(space) >= self._k and risk <= self._risk:
+            elif len(space) >= self._k and risk <= self._risk and self._is_near(space, ceiling):
                 break
             else:
                 space, ceiling, risk = self._searched(space)
@@ -128,6 +129,11 @@ class EigenSearch:
 
     def _settled(self, space: Subspace) -> bool:
         return float(space.ritz(self._k)[2].max()) <= self._allowed()
+
+    def _is_near(self, space: Subspace, ceiling: float) -> bool:
+        """Whether the last one is known as well as asked for, or was searched for in vain."""
+        last = float(space.ritz(self._k)[0][-1])
+        return self._risk == 1 or ceiling - last <= self._allowed() or self._in_vain
 
     def _level(self, space: Subspace) -> float:
         """Above this, nothing must be missing."""
@@ -200,6 +206,7 @@ class EigenSearch:
             return space, ceiling, risk
         if level is not None:
             ceiling, risk = self._reach(chain, space, len(space))
+            self._in_vain = chain.full
         return space.joined(chain, level, self._capacity - _ROOM), ceiling, risk
 
     def _reach(self, chain: Lanczos, space: Subspace, known: int) -> tuple[float, float]:
