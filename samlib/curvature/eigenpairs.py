@@ -264,6 +264,8 @@ def _obstacle(
     found: Eigenpairs, unit: float, rounding: float, rtol: float, sure: bool, max_products: int
 ) -> str:
     """What keeps an error larger than asked for; nothing where the matrix is not finite."""
+    if not math.isfinite(found.scale):
+        return ""
     allowed, residual = rtol * found.scale, float(found.residuals.max())
     last, beyond = float(found.values[-1]), found.ceiling - float(found.values[-1])
     if residual > allowed or not sure:

@@ -197,7 +197,7 @@ class SharpnessMonitor:
         self._vectors = torch.stack([*pairs.vectors.unbind(-1), *known[k:]], dim=-1)
         if "top_eigenvalue" in self.measure:
             readings["top_eigenvalue"] = float(pairs.values[0])
-            readings["top_eigenvalue_error"] = float(pairs.residuals[0])
+            readings["top_eigenvalue_error"] = float(pairs.errors[0])
         if aligned:
             gradient = objective.gradient(x)
             cosine = (pairs.vectors[:, 0] @ gradient).abs() / gradient.norm()
