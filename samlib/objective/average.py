@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from samlib.objective.batch_loss import BatchLoss
 from samlib.objective.data import Pairs, require_batch, require_data, require_lasting, require_like
 from samlib.objective.derivatives import (
     Derivative,
     ScalarFunction,
     kept_graph,
     reverse_over_forward,
+    value,
 )
 from samlib.objective.network import Network
 from samlib.objective.points import NUMBERS_AT_ONCE, at_points, is_transformed
@@ -102,6 +104,20 @@ class AverageLoss:
         if self._to_check and not is_transformed(x):
             check_again(self.network, self._batches(x), self.size, x, first)
             self._to_check = False
+
+    def batch_losses(self, x: Tensor) -> Iterator[BatchLoss]:
+        """The losses of the batches that count, for what is done at x [dim], checked before."""
+        if self._to_check:
+            self.mean(value, x)
+        before, none = 0, True
+        for inputs, targets in self._batches(x):
+            batch = BatchLoss(self.network, inputs, targets, self.size, before)
+            before += targets.numel()
+            if isinstance(batch.weight, Tensor) or batch.weight:
+                none = False
+                yield batch
+        if none:
+            raise ValueError("every target of data is ignored by loss_fn, or has weight 0")
 
     def _batches(self, x: Tensor) -> Iterator[tuple[Any, Tensor]]:
         for batch in self.data:

@@ -60,6 +60,30 @@ class Dependence:
             )
 
 
+def require_of_outputs(network: Network, x: Tensor, inputs: Any, targets: Tensor) -> None:
+    """Raise if the loss at x [dim] depends on x otherwise than through the model's outputs.
+
+    Raises
+    ------
+    ValueError
+        If it does, as with a penalty on the weights or on hidden layers.
+    """
+    parts = {n: p.detach().requires_grad_() for n, p in network.unflatten(x).items()}
+    with torch.enable_grad():
+        loss = network.evaluate(
+            parts, inputs, lambda outputs: network.loss_of(outputs.detach(), targets)
+        )
+    if not loss.requires_grad:
+        return
+    slopes = torch.autograd.grad(loss, list(parts.values()), allow_unused=True)
+    if names := [n for n, slope in zip(parts, slopes, strict=True) if slope is not None]:
+        raise ValueError(
+            f"loss_fn depends on {_shown(names)} of the model beside its outputs, as a penalty "
+            "does, and this matrix belongs to a loss of the outputs alone: leave the rest out of "
+            "loss_fn; the Hessian of the rest, as an operator of its own, can be added"
+        )
+
+
 def _require_none_past(names: Sequence[str]) -> None:
     if names:
         raise ValueError(

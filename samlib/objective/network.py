@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -75,6 +76,24 @@ class Network:
             for name, part in self.unflatten(x).items():
                 self.parameters[name].copy_(part)
 
+    def where(self, patterns: Sequence[str]) -> Tensor:
+        """Which entries of x belong to the parameters with these names or shell patterns: [dim].
+
+        Raises
+        ------
+        ValueError
+            If no trainable parameter is called so.
+        """
+        names = list(self.parameters)
+        for pattern in patterns:
+            if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+                raise ValueError(
+                    f"names must be of trainable parameters of the model, {', '.join(names)}, or "
+                    f"patterns of them; got {pattern!r}"
+                )
+        chosen = [any(fnmatch.fnmatchcase(name, p) for p in patterns) for name in names]
+        return torch.tensor(chosen).repeat_interleave(torch.tensor(self._sizes))
+
     def loss(self, x: Tensor, inputs: Any, targets: Any) -> Tensor:
         """The loss of one batch at x [dim]."""
         return self.loss_at(self.unflatten(x), inputs, targets)
@@ -86,6 +105,15 @@ class Network:
 
     def loss_at(self, parts: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
         """The loss of one batch with these tensors in place of the parameters."""
+        return self.evaluate(parts, inputs, lambda outputs: self.loss_of(outputs, targets))
+
+    def evaluate(
+        self, parts: Mapping[str, Tensor], inputs: Any, then: Callable[[Any], Tensor]
+    ) -> Tensor:
+        """What ``then`` makes of the outputs, with these tensors in place of the parameters.
+
+        The model has them for ``then``, too.
+        """
         formulas = _PlainWeightNorm() if self._normalizes_weights else contextlib.nullcontext()
         by_identity = {id(p): parts[name] for name, p in self.parameters.items()}
         with (
@@ -96,7 +124,11 @@ class Network:
             disable_saved_tensors_hooks(_NO_CHECKPOINTS),
             _borrowed(self._given, by_identity),
         ):
-            loss = self.loss_fn(self.module(inputs), targets)
+            return then(self.module(inputs))
+
+    def loss_of(self, outputs: Any, targets: Any) -> Tensor:
+        """The loss of outputs that the model gave for one batch."""
+        loss = self.loss_fn(outputs, targets)
         if not isinstance(loss, Tensor) or loss.dim() != 0:
             got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"loss_fn must return a scalar tensor (shape []), got {got}")

@@ -7,7 +7,7 @@ of a vector, or from a network, a loss and data with :meth:`Objective.from_modul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -22,9 +22,11 @@ from samlib._validation import (
     require_pair,
     require_point,
     require_points,
+    require_text,
     require_vector,
 )
 from samlib.objective.average import AverageLoss
+from samlib.objective.batch_loss import BatchLoss
 from samlib.objective.components import Rows
 from samlib.objective.data import Pairs
 from samlib.objective.derivatives import (
@@ -276,6 +278,41 @@ class ModuleObjective(Objective):
     def load_flat_parameters(self, x: Tensor) -> None:
         """Write x [dim] into the model's trainable parameters."""
         self._network.load(require_one_point("x", x, self.dim))
+
+    def where(self, *names: str) -> Tensor:
+        """Which coordinates of x are these parameters: booleans [dim].
+
+        Parameters
+        ----------
+        names
+            Names of trainable parameters, as in ``model.named_parameters()``, or shell patterns.
+
+        Raises
+        ------
+        ValueError
+            If no parameter is called so.
+
+        Examples
+        --------
+        >>> import torch, samlib
+        >>> data = torch.zeros(1, 2), torch.zeros(1, 1)
+        >>> model, loss_fn = torch.nn.Linear(2, 1), torch.nn.MSELoss()
+        >>> objective = samlib.Objective.from_module(model, loss_fn, data)
+        >>> objective.where("w*")
+        tensor([ True,  True, False])
+        """
+        for name in names:
+            require_text("names", name)
+        return self._network.where(names)
+
+    @property
+    def in_one_batch(self) -> bool:
+        """Whether the data are one pair of tensors."""
+        return self._average.pair is not None
+
+    def batches(self, x: Tensor) -> Iterator[BatchLoss]:
+        """The loss of each batch of the data, for what is done at x [dim]."""
+        return self._average.batch_losses(require_one_point("x", x, self.dim))
 
     def value(self, x: Tensor) -> Tensor:
         """L(x): [..., dim] → [...]."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import vmap
 from torch.nn import functional as F  # noqa: N812
 
 Size = Callable[[Tensor], "int | float | Tensor"]
@@ -32,7 +33,7 @@ def size_of(loss_fn: Any) -> Size | None:
     ValueError
         If its reduction is "sum", or it is one of torch's and that is "none".
     """
-    kind, option = _kind_and_options(loss_fn)
+    kind, option = kind_and_options(loss_fn)
     elements, labels = (any(kind is one for one in some) for some in (_OVER_ELEMENTS, _OVER_LABELS))
     reduction = option("reduction", "mean")
     if reduction == "sum":
@@ -54,7 +55,16 @@ def weigh(size: Size | None, targets: Tensor) -> float | Tensor:
     return weight
 
 
-def _kind_and_options(loss_fn: Any) -> tuple[Any, Callable[[str, Any], Any]]:
+def shares_of_rows(size: Size | None, targets: Tensor, dtype: torch.dtype) -> Tensor:
+    """How much each row of a batch counts in its loss, as a share of all: [rows]."""
+    rows = len(targets)
+    if size is None or not isinstance(size(targets[:1]), Tensor):
+        return torch.full((rows,), 1 / rows, dtype=dtype, device=targets.device)
+    sizes = torch.as_tensor(vmap(size)(targets.unsqueeze(1))).to(dtype)
+    return sizes / sizes.sum()
+
+
+def kind_and_options(loss_fn: Any) -> tuple[Any, Callable[[str, Any], Any]]:
     """The class or function, and how to ask for its options, which may still change."""
     if isinstance(loss_fn, functools.partial) and not loss_fn.args:
         return loss_fn.func, loss_fn.keywords.get

@@ -1,0 +1,81 @@
+"""The Gauss-Newton matrix of a network's loss, as an operator."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from samlib.curvature.through_outputs import require_network, through_outputs
+from samlib.linalg import Operator
+from samlib.linalg.operator import Product
+from samlib.objective import BatchLoss, Objective
+from samlib.objective.derivatives import kept_graph
+
+
+def gauss_newton(objective: Objective, x: Tensor) -> Operator:
+    """The Gauss-Newton matrix G = Jᵀ ∇²ℓ J, averaged over the data, as an operator.
+
+    J is the Jacobian of the network's outputs in x, and ∇²ℓ the second derivative of the loss in
+    the outputs. G is what the Hessian would be if the network were linear: the Hessian has the
+    second derivatives of the outputs besides, each times the slope of the loss in it. The two are
+    equal where the loss of every row is at its minimum (an interpolating network), and G is
+    positive semidefinite if ℓ is convex (Schraudolph, 2002; Martens, 2020, section 6). Products
+    are exact, up to rounding.
+
+    G depends on what counts as the outputs: of NLLLoss after LogSoftmax it is zero, where
+    CrossEntropyLoss of the logits has the same values.
+
+    Parameters
+    ----------
+    objective
+        The loss of a network, from :meth:`Objective.from_module`. It must depend on x through the
+        outputs alone: a penalty on the weights has no place in ℓ. The network must give one tensor.
+    x
+        One point, [dim].
+
+    Raises
+    ------
+    TypeError
+        If objective is not a network's, or the outputs are not one tensor.
+    ValueError
+        If x has the wrong shape, or the loss reads parameters beside the outputs.
+
+    Warns
+    -----
+    UserWarning
+        If ∇²ℓ is zero on the first batch, so that G shows nothing of the loss.
+
+    Examples
+    --------
+    >>> import torch, samlib
+    >>> data = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [1.0]])
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> objective = samlib.Objective.from_module(model, torch.nn.MSELoss(), data)
+    >>> samlib.gauss_newton(objective, objective.flat_parameters()).to_dense()
+    tensor([[5.]])
+    """
+    network = require_network(objective, x)
+    first = next(network.batches(x))
+    first.require_of_outputs(x)
+    _warn_if_linear(first, x)
+    return through_outputs(network, x.detach().clone(), _second_derivative)
+
+
+def _second_derivative(batch: BatchLoss, x: Tensor, outputs: Tensor) -> Product:
+    product = kept_graph(batch.of_outputs, outputs)
+    return lambda v: product(v)[0]
+
+
+def _warn_if_linear(batch: BatchLoss, x: Tensor) -> None:
+    with torch.no_grad():
+        outputs = batch.outputs(x.detach())
+    probe = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(0)).to(outputs)
+    if bool((_second_derivative(batch, x, outputs)(probe) == 0).all()):
+        warnings.warn(
+            "the second derivative of loss_fn in the outputs of the model is 0, and so is the "
+            "Gauss-Newton matrix; if loss_fn is NLLLoss, give the network's logits to "
+            "CrossEntropyLoss",
+            stacklevel=3,
+        )

@@ -1,0 +1,65 @@
+"""Curvature matrices JᵀMJ, with J the Jacobian of a network's outputs and M a matrix on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from samlib._validation import require_instance, require_one_point
+from samlib.curvature.hessian import FINE, moved_by_rounding, rounding_unit
+from samlib.linalg import Operator
+from samlib.linalg.operator import Product
+from samlib.objective import BatchLoss, ModuleObjective, Objective, WeightedMean
+
+Middle = Callable[[BatchLoss, Tensor, Tensor], Product]
+"""(a batch, x, the outputs there) ↦ the product with M, a symmetric map on the outputs."""
+
+
+def require_network(objective: Objective, x: Tensor) -> ModuleObjective:
+    """Return the objective if it is a network's and x is one point for it, otherwise raise."""
+    require_instance(
+        "objective", objective, ModuleObjective, "of a network, made by Objective.from_module"
+    )
+    assert isinstance(objective, ModuleObjective)
+    require_one_point("x", x, objective.dim)
+    return objective
+
+
+def through_outputs(objective: ModuleObjective, x: Tensor, middle: Middle) -> Operator:
+    """The mean over the data of JᵀMJ at x [dim], which must stay as it is.
+
+    Over one pair of tensors the linearized network is kept. Over batches it is made anew for each,
+    so that memory does not grow with their number.
+    """
+    unit = rounding_unit(objective, x)
+    return Operator(
+        objective.dim,
+        x.device,
+        x.dtype,
+        _product(objective, x, middle),
+        unit,
+        None
+        if unit <= FINE
+        else lambda: through_outputs(objective, moved_by_rounding(x, unit), middle),
+    )
+
+
+def _product(objective: ModuleObjective, x: Tensor, middle: Middle) -> Product:
+    def of(batch: BatchLoss) -> Product:
+        network = batch.linearized(x)
+        inner = middle(batch, x, network.outputs)
+        return lambda v: network.pull(inner(network.push(v)))
+
+    if objective.in_one_batch:
+        (batch,) = objective.batches(x)
+        return of(batch)
+
+    def product(v: Tensor) -> Tensor:
+        mean = WeightedMean()
+        for batch in objective.batches(x):
+            mean.add((of(batch)(v),), batch.weight)
+        assert mean.parts is not None
+        return mean.parts[0]
+
+    return product
