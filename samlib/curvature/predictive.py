@@ -99,7 +99,8 @@ def _of_binary_logits(outputs: Tensor, predicting: Tensor, u: Tensor) -> Tensor:
 
 def _of_means(outputs: Tensor, predicting: Tensor, u: Tensor) -> Tensor:
     # (y − t)² is −log of the normal density with variance 1/2, but for a constant.
-    return (-math.sqrt(2) * torch.special.ndtri(u)).to(outputs)
+    noise: Tensor = torch.special.ndtri(u).to(outputs)
+    return -math.sqrt(2) * noise
 
 
 def _drawn_classes(probabilities: Tensor, u: Tensor) -> Tensor:
@@ -119,7 +120,8 @@ def _class_weights(outputs: Tensor, targets: Tensor, option: Options) -> Tensor:
     of_class = torch.ones(classes).to(outputs) if weight is None else weight.to(outputs)
     if targets.is_floating_point():  # probabilities of the classes
         smooth = targets * (1 - smoothing) + smoothing / classes
-        return (smooth.to(outputs).movedim(1, -1) * of_class).sum(dim=-1)
+        shares: Tensor = smooth.to(outputs).movedim(1, -1) * of_class
+        return shares.sum(dim=-1)
     kept = targets != option("ignore_index", -100)
     own = of_class[torch.where(kept, targets, 0)]
     counts: Tensor = ((1 - smoothing) * own + smoothing * of_class.mean()) * kept

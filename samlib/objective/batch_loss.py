@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samlib._validation import shown
 from samlib.objective.dependence import require_of_outputs
 from samlib.objective.linearization import Linearization
-from samlib.objective.network import LossFunction, Network
+from samlib.objective.network import LossFunction, Network, one_tensor
 from samlib.objective.rounding import with_rounding_unit
 from samlib.objective.rows import rows_make
 from samlib.objective.sizes import Size, shares_of_rows, weigh
@@ -59,7 +58,7 @@ class BatchLoss:
         TypeError
             If the model gives something else than one tensor.
         """
-        return self._network.evaluate(self._network.unflatten(x), self.inputs, _one_tensor)
+        return self._network.evaluate(self._network.unflatten(x), self.inputs, one_tensor)
 
     def linearized(self, x: Tensor) -> Linearization:
         """f near x [dim]."""
@@ -77,14 +76,8 @@ class BatchLoss:
         """Whether ℓ is the mean of the losses of the rows, weighted by ``shares``, at x [dim]."""
         batch = self.inputs, self.targets
         loss, unit = with_rounding_unit(lambda: self(x.detach()))
-        return rows_make(self._network, self._size, x, batch, float(loss), unit) == "mean"
+        return rows_make(self._network, self._size, x, batch, float(loss.detach()), unit) == "mean"
 
     def shares(self, dtype: torch.dtype) -> Tensor:
         """How much each row counts in ℓ, as a share of all: [rows]."""
         return shares_of_rows(self._size, self.targets, dtype)
-
-
-def _one_tensor(outputs: Any) -> Tensor:
-    if not isinstance(outputs, Tensor):
-        raise TypeError(f"model must give one tensor of outputs, got {shown(outputs)}")
-    return outputs

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samlib.objective.network import Network
+from samlib.objective.network import Network, one_tensor
 
 _NAMES_SHOWN = 5
 
@@ -71,7 +71,7 @@ def require_of_outputs(network: Network, x: Tensor, inputs: Any, targets: Tensor
     parts = {n: p.detach().requires_grad_() for n, p in network.unflatten(x).items()}
     with torch.enable_grad():
         loss = network.evaluate(
-            parts, inputs, lambda outputs: network.loss_of(outputs.detach(), targets)
+            parts, inputs, lambda outputs: network.loss_of(one_tensor(outputs).detach(), targets)
         )
     if not loss.requires_grad:
         return

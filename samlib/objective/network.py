@@ -19,6 +19,8 @@ from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.overrides import TorchFunctionMode
 
+from samlib._validation import require_instance
+
 LossFunction = Callable[[Any, Any], Tensor]
 
 
@@ -133,6 +135,13 @@ class Network:
             got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"loss_fn must return a scalar tensor (shape []), got {got}")
         return loss
+
+
+def one_tensor(outputs: Any) -> Tensor:
+    """Return the outputs of a model if they are one tensor, otherwise raise ``TypeError``."""
+    require_instance("model", outputs, Tensor, "a network with one tensor of outputs")
+    assert isinstance(outputs, Tensor)
+    return outputs
 
 
 # A checkpoint runs the forward again in the backward pass, when the module is given back.

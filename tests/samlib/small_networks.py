@@ -112,3 +112,24 @@ def own_derivatives(
     for module, mode in modes:
         module.training = mode
     return loss, gradient, product
+
+
+def through_rows(model: nn.Module, loss_fn: Any, inputs: Any, targets: Tensor) -> tuple[Any, ...]:
+    """J [outputs, D] and ∇²ℓ [outputs, outputs] in eval mode, entry by entry of the outputs."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    modes = [(module, module.training) for module in model.modules()]
+    outputs = model.eval()(inputs)
+    rows = [
+        torch.autograd.grad(y, weights, retain_graph=True, materialize_grads=True)
+        for y in outputs.reshape(-1)
+    ]
+    for module, mode in modes:
+        module.training = mode
+    jacobian = torch.stack([torch.cat([g.reshape(-1) for g in row]) for row in rows])
+
+    def of_outputs(flat: Tensor) -> Tensor:
+        loss: Tensor = loss_fn(flat.reshape(outputs.shape), targets)
+        return loss
+
+    flat = outputs.detach().reshape(-1)
+    return jacobian, torch.autograd.functional.hessian(of_outputs, flat)

@@ -1,0 +1,334 @@
+"""Fisher matrices against the gradients of single rows, and their mean against Gauss-Newton's."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+import samlib
+from samlib import Objective, fisher, gauss_newton
+from tests.samlib.small_networks import (
+    Attentive,
+    Convolutional,
+    Normalized,
+    Tied,
+    data_of,
+    mlp,
+    own_derivatives,
+    through_rows,
+)
+from tests.samlib.test_gauss_newton import CLOSE, deep, large
+from tests.samlib.test_objective_sizes import CLASSES, LOG, LOSSES, ROWS, P, in_batches
+
+pytestmark = pytest.mark.filterwarnings("ignore:the second derivative of loss_fn")
+
+
+def own_gradients(
+    model: nn.Module, loss_fn: Any, inputs: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradient of each row's loss, [rows, dim], and what the row counts, found by doubling it.
+
+    L is Σ s_k ℓ_k: with row k twice, the loss is (L + s_k ℓ_k)/(1 + s_k).
+    """
+    size = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    v = torch.zeros(size).double()
+    whole = own_derivatives(model, loss_fn, inputs, targets, v)[0]
+    gradients, shares = [], []
+    for k in range(len(targets)):
+        loss, gradient, _ = own_derivatives(
+            model, loss_fn, inputs[k : k + 1], targets[k : k + 1], v
+        )
+        rows = torch.cat([torch.arange(len(targets)), torch.tensor([k])])
+        twice = own_derivatives(model, loss_fn, inputs[rows], targets[rows], v)[0]
+        counts = bool(loss.isfinite()) and bool((twice - loss).abs() > 1e-12)
+        shares.append((whole - twice) / (twice - loss) if counts else torch.zeros(()).double())
+        gradients.append(gradient if counts else v)
+    return torch.stack(gradients), torch.stack(shares)
+
+
+def second_moments(gradients: Tensor, shares: Tensor) -> Tensor:
+    assert abs(shares.sum() - 1) < 1e-8
+    matrix: Tensor = (gradients.T * shares) @ gradients
+    return matrix
+
+
+@pytest.mark.parametrize("kind", ["pair", "list", "shuffled"])
+@pytest.mark.parametrize("name", [n for n in LOSSES if "weights, smoothing" not in n])
+def test_empirical_each_loss_of_torch_against_the_gradients_of_rows(name: str, kind: str) -> None:
+    if name == "all of these":
+        pytest.skip("a weighted label and the smoothing around it are two losses")
+    model, loss_fn, inputs, targets = deep(name)
+    data = (inputs, targets) if kind == "pair" else in_batches(kind, inputs, targets)
+    objective = Objective.from_module(model, loss_fn, data)
+    matrix = fisher(objective, objective.flat_parameters()).to_dense()
+    expected = second_moments(*own_gradients(model, loss_fn, inputs, targets))
+    torch.testing.assert_close(matrix, expected, rtol=1e-6, atol=1e-8)
+    assert torch.linalg.eigvalsh(matrix).min() > -1e-12
+
+
+@pytest.mark.parametrize("kind", ["pair", "list", "loader"])
+@pytest.mark.parametrize("factory", [mlp, Convolutional, Normalized, Tied, Attentive])
+def test_empirical_each_network_against_the_gradients_of_rows(factory: Any, kind: str) -> None:
+    torch.manual_seed(0)
+    model = factory().double()
+    inputs, targets = torch.randn(2, 7, 3).double()
+    if isinstance(model, (Normalized, Convolutional)):
+        model(3 * inputs + 1)  # running statistics that are not the initial ones
+    objective = Objective.from_module(model, nn.MSELoss(), data_of(kind, inputs, targets))
+    operator = fisher(objective, objective.flat_parameters())
+    matrix = operator @ torch.eye(objective.dim).double()
+    gradients = own_gradients(model, nn.MSELoss(), inputs, targets)[0]
+    torch.testing.assert_close(matrix, matrix.T, **CLOSE)
+    torch.testing.assert_close(matrix, gradients.T @ gradients / 7, **CLOSE)
+
+
+def drawn_losses() -> list[str]:
+    return [
+        name
+        for name, (loss_fn, _, _) in LOSSES.items()
+        if getattr(loss_fn, "func", loss_fn)
+        in (F.cross_entropy, F.nll_loss, F.mse_loss, F.binary_cross_entropy_with_logits)
+        or type(loss_fn) in (nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss, nn.BCEWithLogitsLoss)
+    ]
+
+
+def of_logits(model: nn.Module, loss_fn: Any) -> tuple[nn.Module, Any]:
+    """The same loss as one of logits, of which Gauss-Newton's matrix shows something."""
+    if isinstance(loss_fn, nn.NLLLoss):
+        loss_fn = nn.CrossEntropyLoss(weight=loss_fn.weight, ignore_index=loss_fn.ignore_index)
+    elif loss_fn is F.nll_loss:
+        loss_fn = F.cross_entropy
+    else:
+        return model, loss_fn
+    assert isinstance(model, nn.Sequential)
+    assert isinstance(last := model[-1], nn.Sequential)
+    assert last[-1] is LOG
+    return nn.Sequential(*model[:-1], last[0]), loss_fn
+
+
+@pytest.mark.parametrize("name", drawn_losses())
+def test_sampled_its_mean_over_draws_is_the_gauss_newton_matrix(name: str) -> None:
+    draws = 300
+    model, loss_fn, inputs, targets = deep(name)
+    objective = Objective.from_module(model, loss_fn, (inputs, targets))
+    logits = Objective.from_module(*of_logits(model, loss_fn), (inputs, targets))
+    x = objective.flat_parameters()
+    matrix = gauss_newton(logits, x).to_dense()
+    v = torch.linalg.eigh(matrix).eigenvectors[:, -4:]
+    images = torch.stack(
+        [fisher(objective, x, labels="sampled", seed=seed) @ v for seed in range(draws)]
+    )
+    expected = matrix @ v
+    error = images.std(dim=0) / draws**0.5 + 1e-9 * expected.norm()
+    deviations = (images.mean(dim=0) - expected) / error
+    assert deviations.abs().max() < 5
+    assert deviations.square().mean() < 2
+    # and the test could have told it from a matrix that is 15 % larger
+    assert (0.15 * expected / error).abs().max() > 5
+
+
+def test_sampled_classes_come_as_often_as_they_are_predicted() -> None:
+    """With one row and J = I, F is (p − e_y)(p − e_y)ᵀ: it shows which class y was drawn."""
+    logits = torch.tensor([1.0, -0.5, 0.3, -2.0]).double()
+    model = nn.Linear(1, 4).double()
+    model.weight.requires_grad_(False).zero_()
+    data = torch.zeros(1, 1).double(), torch.tensor([0])
+    objective = Objective.from_module(model, nn.CrossEntropyLoss(), data)
+    p, eye = logits.softmax(dim=0), torch.eye(4).double()
+    matrices = torch.stack([torch.outer(p - e, p - e) for e in eye])
+    counts = torch.zeros(4)
+    for seed in range(1000):
+        matrix = fisher(objective, logits, labels="sampled", seed=seed).to_dense()
+        distance = (matrices - matrix).flatten(1).norm(dim=1)
+        assert distance.min() < 1e-12
+        counts[distance.argmin()] += 1
+    assert (
+        stats.chisquare(counts.numpy(), (1000 * p / p.sum()).numpy(), sum_check=False).pvalue > 0.01
+    )
+
+
+def test_sampled_numbers_are_normal_with_variance_one_half() -> None:
+    """With one row and J = I, F of the mean of (y − t)² is diag(2ε²) / 3, ε² of χ²₁."""
+    model = nn.Linear(1, 3).double()
+    model.weight.requires_grad_(False).zero_()
+    data = torch.zeros(1, 1).double(), torch.zeros(1, 3).double()
+    objective = Objective.from_module(model, nn.MSELoss(), data)
+    squares = []
+    for seed in range(300):
+        matrix = fisher(objective, torch.ones(3).double(), labels="sampled", seed=seed).to_dense()
+        torch.testing.assert_close(matrix, matrix.diagonal().diag(), **CLOSE)
+        squares.append(1.5 * matrix.diagonal())
+    assert stats.kstest(torch.cat(squares).numpy(), "chi2", args=(1,)).pvalue > 0.01
+
+
+def test_log_probabilities_and_logits_draw_the_same() -> None:
+    for name in ("NLLLoss", "nll_loss"):
+        model, loss_fn, inputs, targets = deep(name)
+        objective = Objective.from_module(model, loss_fn, (inputs, targets))
+        logits = Objective.from_module(*of_logits(model, loss_fn), (inputs, targets))
+        x = objective.flat_parameters()
+        one, two = (fisher(o, x, labels="sampled", seed=4).to_dense() for o in (objective, logits))
+        torch.testing.assert_close(one, two, **CLOSE)
+
+
+@given(seed=st.integers(0, 2**64 - 1), cuts=st.sets(st.integers(1, ROWS - 1), max_size=4))
+def test_the_seed_fixes_the_labels_whatever_the_batches(seed: int, cuts: set[int]) -> None:
+    for name in ("CrossEntropyLoss", "BCEWithLogitsLoss", "probabilities of tokens", "ignored"):
+        model, loss_fn, inputs, targets = deep(name)
+        edges = [0, *sorted(cuts), ROWS]
+        batches = [(inputs[i:j], targets[i:j]) for i, j in zip(edges, edges[1:], strict=False)]
+        matrices = []
+        before = torch.get_rng_state()
+        for data in ((inputs, targets), batches):
+            objective = Objective.from_module(model, loss_fn, data)
+            x = objective.flat_parameters()
+            torch.manual_seed(len(matrices))  # which must not matter
+            state = torch.get_rng_state()
+            operator = fisher(objective, x, labels="sampled", seed=seed)
+            first, again = operator.to_dense(), operator.to_dense()
+            assert torch.equal(first, again)
+            assert torch.equal(torch.get_rng_state(), state)
+            matrices.append(first)
+        torch.set_rng_state(before)
+        torch.testing.assert_close(*matrices, **CLOSE)
+        other = fisher(objective, x, labels="sampled", seed=seed ^ 1).to_dense()
+        assert (other - matrices[0]).norm() > 1e-3 * other.norm()
+
+
+@pytest.mark.parametrize("labels", ["empirical", "sampled"])
+@pytest.mark.parametrize("kind", ["pair", "list"])
+def test_eigenpairs_and_trace_take_it(kind: str, labels: Any) -> None:
+    objective, x, _ = large(kind)
+    operator = fisher(objective, x, labels=labels)
+    matrix = (operator @ torch.eye(objective.dim).double()).double()
+    torch.testing.assert_close(matrix, matrix.T, **CLOSE)
+    assert torch.linalg.matrix_rank(matrix, hermitian=True) <= 20  # there are so many rows
+    values = torch.linalg.eigvalsh(matrix)
+    found = samlib.top_eigenpairs(operator, k=2, rtol=1e-6)
+    torch.testing.assert_close(found.values, values.flip(0)[:2], rtol=1e-6, atol=0)
+    trace = samlib.trace(operator, rtol=0.01)
+    assert abs(trace.value - matrix.trace()) <= 4 * trace.error
+    whole = (operator + gauss_newton(objective, x)).restricted(objective.where("4.*"))
+    assert whole.dim == 28
+
+
+@pytest.mark.parametrize("labels", ["empirical", "sampled"])
+def test_what_rounding_does_is_seen(labels: Any) -> None:
+    for seed in range(5):
+        matrix = {}
+        for dtype in (torch.float64, torch.float32):
+            objective, x, _ = large()
+            model, data = mlp(), torch.randn(7, 3, generator=torch.Generator().manual_seed(seed))
+            torch.manual_seed(seed)
+            model.load_state_dict(mlp().state_dict())
+            targets = torch.arange(7) % 3
+            objective = Objective.from_module(
+                model.to(dtype), nn.CrossEntropyLoss(), (data.to(dtype), targets)
+            )
+            x = objective.flat_parameters()
+            operator = fisher(objective, x, labels=labels, seed=seed)
+            matrix[dtype] = operator.to_dense().double()
+        v = torch.randn(objective.dim)
+        missed = (matrix[torch.float32] - matrix[torch.float64]) @ v.double()
+        image = operator @ v
+        assert 0 < missed.norm() <= operator.rounding_error(v, image) <= 1e-5 * image.norm()
+
+
+def test_the_same_labels_where_rounding_moves_what_is_predicted() -> None:
+    """In bfloat16, labels drawn anew at the moved point would often be others."""
+    for seed in range(20):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 5)).bfloat16()
+        data = torch.randn(200, 3).bfloat16(), torch.randint(5, (200,))
+        objective = Objective.from_module(model, nn.CrossEntropyLoss(), data)
+        operator = fisher(objective, objective.flat_parameters(), labels="sampled", seed=seed)
+        assert operator.nearby is not None
+        v = torch.randn(objective.dim).bfloat16()
+        one, two = (each.matvec(v).float() for each in (operator, operator.nearby()))
+        assert (one - two).norm() < 0.05 * one.norm()
+
+
+def test_data_in_another_order_each_time_are_refused_for_drawn_labels() -> None:
+    inputs, targets = torch.randn(7, 3), torch.zeros(7, 3)  # the same targets everywhere
+    objective = Objective.from_module(mlp(), nn.MSELoss(), data_of("shuffled", inputs, targets))
+    with pytest.raises(ValueError, match=r"another order .*shuffle=False"):
+        fisher(objective, objective.flat_parameters(), labels="sampled")
+    fisher(objective, objective.flat_parameters())
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "name"),
+    [
+        (nn.L1Loss(), "L1Loss"),
+        (F.huber_loss, "huber_loss"),
+        (functools.partial(F.mse_loss, weight=torch.ones(7, 3)), "mse_loss"),
+        (lambda y, t: (y - t).square().mean(), "<lambda>"),
+    ],
+)
+def test_where_no_distribution_is_known_it_says_which_are(loss_fn: Any, name: str) -> None:
+    objective = Objective.from_module(mlp(), loss_fn, tuple(torch.randn(2, 7, 3)))
+    known = "CrossEntropyLoss, NLLLoss, BCEWithLogitsLoss or MSELoss"
+    with pytest.raises(ValueError, match=f"{known}.*got {name}.*empirical.*gauss_newton"):
+        fisher(objective, objective.flat_parameters(), labels="sampled")
+
+
+def test_a_loss_that_is_no_mean_over_rows_is_refused() -> None:
+    torch.manual_seed(0)
+    inputs, targets = torch.randn(8, 3), torch.arange(8) % 3
+    losses = (
+        lambda y, t: F.cross_entropy(y, t, ignore_index=0),
+        lambda y, t: -(y @ y.T).softmax(dim=1).diagonal().log().mean() + 0 * t.sum(),
+    )
+    for loss_fn in losses:
+        objective = Objective.from_module(mlp(), loss_fn, (inputs, targets))
+        with pytest.raises(ValueError, match="loss_fn is not a mean over rows"):
+            fisher(objective, objective.flat_parameters())
+
+
+class Flattened(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x).reshape(-1)
+
+
+def test_outputs_that_do_not_fit_the_rows_are_refused() -> None:
+    data = torch.randn(7, 3), torch.randn(7, 3)
+    flat = lambda y, t: (y.reshape(t.shape) - t).square().mean()  # noqa: E731
+    objective = Objective.from_module(Flattened(), flat, data)
+    with pytest.raises(ValueError, match=r"a row for each of 7 rows.*\(21,\)"):
+        fisher(objective, objective.flat_parameters())
+    one = Objective.from_module(nn.Linear(3, 1), nn.MSELoss(), data)
+    with (
+        pytest.warns(UserWarning, match="target size"),
+        pytest.raises(ValueError, match=r"shape of the targets.*\(7, 1\) and \(7, 3\)"),
+    ):
+        fisher(one, one.flat_parameters(), labels="sampled")
+
+
+def test_at_interpolation_the_empirical_matrix_vanishes_and_the_other_does_not() -> None:
+    torch.manual_seed(0)
+    model, inputs = mlp().double(), torch.randn(6, 3).double()
+    objective = Objective.from_module(model, nn.MSELoss(), (inputs, model(inputs).detach()))
+    x = objective.flat_parameters()
+    assert fisher(objective, x).to_dense().norm() == 0
+    assert fisher(objective, x, labels="sampled").to_dense().trace() > 0.1
+
+
+def test_probabilities_and_their_gauss_newton_matrix_belong_together() -> None:
+    """The exact Fisher matrix of binary labels, Σ p(1 − p) jjᵀ over the outputs' gradients j."""
+    model, loss_fn, inputs, targets = deep("binary_cross_entropy_with_logits")
+    jacobian, second = through_rows(model, loss_fn, inputs, targets)
+    p = model(inputs).detach().sigmoid().reshape(-1)
+    torch.testing.assert_close(second, (p * (1 - p) / P.numel()).diag())
+    assert jacobian.shape[0] == ROWS * CLASSES
