@@ -467,6 +467,15 @@ def loss_of_a_network(w: World) -> Row:
     }
 
 
+def through_outputs(w: World) -> Row:
+    """What matrices of a network's loss take."""
+    good = samlib.Objective.from_module(w.model, w.loss_fn, w.data)
+    return {
+        "objective": instance(good, r"Objective\.from_module", w.objective, w.model),
+        "x": one_point(good.flat_parameters()),
+    }
+
+
 def network(w: World) -> Argument:
     return loss_of_a_network(w)["model"]
 
@@ -596,6 +605,12 @@ TABLE: dict[str, Callable[[World], Row]] = {
     "samlib.Objective": lambda w: {"function": function(torch.sum), "dim": count(3)},
     "samlib.ModuleObjective": lambda w: {**loss_of_a_network(w), "check": flag()},
     "samlib.Objective.from_module": lambda w: {**loss_of_a_network(w), "check": flag()},
+    "samlib.gauss_newton": through_outputs,
+    "samlib.fisher": lambda w: {
+        **through_outputs(w),
+        "labels": one_of("sampled", "empirical", "sampled"),
+        "seed": seed(),
+    },
     "samlib.hessian": lambda w: {"objective": objective(w), "x": one_point(w.x[0])},
     "samlib.Operator": lambda w: {
         "dim": count(3),
@@ -735,6 +750,15 @@ TABLE: dict[str, Callable[[World], Row]] = {
     "samlib.ModuleObjective.component_value": with_index,
     "samlib.ModuleObjective.component_gradient": with_index,
     "samlib.ModuleObjective.load_flat_parameters": at_one_point,
+    "samlib.ModuleObjective.where": lambda w: {
+        "names": Argument(
+            ["0.weight", "*.bias"],
+            ([None], [3], ["nonsense"], ["0.weight", "w*"], [b"0.bias"]),
+            r"a string|0\.weight, 0\.bias, 1\.weight, 1\.bias, 3\.weight, 3\.bias",
+            st.tuples(WORDS.filter(lambda word: "*" not in word)),
+        )
+    },
+    "samlib.ModuleObjective.batches": at_one_point,
     "samlib.ModuleObjective.row": lambda w: {"k": count(2, 0, 5)},
     # ── results
     # ── rules

@@ -58,6 +58,8 @@ def test_there_are_examples_for_the_public_names() -> None:
         "samlib.curvature.alignment.alignment",
         "samlib.curvature.smallest_nonzero.smallest_nonzero_eigenvalue",
         "samlib.curvature.trace.trace",
+        "samlib.curvature.gauss_newton.gauss_newton",
+        "samlib.curvature.fisher.fisher",
         "samlib.curvature.spectral_density.spectral_density",
         "samlib.sharpness.worst_direction.worst_direction_sharpness",
         "samlib.sharpness.notions.ascent_direction_sharpness",
