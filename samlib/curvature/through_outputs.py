@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from samlib._validation import require_instance, require_one_point
-from samlib.curvature.hessian import FINE, moved_by_rounding, rounding_unit
+from samlib.curvature.hessian import FINE, moved_by_rounding
 from samlib.linalg import Operator
 from samlib.linalg.operator import Product
 from samlib.objective import BatchLoss, ModuleObjective, Objective, WeightedMean
@@ -32,14 +32,14 @@ def through_outputs(objective: ModuleObjective, x: Tensor, middle: Middle) -> Op
     Over one pair of tensors the linearized network is kept. Over batches it is made anew for each,
     so that memory does not grow with their number.
     """
-    unit = rounding_unit(objective, x)
+    unit = objective.rounding_unit(x)
     return Operator(
         objective.dim,
         x.device,
         x.dtype,
         _product(objective, x, middle),
-        unit,
-        None
+        rounding=unit,
+        nearby=None
         if unit <= FINE
         else lambda: through_outputs(objective, moved_by_rounding(x, unit), middle),
     )
