@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-import samlib
+from samlib.landscapes import FourDimensional, Quadratic
 
 if TYPE_CHECKING:
     from samlib.landscapes import Landscape
@@ -21,8 +21,8 @@ ARRIVED = 1e-150
 def make_loss(landscape: str, eigenvalues: Sequence[float]) -> Landscape:
     """The quadratic with these eigenvalues, or the loss of Figure 1."""
     if landscape == "quadratic":
-        return samlib.landscapes.Quadratic(eigenvalues)
-    return samlib.landscapes.FourDimensional()
+        return Quadratic(eigenvalues)
+    return FourDimensional()
 
 
 def cycle_radius(lr: float, rho: float, lambda1: float) -> float:

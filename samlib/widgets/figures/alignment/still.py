@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, Polygon
 from torch import Tensor
 
-import samlib
+from samlib.curvature import alignment
 from samlib.plotting import COLOURS, LINE_STYLES
 from samlib.widgets.core.still import GREY, GRID, INK, TEXT, new_still, subscript
 from samlib.widgets.figures.alignment.model import (
@@ -83,7 +83,7 @@ def _run_over_time(
     manifold = objective.minimizer_manifold
     # Among subnormal numbers the direction of a gradient is noise: it has arrived.
     arrived = objective.gradient(x).abs().amax(dim=-1) < ARRIVED
-    cosine = samlib.alignment(objective, x).masked_fill(arrived, torch.nan).clamp(max=1)
+    cosine = alignment(objective, x).masked_fill(arrived, torch.nan).clamp(max=1)
     axes["angle"].plot(steps, np.maximum(np.degrees(np.arccos(cosine.numpy())), 1e-4), **style)
     axes["distance"].plot(steps, manifold.distance(x).numpy(), **style)
     if "sharpness" in axes:

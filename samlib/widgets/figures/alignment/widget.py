@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 import traitlets
 
-import samlib
+from samlib import rules
+from samlib.curvature import alignment
+from samlib.dynamics import simulate
+from samlib.landscapes import Quadratic
 from samlib.widgets.core.over_time import FigureOverTime
 from samlib.widgets.core.runs import diverging_in_silence, record_stride
 from samlib.widgets.core.traits import InvalidTraitError, OneOf, Real, Reals, Switch
@@ -154,7 +157,7 @@ class Alignment(FigureOverTime):
         ⌈steps/10,000⌉ steps and at the last.
         """
         every = record_stride(self.steps)
-        return self._run(samlib.rules.SAM(self.lr, self.rho), every, ("x", "loss", "alignment"))
+        return self._run(rules.SAM(self.lr, self.rho), every, ("x", "loss", "alignment"))
 
     def predicted_limit(self) -> float:
         """ηρλ₁/(2 − ηλ₁), where Theorem 4.8 sees ‖x‖ end; infinite beyond ηλ₁ = 2.
@@ -191,13 +194,13 @@ class Alignment(FigureOverTime):
         quadratic = self._quadratic("invariant_since")
         if self.lr * max(self.eigenvalues) >= 1 or self.rho == 0:
             return None
-        x = self._run(samlib.rules.SAM(self.lr, self.rho), 1, ("x",)).x[0]
+        x = self._run(rules.SAM(self.lr, self.rho), 1, ("x",)).x[0]
         inside = quadratic.in_invariant_set(x, lr=self.lr, rho=self.rho)
         return int(inside.int().argmax()) if bool(inside.any()) else None
 
-    def _quadratic(self, method: str) -> samlib.landscapes.Quadratic:
+    def _quadratic(self, method: str) -> Quadratic:
         objective = self._objective()
-        if not isinstance(objective, samlib.landscapes.Quadratic):
+        if not isinstance(objective, Quadratic):
             raise ValueError(f"{method}() is for landscape='quadratic', not {self.landscape!r}")
         return objective
 
@@ -207,12 +210,10 @@ class Alignment(FigureOverTime):
     def _objective(self) -> Landscape:
         return make_loss(self.landscape, self.eigenvalues)
 
-    def _run(self, rule: samlib.rules.Rule, every: int, record: tuple[str, ...]) -> Trajectory:
+    def _run(self, rule: rules.Rule, every: int, record: tuple[str, ...]) -> Trajectory:
         start = torch.tensor(self.start, dtype=torch.float64)
         with diverging_in_silence():
-            return samlib.simulate(
-                self._objective(), rule, start, self.steps, every=every, record=record
-            )
+            return simulate(self._objective(), rule, start, self.steps, every=every, record=record)
 
     # ── Traits that depend on each other ─────────────────────────────────────────────────────────
 
@@ -239,7 +240,7 @@ class Alignment(FigureOverTime):
     def sentence(self) -> str:
         """What the still shows, in one sentence."""
         objective = self._objective()
-        end = self._run(samlib.rules.SAM(self.lr, self.rho), self.steps, ("x",)).x[0, -1]
+        end = self._run(rules.SAM(self.lr, self.rho), self.steps, ("x",)).x[0, -1]
         opening = self._opening()
         if not bool(end.isfinite().all()) or self.lr * self._sharpness(self.start) > 2:
             return f"{opening} diverges, because ηλ₁ is more than 2."
@@ -247,7 +248,7 @@ class Alignment(FigureOverTime):
         distance = float(objective.minimizer_manifold.distance(end))
         limit = cycle_radius(self.lr, self.rho, self._sharpness(end))
         return (
-            f"{opening}: at the end {_angle(float(samlib.alignment(objective, end)))} and "
+            f"{opening}: at the end {_angle(float(alignment(objective, end)))} and "
             f"{where} is {distance:.3g}, where ηρλ₁/(2 − ηλ₁) = {limit:.3g} is predicted"
             f"{self._addition(end)}."
         )
@@ -270,12 +271,12 @@ class Alignment(FigureOverTime):
     def _draw_still(self) -> MatplotlibFigure:
         from samlib.widgets.figures.alignment import still
 
-        rules = {
-            "sam": samlib.rules.SAM(self.lr, self.rho),
-            "gradient_descent": samlib.rules.GradientDescent(self.lr),
+        methods = {
+            "sam": rules.SAM(self.lr, self.rho),
+            "gradient_descent": rules.GradientDescent(self.lr),
         }
         return still.draw(
-            self, {name: self._run(rule, 1, ("x",)).x[0] for name, rule in rules.items()}
+            self, {name: self._run(rule, 1, ("x",)).x[0] for name, rule in methods.items()}
         )
 
     def _placeholder(self) -> Mapping[str, str]:

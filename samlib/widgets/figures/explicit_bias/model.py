@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-import samlib
-from samlib.sharpness import LimitingRegularizers
+from samlib.landscapes import FourDimensional
+from samlib.sharpness import LimitingRegularizers, limiting_regularizers
 from samlib.widgets.core.four_dimensional import PREFERRED
 
 # The part of Γ that the map shows: all three preferred points, and where λ₁ and λ_M meet.
@@ -36,7 +36,7 @@ def side_direction(approach: float) -> Tensor:
 
 def regularizers_at(point: Sequence[float]) -> LimitingRegularizers:
     """S^Max, S^Asc and S^Avg at a point (x₁, x₂) of Γ."""
-    return samlib.limiting_regularizers(samlib.landscapes.FourDimensional(), on_manifold(point))
+    return limiting_regularizers(FourDimensional(), on_manifold(point))
 
 
 def least_regularizer(notion: str) -> float:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse
 from matplotlib.ticker import MaxNLocator
 
-import samlib
+from samlib.landscapes import FourDimensional
 from samlib.plotting import COLOURS
 from samlib.widgets.core.four_dimensional import PREFERRED
 from samlib.widgets.core.still import GREY, INK, TEXT, new_still
@@ -51,7 +51,7 @@ def _map(axes: Axes, widget: ExplicitBias) -> None:
     grid = torch.linspace(*REGION, 141, dtype=torch.float64)
     x2, x1 = torch.meshgrid(grid, grid, indexing="ij")
     points = torch.stack([x1, x2, torch.zeros_like(x1), torch.zeros_like(x1)], dim=-1)
-    objective = samlib.landscapes.FourDimensional()
+    objective = FourDimensional()
     values = getattr(objective.minimizer_manifold, widget.quantity)(points)
     low, high = float(values.min()), float(values.max())
     # Closer together near the minimum, and round.
@@ -95,7 +95,7 @@ def _preferred(axes: Axes, chosen: str) -> None:
 
 def _bowl(axes: Axes, widget: ExplicitBias) -> None:
     """(x₃, x₄) ↦ L at the point, with x′ and the direction of the gradient there."""
-    objective = samlib.landscapes.FourDimensional()
+    objective = FourDimensional()
     x = on_manifold(widget.point)
     curvatures = objective.hessian(x).diagonal()[2:].numpy()
     for level in 2.0 ** np.arange(-2, 6):
@@ -142,7 +142,7 @@ def _bars(axes: Axes, widget: ExplicitBias) -> None:
                   transform=axes.get_yaxis_transform())  # fmt: skip
     _band(axes, low, high, widget.approached())
     corner = torch.tensor([*(REGION[1:] * 2), 0.0, 0.0], dtype=torch.float64)
-    top = samlib.landscapes.FourDimensional().minimizer_manifold.top_eigenvalue(corner)
+    top = FourDimensional().minimizer_manifold.top_eigenvalue(corner)
     axes.set(xlim=(0, math.ceil(float(top) / 2)), ylim=(2.55, -0.6), yticks=())
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[5, 10]))
     axes.set_xlabel("S = lim R_ρ/ρ²", **TEXT, labelpad=1)

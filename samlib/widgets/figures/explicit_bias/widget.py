@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-import samlib
 from samlib.flow import REGULARIZERS
-from samlib.sharpness import LimitingRegularizers
+from samlib.landscapes import FourDimensional
+from samlib.sharpness import LimitingRegularizers, ascent_direction_sharpness
 from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.four_dimensional import PREFERRED
 from samlib.widgets.core.traits import OneOf, Real, Reals
@@ -89,7 +89,7 @@ class ExplicitBias(Figure):
 
     def approached(self) -> float:
         """½uᵀ∇²L u, what R^Asc/ρ² tends to from this side: u is the direction of ∇L at x′."""
-        objective, x = samlib.landscapes.FourDimensional(), on_manifold(self.point)
+        objective, x = FourDimensional(), on_manifold(self.point)
         gradient = objective.hessian_vector_product(x, side_direction(self.approach))
         u = gradient / gradient.norm()
         return float(u @ objective.hessian_vector_product(x, u) / 2)
@@ -97,8 +97,8 @@ class ExplicitBias(Figure):
     def ascent_sharpness(self, rho: float = 1e-3, distance: float = 1e-9) -> float:
         """R^Asc/ρ² at x′, at a finite distance ‖x′ − x‖ ≪ ρ² from Γ and a finite ρ."""
         nearby = on_manifold(self.point) + distance * side_direction(self.approach)
-        objective = samlib.landscapes.FourDimensional()
-        sharpness = samlib.ascent_direction_sharpness(objective, nearby, rho)
+        objective = FourDimensional()
+        sharpness = ascent_direction_sharpness(objective, nearby, rho)
         return float(sharpness.value) / rho**2
 
     # ── The page without scripts ─────────────────────────────────────────────────────────────────

@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import samlib
+from samlib import curvature
 from samlib._batching import how_many_at_once
 from samlib._validation import require_instance
 from samlib.curvature import EigenResult
 from samlib.curvature.alignment import largest_sine
 from samlib.linalg import random_direction, unit_direction
-from samlib.objective import LossFunction, Pairs, require_data
+from samlib.objective import LossFunction, Objective, Pairs, require_data
+from samlib.sharpness import ascent_direction_sharpness
 from samlib.sharpness.notions import average_direction
 from samlib.sharpness.worst_direction import find_worst_direction
 from samlib.widgets.figures.explore.measurement import PointMeasurement, RadiusMeasurement
@@ -62,7 +63,7 @@ class Network:
         self._watch: Watch | None = None
         # A measurement that goes over many batches can be stopped between two of them.
         copied.register_forward_pre_hook(lambda module, inputs: self._look())
-        self._objective = samlib.Objective.from_module(copied, loss_fn, data)
+        self._objective = Objective.from_module(copied, loss_fn, data)
         self.dim = self._objective.dim
         self._k = min(k, self.dim)
         self._samples, self._seed = samples, seed
@@ -112,7 +113,7 @@ class Network:
         slope, curvature = small_model(product, gradient, top)
         watch.begin(trace_stage, TRACE_PRODUCTS)
         budget: dict[str, Any] = {"rtol": TRACE_RTOL, "max_products": TRACE_PRODUCTS}
-        trace = samlib.trace(objective, x, seed=self._seed, progress=False, **budget)
+        trace = curvature.trace(objective, x, seed=self._seed, progress=False, **budget)
         quadratic = QuadraticModel(slope, curvature, float(trace.value) / self.dim)
         return PointMeasurement(
             loss,
@@ -126,7 +127,7 @@ class Network:
         )
 
     def _top_eigenpairs(self, watch: Watch) -> EigenResult:
-        return samlib.top_eigenpairs(
+        return curvature.top_eigenpairs(
             self._objective,
             self._x,
             k=self._k,
@@ -152,7 +153,7 @@ class Network:
             return _rises(objective, x, steps, direction) - point.loss
 
         watch.begin(along_gradient, PROFILE_POINTS + 3)
-        result = result.with_sharpness(samlib.ascent_direction_sharpness(objective, x, rho))
+        result = result.with_sharpness(ascent_direction_sharpness(objective, x, rho))
         result = result.with_profile("ascent", profile(self._directions["ascent"]))
         yield result
         watch.begin(along_random, PROFILE_POINTS)
@@ -186,14 +187,14 @@ def _require_finite_loss(
     """Evaluate the loss on the first batch, for what is wrong with it to show at once."""
     batches: Any = data if require_data(data) is None else [data]
     for batch in batches:
-        loss = samlib.Objective.from_module(model, loss_fn, [batch]).value(x)
+        loss = Objective.from_module(model, loss_fn, [batch]).value(x)
         if not bool(loss.isfinite()):
             raise ValueError(f"the loss of the model must be finite, got {float(loss)}")
         return
     raise ValueError("data gave no batch; it must have at least one")
 
 
-def _rises(objective: samlib.Objective, x: Tensor, steps: Tensor, direction: Tensor) -> Tensor:
+def _rises(objective: Objective, x: Tensor, steps: Tensor, direction: Tensor) -> Tensor:
     """L(x + s d) at each s; on the CPU."""
     some = how_many_at_once(len(x))
     parts = [

@@ -11,7 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import samlib
+from samlib import rules
+from samlib.dynamics import simulate
+from samlib.flow import limiting_flow, project_to_minimizers
+from samlib.problems import interpolating_network
 from samlib.widgets.core.draws import mulberry32
 from samlib.widgets.core.runs import diverging_in_silence
 
@@ -48,7 +51,7 @@ def is_near(x: Tensor) -> Tensor:
 
 def _draws(rule: Rule, seed: int, first: int, last: int) -> Tensor | None:
     """The points in the batches of steps first … last − 1, [steps, 1, batch_size]."""
-    if not isinstance(rule, samlib.rules.StochasticSAM):
+    if not isinstance(rule, rules.StochasticSAM):
         return None
     words = mulberry32(seed, (last - first) * POINTS, first * POINTS)
     order = np.argsort(words.reshape(-1, POINTS), axis=-1, kind="stable")
@@ -58,14 +61,14 @@ def _draws(rule: Rule, seed: int, first: int, last: int) -> Tensor | None:
 @functools.lru_cache(maxsize=16)
 def weights_along(network: int, rule: Rule, seed: int, steps: tuple[int, ...]) -> Tensor:
     """The weights at these steps, [steps, 50]."""
-    objective = samlib.problems.interpolating_network(seed=network).objective
+    objective = interpolating_network(seed=network).objective
     points = [fitted_weights(network)]
     for first, last in pairwise(steps):
         x, count = points[-1], last - first
         if count:
             draws = _draws(rule, seed, first, last)
             with diverging_in_silence():
-                run = samlib.simulate(
+                run = simulate(
                     objective,
                     rule,
                     x,
@@ -88,12 +91,12 @@ def curvature_on_gamma(
     network: int, rule: Rule, seed: int, steps: tuple[int, ...]
 ) -> dict[str, Tensor]:
     """λ₁ and the trace at the points of Γ beside a run."""
-    objective = samlib.problems.interpolating_network(seed=network).objective
+    objective = interpolating_network(seed=network).objective
     x = weights_along(network, rule, seed, steps)
     near = is_near(x)
     values = x.new_full((2, len(x)), torch.nan)
     with diverging_in_silence():
-        found = samlib.flow.project_to_minimizers(objective, x[near], progress=False)
+        found = project_to_minimizers(objective, x[near], progress=False)
     spectrum = torch.linalg.eigvalsh(objective.hessian(found.x))
     curvatures = torch.stack([spectrum[:, -1], spectrum.sum(dim=-1)])
     values[:, near] = torch.where(found.converged, curvatures, torch.nan)
@@ -103,10 +106,10 @@ def curvature_on_gamma(
 @functools.cache
 def fitted_weights(network: int) -> Tensor:
     """Where gradient descent leaves the weights of the network with this seed, [50]."""
-    objective, x = samlib.problems.interpolating_network(seed=network)
-    rule = samlib.rules.GradientDescent(FIT_LR)
+    objective, x = interpolating_network(seed=network)
+    rule = rules.GradientDescent(FIT_LR)
     for _ in range(FIT_MOST // 1000):
-        run = samlib.simulate(objective, rule, x, 1000, record=("x", "gradient"), progress=False)
+        run = simulate(objective, rule, x, 1000, record=("x", "gradient"), progress=False)
         there = (run.gradient[0].norm(dim=-1) < FIT_NORM).nonzero()
         x = run.x[0, int(there[0]) if len(there) else -1]
         if len(there):
@@ -117,8 +120,6 @@ def fitted_weights(network: int) -> Tensor:
 @functools.lru_cache(maxsize=64)
 def flow_from_fit(network: int, name: Any, times: tuple[float, ...]) -> FlowPath:
     """The limiting flow of a regularizer from the fitted weights, at these times."""
-    objective = samlib.problems.interpolating_network(seed=network).objective
+    objective = interpolating_network(seed=network).objective
     with diverging_in_silence():  # a flow that ends early is shown so, too
-        return samlib.flow.limiting_flow(
-            objective, fitted_weights(network), name, times, progress=False
-        )
+        return limiting_flow(objective, fitted_weights(network), name, times, progress=False)

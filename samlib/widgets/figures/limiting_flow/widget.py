@@ -9,7 +9,9 @@ import torch
 import traitlets
 from torch import Tensor
 
-import samlib
+from samlib import rules
+from samlib.curvature import alignment
+from samlib.problems import interpolating_network
 from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.names import METHOD_NAMES
 from samlib.widgets.core.traits import Real, Whole
@@ -120,7 +122,7 @@ class LimitingFlow(Figure):
     @property
     def problem(self) -> InterpolatingNetwork:
         """The network with its data, and its initial weights."""
-        return samlib.problems.interpolating_network(seed=self.network)
+        return interpolating_network(seed=self.network)
 
     @property
     def fitted(self) -> Tensor:
@@ -162,7 +164,7 @@ class LimitingFlow(Figure):
         x = self.x
         near = is_near(x)
         result = x.new_full((len(x),), torch.nan)
-        result[near] = samlib.alignment(self.problem.objective, x[near], progress=False)
+        result[near] = alignment(self.problem.objective, x[near], progress=False)
         return result
 
     def limiting_flows(self) -> dict[str, Flow]:
@@ -181,8 +183,8 @@ class LimitingFlow(Figure):
 
     def _rule(self) -> Rule:
         if self.batch_size == POINTS:
-            return samlib.rules.SAM(self.lr, self.rho)
-        return samlib.rules.StochasticSAM(self.lr, self.rho, batch_size=self.batch_size)
+            return rules.SAM(self.lr, self.rho)
+        return rules.StochasticSAM(self.lr, self.rho, batch_size=self.batch_size)
 
     # ── The page without scripts ─────────────────────────────────────────────────────────────────
 

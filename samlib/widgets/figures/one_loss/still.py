@@ -10,7 +10,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-import samlib
+from samlib.landscapes import FourDimensional
 from samlib.plotting import COLOURS
 from samlib.widgets.core.still import GREY, INK, TEXT, new_still
 from samlib.widgets.figures.one_loss.model import DESTINATIONS
@@ -33,7 +33,7 @@ def draw(widget: OneLossThreeDestinations) -> Figure:
     axes = figure.subplot_mosaic([["map", "top"], ["map", "least"], ["map", "trace"]])
     runs = widget.trajectories
     _map(axes["map"], widget, runs)
-    manifold = samlib.landscapes.FourDimensional().minimizer_manifold
+    manifold = FourDimensional().minimizer_manifold
     for place, title, curvature in (
         ("top", "λ₁", manifold.top_eigenvalue),
         ("least", "λ_M", manifold.smallest_nonzero_eigenvalue),
@@ -57,7 +57,7 @@ def _map(axes: Axes, widget: OneLossThreeDestinations, runs: Mapping[str, Trajec
     x1, x2 = np.meshgrid(grid, grid)
     zero = np.zeros_like(x1)
     points = torch.from_numpy(np.stack([x1, x2, zero, zero], axis=-1))
-    manifold = samlib.landscapes.FourDimensional().minimizer_manifold
+    manifold = FourDimensional().minimizer_manifold
     top = manifold.top_eigenvalue(points).numpy()
     lines = axes.contour(x1, x2, top, [17, 18, 20, 22, 24, 28, 32], colors=GREY, linewidths=0.6)
     axes.clabel(lines, fontsize=8)

@@ -9,7 +9,10 @@ import torch
 import traitlets
 from torch import Tensor
 
-import samlib
+from samlib import rules
+from samlib.dynamics import simulate
+from samlib.flow import limiting_flow, project_to_minimizers
+from samlib.landscapes import FourDimensional
 from samlib.widgets.core.draws import mulberry32
 from samlib.widgets.core.over_time import FigureOverTime
 from samlib.widgets.core.runs import diverging_in_silence, record_stride
@@ -107,32 +110,30 @@ class OneLossThreeDestinations(FigureOverTime):
     def landing(self) -> Tensor:
         """Φ(start), where gradient flow arrives on Γ, by :func:`samlib.project_to_minimizers`."""
         start = torch.tensor(self.start, dtype=torch.float64)
-        return samlib.project_to_minimizers(self._objective(), start, progress=False).x
+        return project_to_minimizers(self._objective(), start, progress=False).x
 
     def limiting_flows(self, times: Tensor) -> dict[str, FlowPath]:
         """The three limiting flows from Φ(start) at times τ = ηρ²t, by method."""
         landing = self.landing()
         return {
-            name: samlib.limiting_flow(
-                self._objective(), landing, regularizer, times, progress=False
-            )
+            name: limiting_flow(self._objective(), landing, regularizer, times, progress=False)
             for name, (regularizer, _) in DESTINATIONS.items()
         }
 
-    def _objective(self) -> samlib.landscapes.FourDimensional:
-        return samlib.landscapes.FourDimensional()
+    def _objective(self) -> FourDimensional:
+        return FourDimensional()
 
     def _runs(self, every: int) -> dict[str, Trajectory]:
         start = torch.tensor(self.start, dtype=torch.float64)
-        rules = {
-            "sam": samlib.rules.SAM(self.lr, self.rho),
-            "one_sam": samlib.rules.StochasticSAM(self.lr, self.rho),
-            "ascent_loss_descent": samlib.rules.AscentLossDescent(self.lr, self.rho),
+        methods = {
+            "sam": rules.SAM(self.lr, self.rho),
+            "one_sam": rules.StochasticSAM(self.lr, self.rho),
+            "ascent_loss_descent": rules.AscentLossDescent(self.lr, self.rho),
         }
         draws = {"one_sam": self.draws}
         with diverging_in_silence():
             return {
-                name: samlib.simulate(
+                name: simulate(
                     self._objective(),
                     rule,
                     start,
@@ -141,7 +142,7 @@ class OneLossThreeDestinations(FigureOverTime):
                     record=("x",),
                     draws=draws.get(name),
                 )
-                for name, rule in rules.items()
+                for name, rule in methods.items()
             }
 
     # ── The page without scripts ─────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-import samlib
+from samlib.landscapes import TwoValleys
 from samlib.plotting import COLOURS, LINE_STYLES
 from samlib.widgets.core.names import METHOD_NAMES
 from samlib.widgets.core.still import (
@@ -72,7 +72,7 @@ def draw(widget: OppositeDrifts) -> Figure:
 
 def _heights() -> dict[str, Callable[[Tensor], Tensor]]:
     """What the panels over time show of a point, by panel."""
-    manifold = samlib.landscapes.TwoValleys().minimizer_manifold
+    manifold = TwoValleys().minimizer_manifold
     return {
         "x": lambda x: x[..., 0],
         "top_eigenvalue": manifold.top_eigenvalue,
@@ -106,7 +106,7 @@ def _flows(axes: Mapping[str, Axes], widget: OppositeDrifts) -> None:
 
 def _floor(axes: Axes, widget: OppositeDrifts, runs: Mapping[str, Any]) -> None:
     """λ₁ and the trace over x, and where the runs end."""
-    manifold = samlib.landscapes.TwoValleys().minimizer_manifold
+    manifold = TwoValleys().minimizer_manifold
     low, high = _extent(widget, runs)
     reach = max(3.0, -low, high)
     x = torch.zeros(200, 3, dtype=torch.float64)

@@ -10,8 +10,9 @@ import torch
 import traitlets
 from torch import Tensor
 
-import samlib
-from samlib.dynamics import rules
+from samlib.dynamics import rules, simulate
+from samlib.flow import limiting_flow
+from samlib.landscapes import TwoValleys
 from samlib.widgets.core.draws import mulberry32
 from samlib.widgets.core.names import METHOD_NAMES
 from samlib.widgets.core.over_time import FigureOverTime
@@ -147,10 +148,10 @@ class OppositeDrifts(FigureOverTime):
         end = self._run(self._rules()["gradient_descent"], self.steps).x[0, -1]
         if self._diverged(end):
             return None
-        objective = samlib.landscapes.TwoValleys()
+        objective = TwoValleys()
         floor = objective.minimizer_manifold.nearest(end)
         return {
-            name: samlib.flow.limiting_flow(objective, floor, name, times, progress=False)
+            name: limiting_flow(objective, floor, name, times, progress=False)
             for name in ("top_eigenvalue", "trace")
         }
 
@@ -167,8 +168,8 @@ class OppositeDrifts(FigureOverTime):
         if isinstance(rule, rules.StochasticSAM):
             draws = self._draws(rule.batch_size)
         with diverging_in_silence():
-            return samlib.simulate(
-                samlib.landscapes.TwoValleys(),
+            return simulate(
+                TwoValleys(),
                 rule,
                 torch.tensor(self.start, dtype=torch.float64),
                 self.steps,
@@ -190,7 +191,7 @@ class OppositeDrifts(FigureOverTime):
 
     def sentence(self) -> str:
         """What the still shows, in one sentence."""
-        floor = samlib.landscapes.TwoValleys().minimizer_manifold
+        floor = TwoValleys().minimizer_manifold
         names = {**METHOD_NAMES, "mini_batch": f"SAM on batches of {self.batch_size}"}
         shown = [name for name in _ORDER if name != "mini_batch" or self.batch_size > 1]
 

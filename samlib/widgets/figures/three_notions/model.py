@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import samlib
+from samlib.landscapes import CurvedValley, DoubleWell, Quadratic
 
 if TYPE_CHECKING:
     from samlib.landscapes import Landscape
@@ -26,10 +26,10 @@ AROUND = 360
 def make_loss(name: str) -> Landscape:
     """The loss "bowl", "ravine", "curved valley" or "saddle"."""
     if name in SPECTRA:
-        return samlib.landscapes.Quadratic(SPECTRA[name])
+        return Quadratic(SPECTRA[name])
     if name == "saddle":
-        return samlib.landscapes.DoubleWell()
-    return samlib.landscapes.CurvedValley()
+        return DoubleWell()
+    return CurvedValley()
 
 
 def angles_around() -> NDArray[np.float64]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 import traitlets
 
-import samlib
 from samlib.linalg import unit_direction
+from samlib.objective import Objective
+from samlib.sharpness import ascent_direction_sharpness, worst_direction_sharpness
 from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.names import NOTIONS
 from samlib.widgets.core.traits import OneOf, Real, Reals
@@ -96,8 +97,8 @@ class ThreeNotions(Figure):
         x, objective = self._x(), self.objective
         if self.rho == 0:
             return dict.fromkeys(NOTIONS, 0.0)
-        worst = samlib.worst_direction_sharpness(objective, x, self.rho, rtol=_RTOL)
-        ascent = samlib.ascent_direction_sharpness(objective, x, self.rho)
+        worst = worst_direction_sharpness(objective, x, self.rho, rtol=_RTOL)
+        ascent = ascent_direction_sharpness(objective, x, self.rho)
         return {
             "worst": float(worst.value),
             "ascent": float(ascent.value),
@@ -108,11 +109,11 @@ class ThreeNotions(Figure):
         """The same three of the second-order Taylor polynomial of L at x."""
         x, objective = self._x(), self.objective
         gradient, hessian = objective.gradient(x), objective.hessian(x)
-        model = samlib.Objective(lambda v: v @ gradient + (v * (v @ hessian)).sum(-1) / 2, 2)
+        model = Objective(lambda v: v @ gradient + (v * (v @ hessian)).sum(-1) / 2, 2)
         at, zero = unit_direction(gradient) * self.rho, torch.zeros_like(x)
         if self.rho == 0:
             return dict.fromkeys(NOTIONS, 0.0)
-        worst = samlib.worst_direction_sharpness(model, zero, self.rho, rtol=_RTOL)
+        worst = worst_direction_sharpness(model, zero, self.rho, rtol=_RTOL)
         return {
             "worst": float(worst.value),
             "ascent": float(model.value(at)),
