@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from matplotlib.patches import Ellipse, Polygon
 from torch import Tensor
 
 from samlib.curvature import alignment
+from samlib.landscapes import Landscape
 from samlib.plotting import COLOURS, LINE_STYLES
 from samlib.widgets.core.still import GREY, GRID, INK, TEXT, new_still, subscript
 from samlib.widgets.figures.alignment.model import (
@@ -23,14 +24,23 @@ from samlib.widgets.figures.alignment.model import (
     make_loss,
 )
 
-if TYPE_CHECKING:
-    from samlib.landscapes import Landscape
-    from samlib.widgets.figures.alignment.widget import Alignment
-
 _DASHES = ("-", "--", ":", "-.")
 
 
-def draw(widget: Alignment, runs: Mapping[str, Tensor]) -> Figure:
+class _Drawn(Protocol):
+    """The figure, as far as its still reads it."""
+
+    landscape: str
+    eigenvalues: Sequence[float]
+    start: Sequence[float]
+    rho: float
+    lr: float
+    steps: int
+    frame: int
+    invariant: bool
+
+
+def draw(widget: _Drawn, runs: Mapping[str, Tensor]) -> Figure:
     """The plane (and for the four-dimensional loss the map of Γ) beside the panels over time.
 
     ``runs`` maps the name of a rule to its iterates [steps + 1, dim].
@@ -127,7 +137,7 @@ def _over_time(axes: Axes, steps: int, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _plane(axes: Axes, widget: Alignment, runs: Mapping[str, Tensor]) -> None:
+def _plane(axes: Axes, widget: _Drawn, runs: Mapping[str, Tensor]) -> None:
     """Contour ellipses of the loss, both runs, and the predicted two-cycle."""
     flat = widget.landscape == "quadratic"
     if flat:
@@ -160,7 +170,7 @@ def _plane(axes: Axes, widget: Alignment, runs: Mapping[str, Tensor]) -> None:
     axes.legend(frameon=False, fontsize=9, loc="lower left")
 
 
-def _invariant_set(axes: Axes, widget: Alignment, curvatures: np.ndarray[Any, Any]) -> None:
+def _invariant_set(axes: Axes, widget: _Drawn, curvatures: np.ndarray[Any, Any]) -> None:
     """‖(λ₁x₁, λ₂x₂)‖ ≤ ηρλ₁² and |x₂| ≤ ηρλ₂."""
     low, high = curvatures.min(), curvatures.max()
     along, across = widget.lr * widget.rho * high, widget.lr * widget.rho * low
@@ -172,7 +182,7 @@ def _invariant_set(axes: Axes, widget: Alignment, curvatures: np.ndarray[Any, An
     axes.add_patch(Polygon(corners, fc="#1f232812", ec=INK, ls="--", label="invariant set"))
 
 
-def _spectrum(above: Axes, below: Axes, widget: Alignment, runs: Mapping[str, Tensor]) -> None:
+def _spectrum(above: Axes, below: Axes, widget: _Drawn, runs: Mapping[str, Tensor]) -> None:
     """The eigenvalues as stems; under them both gradients' shares along each eigenvector, now."""
     numbers = np.arange(1, len(widget.eigenvalues) + 1)
     values = np.array(widget.eigenvalues)
@@ -203,7 +213,7 @@ def _spectrum(above: Axes, below: Axes, widget: Alignment, runs: Mapping[str, Te
     above.tick_params(labelbottom=False)
 
 
-def _shares_over_time(axes: Axes, widget: Alignment, steps: list[int], x: Tensor) -> None:
+def _shares_over_time(axes: Axes, widget: _Drawn, steps: list[int], x: Tensor) -> None:
     """SAM's shares: only that of v₁ stays."""
     _over_time(axes, widget.steps, "SAM’s share along each eigenvector")
     shares = gradient_shares(make_loss("quadratic", widget.eigenvalues), x).numpy()

@@ -22,6 +22,7 @@ from samlib.widgets.figures.alignment.model import (
     make_loss,
     nearest_top_eigenvalue,
 )
+from samlib.widgets.figures.alignment.still import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -269,15 +270,11 @@ class Alignment(FigureOverTime):
         return "" if since is None else f"; it is inside the invariant set since step {since:,}"
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets.figures.alignment import still
-
         methods = {
             "sam": rules.SAM(self.lr, self.rho),
             "gradient_descent": rules.GradientDescent(self.lr),
         }
-        return still.draw(
-            self, {name: self._run(rule, 1, ("x",)).x[0] for name, rule in methods.items()}
-        )
+        return draw(self, {name: self._run(rule, 1, ("x",)).x[0] for name, rule in methods.items()})
 
     def _placeholder(self) -> Mapping[str, str]:
         invariant = {"invariant": "true"} if self.invariant else {}

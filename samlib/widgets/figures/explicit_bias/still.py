@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from samlib.landscapes import FourDimensional
 from samlib.plotting import COLOURS
+from samlib.sharpness import LimitingRegularizers
 from samlib.widgets.core.four_dimensional import PREFERRED
 from samlib.widgets.core.still import GREY, INK, TEXT, new_still
 from samlib.widgets.figures.explicit_bias.model import (
@@ -24,14 +25,22 @@ from samlib.widgets.figures.explicit_bias.model import (
     side_direction,
 )
 
-if TYPE_CHECKING:
-    from samlib.widgets.figures.explicit_bias.widget import ExplicitBias
-
 _MARKERS = {"worst": "D", "ascent": "^", "average": "P"}
 _REACH = 1.6
 
 
-def draw(widget: ExplicitBias) -> Figure:
+class _Drawn(Protocol):
+    """The figure, as far as its still reads it."""
+
+    quantity: str
+    point: tuple[float, float]
+    approach: float
+
+    def regularizers(self) -> LimitingRegularizers: ...
+    def approached(self) -> float: ...
+
+
+def draw(widget: _Drawn) -> Figure:
     """The map of Γ, the bowl across it at the point, and the three limiting regularizers."""
     figure = new_still(6.2)
     axes: dict[str, Axes] = figure.subplot_mosaic(
@@ -45,7 +54,7 @@ def draw(widget: ExplicitBias) -> Figure:
     return figure
 
 
-def _map(axes: Axes, widget: ExplicitBias) -> None:
+def _map(axes: Axes, widget: _Drawn) -> None:
     """Γ as contours of the chosen quantity, with the point that each notion prefers."""
     chosen, symbol, _ = QUANTITIES[widget.quantity]
     grid = torch.linspace(*REGION, 141, dtype=torch.float64)
@@ -93,7 +102,7 @@ def _preferred(axes: Axes, chosen: str) -> None:
         )
 
 
-def _bowl(axes: Axes, widget: ExplicitBias) -> None:
+def _bowl(axes: Axes, widget: _Drawn) -> None:
     """(x₃, x₄) ↦ L at the point, with x′ and the direction of the gradient there."""
     objective = FourDimensional()
     x = on_manifold(widget.point)
@@ -120,7 +129,7 @@ def _bowl(axes: Axes, widget: ExplicitBias) -> None:
     axes.set_ylabel("x₄/ε", **TEXT, labelpad=-4)
 
 
-def _bars(axes: Axes, widget: ExplicitBias) -> None:
+def _bars(axes: Axes, widget: _Drawn) -> None:
     """The limiting regularizers on one axis; S^Asc as the band that it is."""
     here = widget.regularizers()
     low, high = (float(value) for value in here.ascent_band)

@@ -21,6 +21,7 @@ from samlib.widgets.figures.explicit_bias.model import (
     regularizers_at,
     side_direction,
 )
+from samlib.widgets.figures.explicit_bias.still import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -131,9 +132,7 @@ class ExplicitBias(Figure):
         )
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets.figures.explicit_bias import still
-
-        return still.draw(self)
+        return draw(self)
 
 
 def _number(value: float, digits: int = 3) -> str:

@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from samlib import curvature
 from samlib._batching import how_many_at_once
 from samlib._validation import require_instance
-from samlib.curvature import EigenResult
+from samlib.curvature import EigenResult, top_eigenpairs, trace
 from samlib.curvature.alignment import largest_sine
 from samlib.linalg import random_direction, unit_direction
 from samlib.objective import LossFunction, Objective, Pairs, require_data
@@ -113,8 +112,8 @@ class Network:
         slope, curvature = small_model(product, gradient, top)
         watch.begin(trace_stage, TRACE_PRODUCTS)
         budget: dict[str, Any] = {"rtol": TRACE_RTOL, "max_products": TRACE_PRODUCTS}
-        trace = curvature.trace(objective, x, seed=self._seed, progress=False, **budget)
-        quadratic = QuadraticModel(slope, curvature, float(trace.value) / self.dim)
+        total = trace(objective, x, seed=self._seed, progress=False, **budget)
+        quadratic = QuadraticModel(slope, curvature, float(total.value) / self.dim)
         return PointMeasurement(
             loss,
             norm,
@@ -122,12 +121,12 @@ class Network:
             _cosines(gradient, pairs),
             largest_sine(pairs.values, pairs.residuals),
             quadratic.along_gradient,
-            replace(trace, value=trace.value.cpu(), error=trace.error.cpu()),
+            replace(total, value=total.value.cpu(), error=total.error.cpu()),
             quadratic,
         )
 
     def _top_eigenpairs(self, watch: Watch) -> EigenResult:
-        return curvature.top_eigenpairs(
+        return top_eigenpairs(
             self._objective,
             self._x,
             k=self._k,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,9 +16,6 @@ from samlib.widgets.core.still import GREY, INK, TEXT, new_still, open_axes, sub
 from samlib.widgets.figures.explore.measurement import PointMeasurement, RadiusMeasurement
 from samlib.widgets.figures.explore.quadratic_model import MODEL_RADII
 
-if TYPE_CHECKING:
-    from samlib.widgets.figures.explore.widget import Explore
-
 _LEAST_COSINE = 1e-4
 _MARKERS = {"worst": "o", "ascent": "s", "average": "D"}
 _DASHES = {"worst": "-", "ascent": "--", "average": "-.", "random": ":"}
@@ -29,7 +27,20 @@ _NAMES = {
 }
 
 
-def draw(widget: Explore) -> Figure:
+class _Drawn(Protocol):
+    """The figure, as far as its still reads it."""
+
+    rho: float
+
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def point(self) -> PointMeasurement | None: ...
+    @property
+    def results(self) -> Mapping[float, RadiusMeasurement]: ...
+
+
+def draw(widget: _Drawn) -> Figure:
     """L along three directions beside the sharpnesses over ρ; below, eigenvalues and cosines."""
     figure = new_still(5.6)
     axes: dict[str, Axes] = figure.subplot_mosaic(

@@ -26,6 +26,7 @@ from samlib.widgets.figures.explore.description import (
 from samlib.widgets.figures.explore.measurement import PointMeasurement, RadiusMeasurement
 from samlib.widgets.figures.explore.model import Network
 from samlib.widgets.figures.explore.progress import Progress, idle, running
+from samlib.widgets.figures.explore.still import draw
 from samlib.widgets.figures.explore.watch import Watch
 
 if TYPE_CHECKING:
@@ -309,9 +310,7 @@ class Explore(Figure):
         return describe_both(what, self._at_point, self._results[nearest])
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets.figures.explore import still
-
-        return still.draw(self)
+        return draw(self)
 
     def __repr__(self) -> str:
         count = len(self._results)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
+from samlib.flow import FlowPath as Flow
 from samlib.plotting import COLOURS, LINE_STYLES
+from samlib.problems import InterpolatingNetwork
 from samlib.widgets.core.names import METHOD_NAMES
 from samlib.widgets.core.still import (
     FLOWS,
@@ -21,10 +24,6 @@ from samlib.widgets.core.still import (
     open_axes,
 )
 
-if TYPE_CHECKING:
-    from samlib.flow import FlowPath as Flow
-    from samlib.widgets.figures.limiting_flow.widget import LimitingFlow
-
 _TITLES = {
     "top_eigenvalue": "λ₁ at the nearest minimizer",
     "trace": "trace at the nearest minimizer",
@@ -33,7 +32,29 @@ _TITLES = {
 }
 
 
-def draw(widget: LimitingFlow) -> Figure:
+class _Drawn(Protocol):
+    """The figure, as far as its still reads it."""
+
+    method: str
+    batch_size: int
+    time: float
+    frame: int
+
+    @property
+    def problem(self) -> InterpolatingNetwork: ...
+    @property
+    def fitted(self) -> Tensor: ...
+    @property
+    def times(self) -> Tensor: ...
+    @property
+    def x(self) -> Tensor: ...
+    @property
+    def alignment(self) -> Tensor: ...
+    def on_gamma(self) -> Mapping[str, Tensor]: ...
+    def limiting_flows(self) -> Mapping[str, Flow]: ...
+
+
+def draw(widget: _Drawn) -> Figure:
     """λ₁ and the trace over time with both flows; below, the alignment and the fitted function."""
     figure = new_still(5.2)
     axes: dict[str, Axes] = figure.subplot_mosaic(
@@ -66,7 +87,7 @@ def _flows(axes: Axes, name: str, flows: Mapping[str, Flow]) -> None:
     axes.set_ylim(low - 0.3 * (high - low), high + 0.1 * (high - low))
 
 
-def _run(axes: Mapping[str, Axes], widget: LimitingFlow, style: dict[str, Any]) -> None:
+def _run(axes: Mapping[str, Axes], widget: _Drawn, style: dict[str, Any]) -> None:
     """λ₁, the trace and the alignment of the run, and where it is at the frame."""
     label = METHOD_NAMES.get(widget.method, f"batch of {widget.batch_size}")
     times, frame = widget.times, widget.frame
@@ -83,7 +104,7 @@ def _extent(columns: list[torch.Tensor]) -> tuple[float, float]:
     return float(values.min()), float(values.max())
 
 
-def _function(axes: Axes, widget: LimitingFlow, style: dict[str, Any]) -> None:
+def _function(axes: Axes, widget: _Drawn, style: dict[str, Any]) -> None:
     """The outputs from one data point to the next, fitted and at the frame."""
     objective = widget.problem.objective
     inputs, targets = objective.inputs, objective.targets

@@ -25,6 +25,7 @@ from samlib.widgets.figures.limiting_flow.model import (
     is_near,
     weights_along,
 )
+from samlib.widgets.figures.limiting_flow.still import draw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -225,6 +226,4 @@ class LimitingFlow(Figure):
         return ("top_eigenvalue",) if self.batch_size == POINTS else ("top_eigenvalue", "trace")
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets.figures.limiting_flow import still
-
-        return still.draw(self)
+        return draw(self)

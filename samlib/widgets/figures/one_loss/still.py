@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from samlib.dynamics import Trajectory
 from samlib.landscapes import FourDimensional
 from samlib.plotting import COLOURS
 from samlib.widgets.core.still import GREY, INK, TEXT, new_still
 from samlib.widgets.figures.one_loss.model import DESTINATIONS
-
-if TYPE_CHECKING:
-    from samlib.dynamics import Trajectory
-    from samlib.widgets.figures.one_loss.widget import OneLossThreeDestinations
 
 # How each method is called, its colour and its dashes.
 _METHODS = {
@@ -27,7 +24,17 @@ _METHODS = {
 }
 
 
-def draw(widget: OneLossThreeDestinations) -> Figure:
+class _Drawn(Protocol):
+    """The figure, as far as its still reads it."""
+
+    start: Sequence[float]
+    steps: int
+
+    @property
+    def trajectories(self) -> Mapping[str, Trajectory]: ...
+
+
+def draw(widget: _Drawn) -> Figure:
     """The map of Γ with the three runs, beside λ₁, λ_M and the trace over time."""
     figure = new_still(4.2)
     axes = figure.subplot_mosaic([["map", "top"], ["map", "least"], ["map", "trace"]])
@@ -51,7 +58,7 @@ def draw(widget: OneLossThreeDestinations) -> Figure:
     return figure
 
 
-def _map(axes: Axes, widget: OneLossThreeDestinations, runs: Mapping[str, Trajectory]) -> None:
+def _map(axes: Axes, widget: _Drawn, runs: Mapping[str, Trajectory]) -> None:
     """Where on Γ the runs are, over the contours of λ₁, and where they are bound for."""
     grid = np.linspace(-0.25, 1.25, 121)
     x1, x2 = np.meshgrid(grid, grid)

@@ -18,6 +18,7 @@ from samlib.widgets.core.over_time import FigureOverTime
 from samlib.widgets.core.runs import diverging_in_silence, record_stride
 from samlib.widgets.core.traits import Real, Reals, Whole
 from samlib.widgets.figures.one_loss.model import DESTINATIONS
+from samlib.widgets.figures.one_loss.still import draw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,6 +164,4 @@ class OneLossThreeDestinations(FigureOverTime):
         )
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets.figures.one_loss import still
-
-        return still.draw(self)
+        return draw(self)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from samlib.dynamics import Trajectory
+from samlib.flow import FlowPath
 from samlib.landscapes import TwoValleys
 from samlib.plotting import COLOURS, LINE_STYLES
 from samlib.widgets.core.names import METHOD_NAMES
@@ -25,9 +27,6 @@ from samlib.widgets.core.still import (
     open_axes,
 )
 
-if TYPE_CHECKING:
-    from samlib.widgets.figures.opposite_drifts.widget import OppositeDrifts
-
 _DASHES: dict[str, Any] = {**LINE_STYLES, "mini_batch": MINI_BATCH_DASHES}
 
 _TITLES = {
@@ -42,7 +41,21 @@ _POINTS = 400
 _FLOW_POINTS = 60
 
 
-def draw(widget: OppositeDrifts) -> Figure:
+class _Drawn(Protocol):
+    """The figure, as far as its still reads it."""
+
+    start: Sequence[float]
+    rho: float
+    lr: float
+    batch_size: int
+    steps: int
+
+    @property
+    def trajectories(self) -> Mapping[str, Trajectory]: ...
+    def limiting_flows(self, times: Tensor) -> Mapping[str, FlowPath] | None: ...
+
+
+def draw(widget: _Drawn) -> Figure:
     """The floor of the valleys beside x over time; below, λ₁ and the trace over time."""
     figure = new_still(5.6)
     axes: dict[str, Axes] = figure.subplot_mosaic(
@@ -80,7 +93,7 @@ def _heights() -> dict[str, Callable[[Tensor], Tensor]]:
     }
 
 
-def _runs(axes: Mapping[str, Axes], widget: OppositeDrifts, runs: Mapping[str, Any]) -> None:
+def _runs(axes: Mapping[str, Axes], widget: _Drawn, runs: Mapping[str, Any]) -> None:
     names = {**METHOD_NAMES, "mini_batch": f"batch of {widget.batch_size}"}
     for name, run in runs.items():
         stride = max(1, len(run.steps) // _POINTS)
@@ -90,7 +103,7 @@ def _runs(axes: Mapping[str, Axes], widget: OppositeDrifts, runs: Mapping[str, A
             axes[panel].plot(steps, height(x), label=names[name], **style)
 
 
-def _flows(axes: Mapping[str, Axes], widget: OppositeDrifts) -> None:
+def _flows(axes: Mapping[str, Axes], widget: _Drawn) -> None:
     """Both limiting flows, dotted."""
     if widget.rho == 0:
         return
@@ -104,7 +117,7 @@ def _flows(axes: Mapping[str, Axes], widget: OppositeDrifts) -> None:
             axes[panel].plot(steps, height, label=f"limiting flow of {lowered}", **style)
 
 
-def _floor(axes: Axes, widget: OppositeDrifts, runs: Mapping[str, Any]) -> None:
+def _floor(axes: Axes, widget: _Drawn, runs: Mapping[str, Any]) -> None:
     """λ₁ and the trace over x, and where the runs end."""
     manifold = TwoValleys().minimizer_manifold
     low, high = _extent(widget, runs)
@@ -134,7 +147,7 @@ def _floor(axes: Axes, widget: OppositeDrifts, runs: Mapping[str, Any]) -> None:
     axes.set_xlabel("x", **TEXT, labelpad=1)
 
 
-def _extent(widget: OppositeDrifts, runs: Mapping[str, Any]) -> tuple[float, float]:
+def _extent(widget: _Drawn, runs: Mapping[str, Any]) -> tuple[float, float]:
     """The range of x that the runs cover, without one that leaves the picture."""
     start = widget.start[0]
     x = torch.cat([run.x[0, :, 0] for run in runs.values()])

@@ -18,6 +18,7 @@ from samlib.widgets.core.names import METHOD_NAMES
 from samlib.widgets.core.over_time import FigureOverTime
 from samlib.widgets.core.runs import diverging_in_silence, record_stride
 from samlib.widgets.core.traits import Real, Reals, Whole
+from samlib.widgets.figures.opposite_drifts.still import draw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -213,6 +214,4 @@ class OppositeDrifts(FigureOverTime):
         ).replace("= -", "= −")
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets.figures.opposite_drifts import still
-
-        return still.draw(self)
+        return draw(self)

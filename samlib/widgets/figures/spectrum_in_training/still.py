@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -29,14 +30,20 @@ from samlib.widgets.figures.spectrum_in_training.model import (
     row_of,
 )
 
-if TYPE_CHECKING:
-    from samlib.widgets.figures.spectrum_in_training.widget import SpectrumInTraining
-
 # Lines of what is predicted.
 _DOTTED: dict[str, Any] = {"color": INK, "ls": ":", "lw": 1.4}
 
 
-def draw(widget: SpectrumInTraining, runs: Sequence[str]) -> Figure:
+class _Drawn(Protocol):
+    """The figure, as far as its still reads it."""
+
+    rho: float
+    step: int
+
+    def density(self) -> pd.DataFrame: ...
+
+
+def draw(widget: _Drawn, runs: Sequence[str]) -> Figure:
     """The density beside λ₁ and the trace for every ρ; below, three panels over time."""
     figure = new_still(6.4)
     mosaic: Any = [
@@ -66,7 +73,7 @@ def _marker(name: str) -> dict[str, Any]:
     return {"marker": METHOD_MARKERS[name], "ms": 6, **hollow}
 
 
-def _density(axes: Axes, widget: SpectrumInTraining, runs: Sequence[str]) -> None:
+def _density(axes: Axes, widget: _Drawn, runs: Sequence[str]) -> None:
     """How many eigenvalues each bin holds, as steps."""
     table, edges = widget.density(), bin_edges()
     for name in runs:
@@ -84,7 +91,7 @@ def _density(axes: Axes, widget: SpectrumInTraining, runs: Sequence[str]) -> Non
     axes.set_xlabel("eigenvalue λ", **TEXT, labelpad=1)
 
 
-def _by_rho(axes: Mapping[str, Axes], widget: SpectrumInTraining, runs: Sequence[str]) -> None:
+def _by_rho(axes: Mapping[str, Axes], widget: _Drawn, runs: Sequence[str]) -> None:
     """λ₁ and the trace at the step shown, for every ρ."""
     arrays, step, x = read_sweep().arrays, STEPS.index(widget.step), np.arange(len(RHOS))
     for panel, values in (
@@ -107,7 +114,7 @@ def _by_rho(axes: Mapping[str, Axes], widget: SpectrumInTraining, runs: Sequence
     axes["trace by rho"].set_xlabel("ρ", **TEXT, labelpad=1)
 
 
-def _over_time(axes: Mapping[str, Axes], widget: SpectrumInTraining, runs: Sequence[str]) -> None:
+def _over_time(axes: Mapping[str, Axes], widget: _Drawn, runs: Sequence[str]) -> None:
     """λ₁ with the edges of stability, the trace and the test accuracy."""
     arrays, here = read_sweep().arrays, [STEPS.index(widget.step)]
     panels = {

@@ -24,6 +24,7 @@ from samlib.widgets.figures.spectrum_in_training.model import (
     read_sweep,
     row_of,
 )
+from samlib.widgets.figures.spectrum_in_training.still import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -190,9 +191,7 @@ class SpectrumInTraining(Figure):
         )
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets.figures.spectrum_in_training import still
-
-        return still.draw(self, SHOWN[self.method])
+        return draw(self, SHOWN[self.method])
 
 
 def _table_of(method: str, rho: float) -> pd.DataFrame:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,16 +12,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from samlib.landscapes import Landscape
 from samlib.linalg import unit_direction
 from samlib.plotting import COLOURS
 from samlib.widgets.core.still import GREY, INK, TEXT, new_still
 from samlib.widgets.figures.three_notions.model import angles_around, rise
 
-if TYPE_CHECKING:
-    from samlib.widgets.figures.three_notions.widget import ThreeNotions
+
+class _Drawn(Protocol):
+    """The figure, as far as its still reads it."""
+
+    loss: str
+    point: Sequence[float]
+    rho: float
+
+    @property
+    def objective(self) -> Landscape: ...
+    def sharpness(self) -> Mapping[str, float]: ...
+    def predicted(self) -> Mapping[str, float]: ...
 
 
-def draw(widget: ThreeNotions) -> Figure:
+def draw(widget: _Drawn) -> Figure:
     """The plane beside the profile around the circle and the three sharpnesses as bars."""
     figure = new_still(3.7)
     axes = figure.subplot_mosaic([["plane", "profile"], ["plane", "bars"]])
@@ -30,7 +42,7 @@ def draw(widget: ThreeNotions) -> Figure:
     return figure
 
 
-def _plane(axes: Axes, widget: ThreeNotions) -> None:
+def _plane(axes: Axes, widget: _Drawn) -> None:
     """Contours of L, the circle, and the directions."""
     centre = np.array([0.0, 1.0] if widget.loss == "curved valley" else [0.0, 0.0])
     x = np.array(widget.point)
@@ -53,13 +65,13 @@ def _plane(axes: Axes, widget: ThreeNotions) -> None:
     axes.set_ylabel("x₂", labelpad=1)
 
 
-def _rise(widget: ThreeNotions, angles: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rise(widget: _Drawn, angles: NDArray[np.float64]) -> NDArray[np.float64]:
     x = torch.tensor(widget.point, dtype=torch.float64)
     values: NDArray[np.float64] = rise(widget.objective, x, widget.rho, angles).numpy()
     return values
 
 
-def _ends(widget: ThreeNotions) -> dict[str, NDArray[np.float64]]:
+def _ends(widget: _Drawn) -> dict[str, NDArray[np.float64]]:
     """ρ times the worst direction and that of the gradient."""
     gradient = widget.objective.gradient(torch.tensor(widget.point, dtype=torch.float64))
     around = angles_around()
@@ -70,7 +82,7 @@ def _ends(widget: ThreeNotions) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _profile(axes: Axes, widget: ThreeNotions) -> None:
+def _profile(axes: Axes, widget: _Drawn) -> None:
     """The rise of L around the circle, its mean, and both directions."""
     around = angles_around()
     profile = _rise(widget, around)
@@ -86,7 +98,7 @@ def _profile(axes: Axes, widget: ThreeNotions) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _bars(axes: Axes, widget: ThreeNotions) -> None:
+def _bars(axes: Axes, widget: _Drawn) -> None:
     """The three sharpnesses, and as ticks what second order predicts."""
     values, predicted = widget.sharpness(), widget.predicted()
     for row, (kind, value) in enumerate(values.items()):

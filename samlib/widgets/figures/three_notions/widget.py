@@ -14,6 +14,7 @@ from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.names import NOTIONS
 from samlib.widgets.core.traits import OneOf, Real, Reals
 from samlib.widgets.figures.three_notions.model import SPECTRA, angles_around, make_loss, rise
+from samlib.widgets.figures.three_notions.still import draw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,6 +137,4 @@ class ThreeNotions(Figure):
         )
 
     def _draw_still(self) -> MatplotlibFigure:
-        from samlib.widgets.figures.three_notions import still
-
-        return still.draw(self)
+        return draw(self)
