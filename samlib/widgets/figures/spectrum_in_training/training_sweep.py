@@ -14,6 +14,7 @@ import os
 import platform
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-import samlib
+from samlib import rules
+from samlib.dynamics import simulate
+from samlib.objective import ModuleObjective, Objective
+from samlib.problems import Digits, digits, perceptron
 from samlib.widgets.figures.spectrum_in_training.model import (
     BINS,
     DATA,
@@ -48,9 +52,9 @@ SCALARS = ("loss", "test_accuracy", "gradient_norm", "trace", "alignment", "top_
 class Problem(NamedTuple):
     """The network and its data."""
 
-    objective: samlib.ModuleObjective
+    objective: ModuleObjective
     network: nn.Module
-    digits: samlib.problems.Digits
+    digits: Digits
     start: Tensor
 
 
@@ -61,11 +65,11 @@ def half_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def make_problem(seed: int) -> Problem:
     """The perceptron 64-16-10 on 1,000 digits, with one-hot targets, from weights by a seed."""
-    digits = samlib.problems.digits(ROWS)
-    targets = nn.functional.one_hot(digits.targets, 10).to(digits.inputs)
-    network = samlib.problems.perceptron((64, HIDDEN, 10), seed=seed)
-    objective = samlib.Objective.from_module(network, half_squared_error, (digits.inputs, targets))
-    return Problem(objective, network, digits, objective.flat_parameters())
+    data = digits(ROWS)
+    targets = nn.functional.one_hot(data.targets, 10).to(data.inputs)
+    network = perceptron((64, HIDDEN, 10), seed=seed)
+    objective = Objective.from_module(network, half_squared_error, (data.inputs, targets))
+    return Problem(objective, network, data, objective.flat_parameters())
 
 
 def advance(
@@ -83,15 +87,15 @@ def advance(
     """
     radius = torch.tensor(list(rhos), dtype=x.dtype)
     steps, draws = (last - first) * STRIDE[method], None
-    rule: samlib.rules.Rule = samlib.rules.SAM(LR[method], radius)
+    rule: rules.Rule = rules.SAM(LR[method], radius)
     if method == "one_sam":
-        rule = samlib.rules.StochasticSAM(LR[method], radius)
+        rule = rules.StochasticSAM(LR[method], radius)
         everything = torch.randint(
             ROWS, (STEPS[-1] * STRIDE[method],), generator=torch.Generator().manual_seed(seed)
         )
         drawn = everything[first * STRIDE[method] :][:steps]
         draws = drawn[:, None, None].expand(-1, len(x), 1)
-    run = samlib.simulate(
+    run = simulate(
         problem.objective, rule, x, steps, every=steps, record=("x",), draws=draws, progress=False
     )
     return run.x[:, -1]
@@ -220,7 +224,7 @@ def describe(
     return {
         "about": "Spectra of the Hessian in training: see samlib.widgets.SpectrumInTraining.",
         "provenance": {
-            "samlib": samlib.__version__, "torch": torch.__version__, "numpy": np.__version__,
+            "samlib": version("samlib"), "torch": torch.__version__, "numpy": np.__version__,
             "python": platform.python_version(), "machine": platform.machine(), "device": "cpu",
             "dtype": "float64", "seed": SEED, "eigenvalues": "exact, by torch.linalg.eigh",
         },
