@@ -1,54 +1,59 @@
-// What the files of JavaScript that are named as arguments hold, as JSON: the lines of code of each
-// function, and which file imports which. Comments and empty lines are no code.
+// The lines of code of each function in the files named as arguments, and which file imports which,
+// as JSON. Comments and empty lines are no code. A function that declares others, where Python
+// would have a class, counts without them; they count for themselves.
 
 import { parse } from "acorn";
 import { build } from "esbuild";
 import { readFileSync } from "node:fs";
 
-/** @typedef {{ type: string, loc: { start: { line: number }, end: { line: number } }, [key: string]: any }} Node */
+/** @typedef {import("acorn").Node & { loc: import("acorn").SourceLocation, body: any }} Node */
 
-/** Every node below a node, itself included. @param {any} node @returns {Generator<Node>} */
-function* nodes(node) {
-  if (Array.isArray(node)) for (const each of node) yield* nodes(each);
-  else if (node && typeof node.type === "string") {
-    yield node;
-    yield* nodes(Object.values(node));
-  }
+/** All nodes below a node, itself included. @param {any} node @returns {Generator<Node>} */
+function* nodesOf(node) {
+  if (typeof node?.type === "string") yield node;
+  if (node && typeof node === "object") for (const child of Object.values(node)) yield* nodesOf(child);
 }
 
-/** @param {string} file */
-function functionsOf(file) {
-  const code = /** @type {Set<number>} */ (new Set());
+/** @param {Node} node @param {number} line */
+const holds = ({ loc }, line) => loc.start.line <= line && line <= loc.end.line;
+
+/** The numbers of the lines that hold a token, and the functions. @param {string} file */
+function read(file) {
+  const code = new Set();
   const tree = parse(readFileSync(file, "utf8"), {
     ecmaVersion: "latest",
     sourceType: "module",
-    allowHashBang: true,
     locations: true,
-    onToken: ({ loc }) => {
-      for (let line = loc?.start.line ?? 0; line <= (loc?.end.line ?? -1); line++) code.add(line);
+    onToken({ loc }) {
+      if (loc) for (let line = loc.start.line; line <= loc.end.line; line++) code.add(line);
     },
   });
-  return [...nodes(tree)]
-    .filter(({ type }) => /Function/.test(type))
-    .map(({ body, loc }) => ({
-      at: `${file}:${loc.start.line}`,
-      // Without the lines of its braces.
-      lines: [...code].filter((line) =>
-        body.type === "BlockStatement"
-          ? body.loc.start.line < line && line < body.loc.end.line
-          : body.loc.start.line <= line && line <= body.loc.end.line,
-      ).length,
-    }));
+  const functions = [...nodesOf(tree)].filter(({ type }) => type.includes("Function"));
+  return { code: [...code], functions };
+}
+
+/** @param {string} file */
+function measure(file) {
+  const { code, functions } = read(file);
+  return functions.map((each) => {
+    const { start, end } = each.body.loc;
+    const isBlock = each.body.type === "BlockStatement";
+    const [first, last] = isBlock ? [start.line + 1, end.line - 1] : [start.line, end.line];
+    const inner = functions.filter(
+      (other) => other.body.type === "BlockStatement" && each.body.start <= other.start && other.end <= each.body.end,
+    );
+    const own = code.filter((line) => first <= line && line <= last && !inner.some((other) => holds(other, line)));
+    return { file, line: each.loc.start.line, length: own.length };
+  });
 }
 
 const files = process.argv.slice(2);
 const { metafile } = await build({
-  entryPoints: files, bundle: true, write: false, metafile: true, format: "esm", outdir: "unused",
-  logLevel: "error", packages: "external", external: ["*.css"],
+  entryPoints: files, bundle: true, format: "esm", packages: "external", outdir: "nowhere", write: false,
+  metafile: true,
 }); // prettier-ignore
-
 const imports = Object.entries(metafile.inputs).map(([file, input]) => [
   file,
-  input.imports.filter((each) => !each.external).map((each) => each.path),
+  input.imports.filter(({ external }) => !external).map(({ path }) => path),
 ]);
-console.log(JSON.stringify({ functions: files.flatMap(functionsOf), imports: Object.fromEntries(imports) }));
+console.log(JSON.stringify({ functions: files.flatMap(measure), imports: Object.fromEntries(imports) }));

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from samlib import EigenResult, top_eigenpairs
-from samlib.linalg.lanczos import _PRODUCTS_BETWEEN_LOOKS, Lanczos, random_direction
+from samlib.linalg.lanczos import PRODUCTS_BETWEEN_LOOKS, Lanczos, random_direction
 from tests.samlib.spectra import Diagonal, Watched, uniform
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -24,7 +24,7 @@ DIM = 150
 
 @pytest.fixture(params=[1, 4], ids=["looks at each product", "looks at every fourth"])
 def looks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setitem(_PRODUCTS_BETWEEN_LOOKS, "cpu", request.param)
+    monkeypatch.setitem(PRODUCTS_BETWEEN_LOOKS, "cpu", request.param)
     return int(request.param)
 
 
@@ -156,7 +156,7 @@ def test_both_ways_of_looking_give_the_same_answer(monkeypatch: pytest.MonkeyPat
     for spectrum in (crowded(), torch.cat([torch.full((3,), 2.0), torch.zeros(DIM - 3)]).double()):
         results = []
         for every in (1, 4):
-            monkeypatch.setitem(_PRODUCTS_BETWEEN_LOOKS, "cpu", every)
+            monkeypatch.setitem(PRODUCTS_BETWEEN_LOOKS, "cpu", every)
             results.append(
                 top_eigenpairs(Diagonal(spectrum), at_zero(), k=2, rtol=1e-8, max_products=3000)
             )
@@ -179,7 +179,7 @@ def test_any_spectrum_with_multiplicities_agrees_with_its_sorted_values(
     picks = torch.randint(len(tenths), (80,), generator=torch.Generator().manual_seed(seed))
     spectrum = torch.tensor(tenths, dtype=torch.float64)[picks] / 10
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_PRODUCTS_BETWEEN_LOOKS, "cpu", every)
+        patch.setitem(PRODUCTS_BETWEEN_LOOKS, "cpu", every)
         result = top_eigenpairs(Diagonal(spectrum), at_zero(80), k=k, rtol=1e-6, max_products=3000)
     assert result.converged
     scale = float(spectrum.abs().max())

@@ -73,7 +73,7 @@ LONG: dict[str, Callable[[bool], Any]] = {
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take everything for long."""
-    monkeypatch.setattr(_progress, "_SECONDS_BEFORE_SHOWN", 0)
+    monkeypatch.setattr(_progress, "SECONDS_BEFORE_SHOWN", 0)
 
 
 def ends(kind: str, folder: Path) -> tuple[int, int]:
@@ -130,7 +130,7 @@ def test_a_notebook_shows_bars() -> None:
     source = f"""
 import runpy, sys
 progress = runpy.run_path({_progress.__file__!r})
-progress["ProgressBar"].update.__globals__["_SECONDS_BEFORE_SHOWN"] = 0
+progress["ProgressBar"].update.__globals__["SECONDS_BEFORE_SHOWN"] = 0
 with progress["ProgressBar"](3, "work", True) as bar:
     bar.update()
 assert not sys.stderr.isatty()
@@ -158,7 +158,7 @@ def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_short_shows_none(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_progress, "_SECONDS_BEFORE_SHOWN", 60)  # however busy the machine is
+    monkeypatch.setattr(_progress, "SECONDS_BEFORE_SHOWN", 60)  # however busy the machine is
     LONG[name](True)
     assert capsys.readouterr().err == ""
 
@@ -183,4 +183,4 @@ def test_a_bar_begins_with_what_was_done_and_goes_away_at_an_error(
 
 
 def test_bars_wait_two_seconds() -> None:
-    assert _progress._SECONDS_BEFORE_SHOWN == 2
+    assert _progress.SECONDS_BEFORE_SHOWN == 2
