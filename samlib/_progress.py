@@ -11,7 +11,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 # A bar for work that is over before the reader has looked is noise.
-_SECONDS_BEFORE_SHOWN = 2.0
+SECONDS_BEFORE_SHOWN = 2.0
 
 # In a file or a pipe a bar is a thousand lines. Whoever wants them there sets this to 1.
 _ANYWHERE = "SAMLIB_PROGRESS"
@@ -49,7 +49,7 @@ class ProgressBar:
         self.n += count
         if self._bar is not None:
             self._bar.update(count)
-        elif self._enabled and time.monotonic() - self._begin >= _SECONDS_BEFORE_SHOWN:
+        elif self._enabled and time.monotonic() - self._begin >= SECONDS_BEFORE_SHOWN:
             self._bar = tqdm(
                 total=self._total,
                 desc=self._description,

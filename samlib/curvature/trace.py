@@ -143,7 +143,7 @@ def _deflated_trace(
         more = wanted - krylov.products - settled.shape[1] - len(tests)
         new = [random_direction(x, generator) for _ in range(more)]
         tests, images = tests + new, images + [product(vector) for vector in new]
-        outside = [_outside(krylov, *pair) for pair in zip(tests, images, strict=True)]
+        outside = [estimate_outside(krylov, *pair) for pair in zip(tests, images, strict=True)]
         seen = torch.cat([settled, torch.stack(outside, dim=1)], dim=1)
         value = krylov.projected.trace() + seen[0].to(wide).mean()
         if rounding is None:
@@ -178,7 +178,7 @@ def _deflate(krylov: Lanczos, products: int, generator: torch.Generator) -> None
             krylov.open_block(random_direction(krylov.basis[0], generator))
 
 
-def _outside(krylov: Lanczos, vector: Tensor, image: Tensor) -> Tensor:
+def estimate_outside(krylov: Lanczos, vector: Tensor, image: Tensor) -> Tensor:
     """An estimate t of the trace outside the subspace, and half its variance.
 
     ``vector`` is a random unit vector ω, ``image`` is Hω. Let B be H on the complement, of

@@ -18,7 +18,7 @@ from samlib._precision import wide_dtype
 Product = Callable[[Tensor], Tensor]
 
 # Looking at the small matrix costs nothing on the CPU; elsewhere it makes the host wait.
-_PRODUCTS_BETWEEN_LOOKS = {"cpu": 1}
+PRODUCTS_BETWEEN_LOOKS = {"cpu": 1}
 _ELSEWHERE = 4
 
 # A change of basis rewrites so many columns at a time, to need no second basis beside the first.
@@ -98,7 +98,7 @@ class Lanczos:
 
     def grow(self, at_most: int | None = None) -> RitzPairs:
         """Spend as many products as fit between two looks, and look: see ``seen``."""
-        wanted = _PRODUCTS_BETWEEN_LOOKS.get(self._basis.device.type, _ELSEWHERE)
+        wanted = PRODUCTS_BETWEEN_LOOKS.get(self._basis.device.type, _ELSEWHERE)
         first, room = self.size, self._capacity - self.size
         for _ in range(min(wanted, room, room if at_most is None else at_most)):
             self._extend()
