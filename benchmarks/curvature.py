@@ -27,20 +27,23 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from statistics import median
 from typing import Any
 
-import curvlinops
-import hessian_eigenthings as eigenthings
-import numpy as np
-import torch
-from optim import resnet8
-from pyhessian import hessian as pyhessian
-from scipy.sparse.linalg import eigsh
+from peers.cases import Case, perceptron, residual_network
+from peers.eigenvalues import (
+    Answer,
+    answer,
+    doubled,
+    iterated,
+    linear_operators,
+    ours,
+    power_iterated,
+    scipy_over_our_products,
+)
+from peers.traces import TRACES
 from simulate import finish, provenance, results_path
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import samlib
@@ -52,135 +55,8 @@ METHODS = 7  # rows of a case
 SEEDS = 48
 PEERS = ("PyHessian", "hessian-eigenthings", "curvlinops-for-pytorch", "scipy")
 
-Case = tuple[nn.Module, nn.Module, Tensor, Tensor]
-Answer = tuple[Tensor, int | None]
-
-
-def perceptron(device: str) -> Case:
-    """64-128-128-10 on all 1,797 digits, after 200 steps of full-batch training."""
-    images, labels = load_digits(return_X_y=True)
-    inputs = torch.as_tensor(images, dtype=torch.float32, device=device) / 16
-    targets = torch.as_tensor(labels, device=device)
-    model = samlib.problems.perceptron((64, 128, 128, 10), seed=0, dtype=torch.float32).to(device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    for _ in range(200):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(inputs), targets).backward()
-        optimizer.step()
-    return model, nn.CrossEntropyLoss(), inputs, targets
-
-
-def residual_network(device: str) -> Case:
-    """A ResNet of 309,000 parameters on 512 random images, BatchNorm in eval mode."""
-    torch.manual_seed(0)
-    model = resnet8(32).to(device)
-    inputs, targets = torch.randn(512, 3, 32, 32), torch.randint(0, 10, (512,))
-    inputs, targets = inputs.to(device), targets.to(device)
-    with torch.no_grad():
-        model(inputs)  # running statistics that belong to the data
-    return model.eval(), nn.CrossEntropyLoss(), inputs, targets
-
 
 # --------------------------------------------------------------------------------- eigenvalues
-
-
-def ours(case: Case, k: int, rtol: float) -> Answer:
-    """Lanczos with a residual test, from the module to the eigenvalues."""
-    model, loss_fn, inputs, targets = case
-    objective = samlib.Objective.from_module(model, loss_fn, (inputs, targets))
-    found = samlib.top_eigenpairs(objective, objective.flat_parameters(), k=k, rtol=rtol)
-    return found.values, found.products
-
-
-def scipy_over_our_products(case: Case, k: int, tol: float) -> Answer:
-    """SciPy's eigsh over samlib's product."""
-    model, loss_fn, inputs, targets = case
-    objective = samlib.Objective.from_module(model, loss_fn, (inputs, targets))
-    product = objective.hessian_operator(objective.flat_parameters())
-    return eigenvalues_by_scipy(
-        lambda v: product(torch.from_numpy(v).to(inputs.device)).cpu().numpy(),
-        objective.dim,
-        k,
-        tol,
-    )
-
-
-def linear_operators(case: Case, k: int, tol: float) -> Answer:
-    """SciPy's eigsh over curvlinops' Hessian."""
-    operator = linear_operator(case).to_scipy()
-    return eigenvalues_by_scipy(operator.matvec, operator.shape[0], k, tol)
-
-
-def eigenvalues_by_scipy(matvec: Callable[[Any], Any], dim: int, k: int, tol: float) -> Answer:
-    from scipy.sparse.linalg import LinearOperator
-
-    products = 0
-
-    def counted(v: Any) -> Any:
-        nonlocal products
-        products += 1
-        return matvec(v.astype(np.float32).reshape(-1))
-
-    operator = LinearOperator((dim, dim), matvec=counted, dtype=np.float32)
-    start = np.random.default_rng(0).standard_normal(dim).astype(np.float32)
-    values = eigsh(operator, k, which="LA", tol=tol, v0=start, return_eigenvectors=False)
-    return torch.as_tensor(np.sort(values)[::-1].copy()), products
-
-
-def linear_operator(case: Case) -> Any:
-    model, loss_fn, inputs, targets = case
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return curvlinops.HessianLinearOperator(
-        model, loss_fn, parameters, [(inputs, targets)], check_deterministic=False
-    )
-
-
-def eigenthings_operator(case: Case) -> Any:
-    model, loss_fn, inputs, targets = case
-    loss = eigenthings.supervised_loss(loss_fn)
-    return eigenthings.HessianOperator(model, [(inputs, targets)], loss)
-
-
-def iterated(case: Case, k: int, iterations: int | None) -> Any:
-    """hessian-eigenthings' Lanczos, with so many iterations or its own number."""
-    return eigenthings.lanczos(
-        eigenthings_operator(case), k=k, which="LA", seed=0, max_iter=iterations, tol=1e-2
-    )
-
-
-def answer(found: Any) -> Answer:
-    return found.eigenvalues.sort(descending=True).values, int(found.iterations)
-
-
-def doubled(case: Case, k: int) -> tuple[Answer, int, float]:
-    """Double the iterations until it says that it has converged; time the last run, too."""
-    products, iterations = 0, 2 * k
-    while True:
-        begin = time.perf_counter()
-        found = iterated(case, k, iterations)
-        seconds = time.perf_counter() - begin
-        values, done = answer(found)
-        products += done
-        if bool(found.converged.all()) or iterations > 200:
-            return (values, products), done, seconds
-        iterations *= 2
-
-
-def power_iterated(case: Case, k: int) -> Answer:
-    """PyHessian's power iteration, with its own tolerance."""
-    model, loss_fn, inputs, targets = case
-    torch.manual_seed(0)
-    computer = pyhessian(model, loss_fn, data=(inputs, targets), cuda=inputs.is_cuda)
-    values, _ = computer.eigenvalues(top_n=k)
-    model.zero_grad(set_to_none=True)
-    return torch.as_tensor(values, dtype=torch.float64), None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def timed(method: Callable[[], Any], repeats: int) -> tuple[float, Any]:
@@ -188,7 +64,7 @@ def timed(method: Callable[[], Any], repeats: int) -> tuple[float, Any]:
     for _ in range(repeats):
         gc.collect()  # graphs that the method before left in reference cycles
         begin = time.perf_counter()
-        with quiet():
+        with warnings.catch_warnings(action="ignore"):
             found = method()
             finish()
         times.append(time.perf_counter() - begin)
@@ -269,48 +145,6 @@ def all_eigenvalues(cases: dict[str, tuple[Case, int]], results: dict[str, Any])
 
 
 # --------------------------------------------------------------------------------------- trace
-
-
-def our_trace(case: Case, products: int, seed: int) -> float:
-    model, loss_fn, inputs, targets = case
-    objective = samlib.Objective.from_module(model, loss_fn, (inputs, targets))
-    x = objective.flat_parameters()
-    with quiet():
-        found = samlib.trace(
-            objective, x, rtol=1e-6, seed=seed, max_products=products, progress=False
-        )
-    return float(found.value)
-
-
-def operator_trace(estimator: Callable[..., Tensor]) -> Callable[[Case, int, int], float]:
-    def run(case: Case, products: int, seed: int) -> float:
-        torch.manual_seed(seed)
-        return float(estimator(linear_operator(case), products))
-
-    return run
-
-
-def eigenthings_trace(case: Case, products: int, seed: int) -> float:
-    operator = eigenthings_operator(case)
-    return float(eigenthings.trace(operator, num_matvecs=products, seed=seed).estimate)
-
-
-def pyhessian_trace(case: Case, products: int, seed: int) -> float:
-    model, loss_fn, inputs, targets = case
-    torch.manual_seed(seed)
-    computer = pyhessian(model, loss_fn, data=(inputs, targets), cuda=inputs.is_cuda)
-    values = computer.trace(maxIter=products, tol=0.0)
-    model.zero_grad(set_to_none=True)
-    return float(np.mean(values))
-
-
-TRACES: dict[str, tuple[Callable[[Case, int, int], float], tuple[int, ...]]] = {
-    "samlib": (our_trace, (12, 24, 48)),
-    "curvlinops xtrace": (operator_trace(curvlinops.xtrace), (12, 24, 48)),
-    "curvlinops hutchpp_trace": (operator_trace(curvlinops.hutchpp_trace), (12, 24, 48, 96)),
-    "hessian-eigenthings hutch++": (eigenthings_trace, (12, 24, 48, 96)),
-    "PyHessian (Hutchinson)": (pyhessian_trace, (96, 192, 384)),
-}
 
 
 def traces(case: Case) -> list[dict[str, Any]]:

@@ -84,43 +84,53 @@ def orders(values: list[float]) -> list[float]:
     return [math.log2(a / b) for a, b in pairwise(values)]
 
 
+class Flows:
+    """Both limiting flows of the network from one start, as functions of τ."""
+
+    def __init__(self) -> None:
+        network, x = samlib.problems.interpolating_network()
+        noise = torch.randn(50, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        self.start = project_to_minimizers(network, x).x + 1e-3 * noise
+        self.seconds: dict[str, float] = {}
+        grid = np.linspace(0, 1.25 * END, 201)
+        paths = {}
+        for regularizer in ("top_eigenvalue", "trace"):
+            begin = time.perf_counter()
+            paths[regularizer] = limiting_flow(network, self.start, regularizer, grid)
+            self.seconds[f"flow_{regularizer}"] = time.perf_counter() - begin
+        self.top = paths["top_eigenvalue"]
+        self.x = {name: CubicSpline(grid, path.x) for name, path in paths.items()}
+        self.value = {name: CubicSpline(grid, path.value) for name, path in paths.items()}
+
+
+def full_batch(flows: Flows, lr: float, rho: float, times: Any) -> dict[str, Any]:
+    """SAM beside the flow of λ₁ at these times of the flow."""
+    points, spectrum, took = run(samlib.rules.SAM(lr, rho), flows.start, SAM_TIMES)
+    x, value = flows.x["top_eigenvalue"](times), flows.value["top_eigenvalue"](times)
+    found = errors(points, spectrum[..., -1], x, value)
+    return {"lr": lr, "rho": rho, "seconds": took, **found}
+
+
+def stochastic(flows: Flows, lr: float, rho: float) -> dict[str, Any]:
+    """1-SAM, for each seed, beside the flow of the trace."""
+    rule = samlib.rules.StochasticSAM(lr, rho)
+    points, spectrum, took = run(rule, flows.start.expand(SEEDS, -1), STOCHASTIC_TIMES)
+    traces = spectrum.sum(dim=-1)
+    x, value = flows.x["trace"](STOCHASTIC_TIMES), flows.value["trace"](STOCHASTIC_TIMES)
+    spread = (traces.std(dim=0) / math.sqrt(SEEDS)).tolist()
+    found = errors(points, traces, x, value)
+    return {"lr": lr, "rho": rho, "seconds": took, **found, "standard_error": spread}
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    network, start = samlib.problems.interpolating_network()
-    on_gamma = project_to_minimizers(network, start)
-    noise = torch.randn(50, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    begin_at = on_gamma.x + 1e-3 * noise
-
-    grid = np.linspace(0, 1.25 * END, 201)
-    begin = time.perf_counter()
-    top = limiting_flow(network, begin_at, "top_eigenvalue", grid)
-    seconds = {"flow_top_eigenvalue": time.perf_counter() - begin}
-    begin = time.perf_counter()
-    trace = limiting_flow(network, begin_at, "trace", grid)
-    seconds["flow_trace"] = time.perf_counter() - begin
-    top_x, trace_x = CubicSpline(grid, top.x), CubicSpline(grid, trace.x)
-    top_value, trace_value = CubicSpline(grid, top.value), CubicSpline(grid, trace.value)
-
-    def full_batch(lr: float, rho: float, times: Any) -> dict[str, Any]:
-        points, spectrum, took = run(samlib.rules.SAM(lr, rho), begin_at, SAM_TIMES)
-        found = errors(points, spectrum[..., -1], top_x(times), top_value(times))
-        return {"lr": lr, "rho": rho, "seconds": took, **found}
-
-    def stochastic(lr: float, rho: float) -> dict[str, Any]:
-        rule = samlib.rules.StochasticSAM(lr, rho)
-        points, spectrum, took = run(rule, begin_at.expand(SEEDS, -1), STOCHASTIC_TIMES)
-        traces = spectrum.sum(dim=-1)
-        x, value = trace_x(STOCHASTIC_TIMES), trace_value(STOCHASTIC_TIMES)
-        spread = (traces.std(dim=0) / math.sqrt(SEEDS)).tolist()
-        found = errors(points, traces, x, value)
-        return {"lr": lr, "rho": rho, "seconds": took, **found, "standard_error": spread}
-
+    flows = Flows()
     tables = {
-        "sam": [full_batch(lr, rho, SAM_TIMES) for lr, rho in SETTINGS],
-        "sam_rescaled": [full_batch(lr, rho, sam_time(top, lr)) for lr, rho in RADII],
-        "stochastic": [stochastic(lr, rho) for lr, rho in SETTINGS],
+        "sam": [full_batch(flows, lr, rho, SAM_TIMES) for lr, rho in SETTINGS],
+        "sam_rescaled": [full_batch(flows, lr, rho, sam_time(flows.top, lr)) for lr, rho in RADII],
+        "stochastic": [stochastic(flows, lr, rho) for lr, rho in SETTINGS],
     }
-    report(tables, seconds)
+    report(tables, flows.seconds)
     series = {
         f"{name}.{kind}": [row[kind] for row in rows]
         for name, rows in tables.items()
@@ -128,8 +138,8 @@ def main() -> None:
     }
     result = {
         "provenance": provenance(),
-        "problem": {"dim": network.dim, "seeds": SEEDS, "end": END},
-        "seconds": seconds,
+        "problem": {"dim": len(flows.start), "seeds": SEEDS, "end": END},
+        "seconds": flows.seconds,
         **tables,
         "orders": {name: orders(values) for name, values in series.items()},
     }

@@ -154,57 +154,69 @@ def serve(route: Route, page: str) -> None:
         route.fulfill(body=page, content_type="text/html; charset=utf-8")
 
 
-def main() -> None:
-    """Measure, print and store."""
-    executable = find_browser()
-    if executable is None:
-        sys.exit("no Chromium: set CHROMIUM to one")
+def drags(browser: Browser, pages: list[str]) -> list[dict[str, Any]]:
+    """Measure and print all drags, a row each."""
     rows: list[dict[str, Any]] = []
-    head = '<link rel="stylesheet" href="/samlib-widgets.css">'
-    tail = '<script src="/samlib-widgets.js"></script>'
-    pages = [f"{head}{figure.to_html(id=f'figure-{i}')}" for i, (_, figure, _) in enumerate(CASES)]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
-        for page, (name, _, controls) in zip(pages, CASES, strict=True):
-            tab = open_tab(browser, page + tail)
-            for control in controls:
-                row = {"figure": name, "drag": control, **measure(tab, control)}
-                met = row["median_ms"] <= MOST_MEDIAN and row["p95_ms"] <= MOST_P95
-                rows.append(row)
-                print(
-                    f"{name:30} {control:8} median {row['median_ms']:6.2f} ms, 95 % "
-                    f"{row['p95_ms']:6.2f} ms, longest {row['longest_ms']:6.2f} ms"
-                    f"{'' if met else '   MISSED'}"
-                )
-            tab.close()
-        flow = next(i for i, (name, _, _) in enumerate(CASES) if name == "LimitingFlow")
-        times = training(browser, pages[flow] + tail)
-        loads = sorted(loading(browser, "".join(pages) + tail) for _ in range(LOADS))
-        version = browser.version
-        browser.close()
+    for page, (name, _, controls) in zip(pages, CASES, strict=True):
+        tab = open_tab(browser, page)
+        for control in controls:
+            row = {"figure": name, "drag": control, **measure(tab, control)}
+            met = row["median_ms"] <= MOST_MEDIAN and row["p95_ms"] <= MOST_P95
+            rows.append(row)
+            print(
+                f"{name:30} {control:8} median {row['median_ms']:6.2f} ms, 95 % "
+                f"{row['p95_ms']:6.2f} ms, longest {row['longest_ms']:6.2f} ms"
+                f"{'' if met else '   MISSED'}"
+            )
+        tab.close()
+    return rows
+
+
+def describe_training(times: list[float]) -> dict[str, Any]:
+    """Print how long the runs took, and return what is stored of it."""
     run = times[len(times) // 2]
     print(
         f"16,000 SAM steps with 60 spectra: median {run:.0f} ms ≤ {MOST_RUN:.0f}: "
         f"{run <= MOST_RUN}, longest {times[-1]:.0f} ms"
     )
-    load, size = loads[LOADS // 2], (STATIC / "samlib-widgets.js").stat().st_size
-    print(f"a page with {len(pages)} figures: {load:.2f} s ≤ {MOST_LOAD}: {load <= MOST_LOAD}")
-    print(f"bundle: {size} bytes ≤ {MOST_BYTES}: {size <= MOST_BYTES}")
+    return {"runs": len(times), "median_ms": round(run, 1), "longest_ms": round(times[-1], 1)}
+
+
+def describe_loading(loads: list[float]) -> dict[str, Any]:
+    """Print how long loading took, and return what is stored of it."""
+    load = loads[LOADS // 2]
+    print(f"a page with {len(CASES)} figures: {load:.2f} s ≤ {MOST_LOAD}: {load <= MOST_LOAD}")
+    return {
+        "figures": len(CASES), "median_s": round(load, 3), "longest_s": round(loads[-1], 3),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure, print and store."""
+    executable = find_browser()
+    if executable is None:
+        sys.exit("no Chromium: set CHROMIUM to one")
+    head = '<link rel="stylesheet" href="/samlib-widgets.css">'
+    tail = '<script src="/samlib-widgets.js"></script>'
+    figures = [figure.to_html(id=f"figure-{i}") for i, (_, figure, _) in enumerate(CASES)]
+    pages = [head + figure + tail for figure in figures]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        rows = drags(browser, pages)
+        flow = next(i for i, (name, _, _) in enumerate(CASES) if name == "LimitingFlow")
+        times = training(browser, pages[flow])
+        loads = sorted(loading(browser, head + "".join(figures) + tail) for _ in range(LOADS))
+        version = browser.version
+        browser.close()
+    size = (STATIC / "samlib-widgets.js").stat().st_size
     stored = {
         "provenance": {**provenance(), "chromium": version},
         "drags": rows,
-        "training": {
-            "runs": len(times),
-            "median_ms": round(run, 1),
-            "longest_ms": round(times[-1], 1),
-        },
-        "load": {
-            "figures": len(pages),
-            "median_s": round(load, 3),
-            "longest_s": round(loads[-1], 3),
-        },
+        "training": describe_training(times),
+        "load": describe_loading(loads),
         "bundle_bytes": size,
     }
+    print(f"bundle: {size} bytes ≤ {MOST_BYTES}: {size <= MOST_BYTES}")
     RESULTS.write_text(json.dumps(stored, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
 
 

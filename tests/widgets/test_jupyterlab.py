@@ -77,10 +77,8 @@ def notebook(*cells: str) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A JupyterLab on loopback with settings of its own: its addresses and its runtime folder."""
-    home = tmp_path_factory.mktemp("lab")
+def write_notebooks(home: Path) -> None:
+    """Put the notebooks that the tests open into a folder."""
     others = [
         "from samlib import widgets\nfigures = {}",
         *(f"figures['{name}'] = widgets.{name}()\nfigures['{name}']" for name in OTHERS),
@@ -92,14 +90,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     }
     for name, sources in cells.items():
         (home / f"{name}.ipynb").write_text(json.dumps(notebook(*sources)), encoding="utf8")
+
+
+def start_server(home: Path, port: int, token: str) -> subprocess.Popen[bytes]:
+    """Start JupyterLab with settings of its own; what it says goes into the file ``log``."""
     # Without the question whether to fetch news.
     settings = home / "config/lab/user-settings/@jupyterlab/apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = secrets.token_hex(8)
     folders = {"CONFIG": "config", "DATA": "data", "RUNTIME": "runtime"}
     environment = {
         **os.environ,
@@ -118,7 +116,19 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     }
     command += [f"--{name}={value}" for name, value in options.items()]
     with (home / "log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A JupyterLab on loopback with settings of its own: its addresses and its runtime folder."""
+    home = tmp_path_factory.mktemp("lab")
+    write_notebooks(home)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(8)
+    server = start_server(home, port, token)
     try:
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until and server.poll() is None:

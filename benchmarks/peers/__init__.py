@@ -1,0 +1,1 @@
+"""What the libraries in use, and samlib, are asked about curvature, and how each is asked."""
