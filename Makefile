@@ -11,7 +11,7 @@
 #   make widgets   bundle the figures' JavaScript, and MathJax
 #   make card      draw the picture that goes with a link to the book
 #   make bench     run the benchmarks
-#   make lint      style and types
+#   make lint      style, types, and what may import what
 #   make coverage  which part of each package of samlib its tests run
 #   make clean     remove what was built (make distclean: what was installed, too)
 #
@@ -109,6 +109,7 @@ lint: $(STAMP)-test $(STAMP)-node
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict -p samlib
+	$(BIN)/lint-imports --no-logo --no-cache
 	npm run --silent check
 
 widgets: $(STAMP)-book $(STAMP)-node
