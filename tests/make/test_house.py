@@ -120,13 +120,13 @@ def test_no_circle_of_imports_in_python() -> None:
     graph = grimp.build_graph("samlib", cache_dir=None)
     imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
     assert len(imports) > 100
-    assert circle(imports) == []
+    assert not circle(imports), " → ".join(circle(imports))
 
 
 def test_no_circle_of_imports_in_javascript() -> None:
     imports = javascript()["imports"]
     assert len(imports) > 100
-    assert circle(imports) == []
+    assert not circle(imports), " → ".join(circle(imports))
 
 
 def private_names(source: str, ours: set[str]) -> Iterator[str]:
