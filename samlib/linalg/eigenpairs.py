@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from samlib.linalg.lanczos import Lanczos, random_direction
+from samlib.linalg.operator import Product
 from samlib.linalg.subspace import Subspace, probability_of_missing
-
-Product = Callable[[Tensor], Tensor]
 
 # Lanczos vectors that are kept at once: more cost memory, fewer cost products.
 KEPT_VECTORS = 40

@@ -7,15 +7,13 @@ The basis is fully reorthogonalized and restarted when it is full (thick restart
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from samlib._precision import wide_dtype
-
-Product = Callable[[Tensor], Tensor]
+from samlib.linalg.operator import Product
 
 # Looking at the small matrix costs nothing on the CPU; elsewhere it makes the host wait.
 PRODUCTS_BETWEEN_LOOKS = {"cpu": 1}

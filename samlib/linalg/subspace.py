@@ -8,7 +8,6 @@ said of the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +15,7 @@ from scipy.special import betainc
 from torch import Tensor
 
 from samlib.linalg.lanczos import Lanczos
-
-Product = Callable[[Tensor], Tensor]
+from samlib.linalg.operator import Product
 
 # Beyond this sum of squares the probability is zero for every dimension there is.
 _CERTAIN = 1e60

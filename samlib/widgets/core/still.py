@@ -9,11 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from samlib.plotting.style import STYLE
+
 # The width of a still in inches, and its pixels to the inch.
 WIDTH, DPI = 7.4, 100
 
 TEXT: Mapping[str, Any] = {"size": 10}
-INK, GREY, GRID = "#1f2328", "#8b949e", "#e4e4e4"
+INK, GREY, GRID = "#1f2328", "#8b949e", STYLE["grid.color"]
 
 # The look of a method: its mark. Where nothing else is said, its colour and its dashes are those of
 # samlib.plotting.
