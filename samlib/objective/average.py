@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from samlib._batching import how_many_at_once
 from samlib.objective.batch_loss import BatchLoss
 from samlib.objective.data import Pairs, require_batch, require_data, require_lasting, require_like
 from samlib.objective.derivatives import (
@@ -19,7 +20,7 @@ from samlib.objective.derivatives import (
     value,
 )
 from samlib.objective.network import Network
-from samlib.objective.points import NUMBERS_AT_ONCE, at_points, is_transformed
+from samlib.objective.points import at_points, is_transformed
 from samlib.objective.second_pass import Pass, check_again
 from samlib.objective.sizes import WeightedMean, size_of, weigh
 
@@ -130,7 +131,7 @@ class AverageLoss:
         if not isinstance(inputs, Tensor):
             return 1
         # Hidden layers are counted as a multiple of the input: a guess, on the safe side.
-        return max(1, NUMBERS_AT_ONCE // max(self.network.dim, 16 * inputs.numel()))
+        return how_many_at_once(max(self.network.dim, 16 * inputs.numel()))
 
     def _on(self, inputs: Any, targets: Any) -> ScalarFunction:
         return lambda x: self.network.loss(x, inputs, targets)

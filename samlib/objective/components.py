@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from samlib._batching import how_many_at_once
 from samlib._validation import require_indices
 from samlib.objective.average import AverageLoss
 from samlib.objective.derivatives import Derivative, ScalarFunction
-from samlib.objective.points import NUMBERS_AT_ONCE
 from samlib.objective.rounding import with_rounding_unit
 from samlib.objective.rows import rows_make
 from samlib.objective.second_pass import Pass
@@ -79,7 +79,7 @@ class Rows:
         def of_row(x: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
             return derive(lambda y: self._average.network.loss(y, inputs, targets))(x)[0]
 
-        at_once = max(1, NUMBERS_AT_ONCE // self._average.network.dim)
+        at_once = how_many_at_once(self._average.network.dim)
         result: Tensor = vmap(of_row, chunk_size=at_once)(
             x, self._inputs[k].unsqueeze(1), self._targets[k].unsqueeze(1)
         )

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from samlib._batching import how_many_at_once
 from samlib._validation import (
     require_callable,
     require_count,
@@ -38,7 +39,7 @@ from samlib.objective.derivatives import (
     value,
 )
 from samlib.objective.network import LossFunction, Network
-from samlib.objective.points import NUMBERS_AT_ONCE, at_points
+from samlib.objective.points import at_points
 from samlib.objective.rounding import with_rounding_unit
 
 
@@ -227,7 +228,7 @@ class Objective:
         return self._scalar(x)
 
     def _batched(self, derive: Callable[[ScalarFunction], Derivative], *points: Tensor) -> Tensor:
-        at_once = max(1, NUMBERS_AT_ONCE // self.dim)
+        at_once = how_many_at_once(self.dim)
         return at_points(derive(self._scalar), *points, at_once=at_once)[0]
 
     def __repr__(self) -> str:

@@ -8,10 +8,6 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-# Points are evaluated together as long as their numbers fit into about this many; beyond it, a
-# batch saves no time and costs memory.
-NUMBERS_AT_ONCE = 2**24
-
 
 def at_points(
     function: Callable[..., tuple[Tensor, ...]], *points: Tensor, at_once: int
