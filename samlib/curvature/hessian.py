@@ -39,7 +39,7 @@ def hessian(objective: Objective, x: Tensor) -> Operator:
     tensor([3., 1.])
     """
     require_one_point("x", x, require_objective(objective).dim)
-    unit = rounding_unit(objective, x)
+    unit = objective.rounding_unit(x)
     return Operator(
         objective.dim,
         x.device,
@@ -50,14 +50,9 @@ def hessian(objective: Objective, x: Tensor) -> Operator:
     )
 
 
-def rounding_unit(objective: Objective, x: Tensor) -> float:
-    """The unit of rounding in the arithmetic in which the loss is computed at x."""
-    return torch.finfo(x.dtype).eps
-
-
-def moved_by_rounding(x: Tensor, unit: float) -> Tensor:
+def moved_by_rounding(x: Tensor, unit: float, *, seed: int = 0) -> Tensor:
     """x with every entry moved by about one relative unit of rounding, at random but fixed."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(x.shape[-1], generator=generator, dtype=torch.float64)
     return x * (1 + unit * noise).to(x.dtype).to(x.device)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from samlib.curvature.hessian import FINE, moved_by_rounding, rounding_unit
+from samlib.curvature.hessian import FINE, moved_by_rounding
 from samlib.linalg import Operator
 from samlib.linalg.dense import DENSE_DIM, at_least_single
 from samlib.objective import Objective
@@ -26,7 +26,7 @@ def small_matrices(
         moved = None if loss.nearby is None else at_least_single(loss.nearby().to_dense())
         return at_least_single(loss.to_dense()), moved, loss.unit
     assert x is not None
-    unit = rounding_unit(loss, x.reshape(-1, loss.dim)[0])
+    unit = loss.rounding_unit(x)
     matrix = at_least_single(loss.hessian(x))
     if unit <= FINE:
         return matrix, None, unit

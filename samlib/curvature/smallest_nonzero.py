@@ -223,7 +223,9 @@ class _SearchInRange:
         if index < 0:  # nothing above zero
             return self._nothing(chain.products + 1)
         vector = chain.vectors(seen, index + 1)[:, index:]
-        rounding = rounding_error(self._operator, vector[:, 0], vector[:, 0] * value)
+        rounding = rounding_error(
+            self._operator, vector[:, 0], vector[:, 0] * value, scale=seen.scale
+        )
         error = torch.hypot(rounding.to(vector), vector.new_tensor(residual))[None]
         converged = settled and risk <= self._risk and float(error) <= self._rtol * seen.scale
         products = chain.products + 1 + (self._operator.nearby is not None)
