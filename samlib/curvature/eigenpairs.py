@@ -213,7 +213,7 @@ def small_eigenpairs(
         rounding = 10 * unit * scale.expand_as(values)
     else:
         rounding = 2 * ((moved - matrix) @ vectors).norm(dim=-2)
-        rounding = rounding + torch.finfo(values.dtype).eps * scale
+        rounding = rounding + unit * values.abs() + torch.finfo(values.dtype).eps * scale
     errors = torch.hypot(residuals, rounding)
     products = loss.dim * (1 if moved is None else 2)
     converged = bool((errors <= rtol * scale).all())

@@ -185,7 +185,7 @@ def rounding_error(
         return units
     moved = operator.nearby().matvec(vector.to(operator.dtype))
     measured = _MEASURED * (moved.to(image.dtype) - image).norm()
-    rounded: Tensor = measured + torch.finfo(operator.dtype).eps * image.norm()
+    rounded: Tensor = measured + operator.unit * image.norm()
     return rounded
 
 

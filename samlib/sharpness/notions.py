@@ -114,7 +114,8 @@ def ascent_direction_sharpness(objective: Objective, x: Tensor, rho: float | Ten
         return after - before
 
     measured = measured_rounding(objective, x, rise, after - before)
-    error = rounding_of(before) + rounding_of(after) + measured
+    own = objective.rounding_unit(x) * (after - before).abs()
+    error = rounding_of(before) + rounding_of(after) + measured + own
     evaluations = 3 * (1 + evaluations_for_rounding(objective, x))
     return Sharpness(after - before, direction, error, "exact", "ascent_direction", evaluations)
 

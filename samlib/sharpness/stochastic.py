@@ -128,7 +128,8 @@ def _stochastic_ascent(
         return _mean_ascent(objective, x, rho, terms)[0]
 
     value, rounding = _mean_ascent(objective, x, rho, terms)
-    error = rounding + measured_rounding(objective, x, rise, value)
+    own = objective.rounding_unit(x) * value.abs()
+    error = rounding + measured_rounding(objective, x, rise, value) + own
     evaluations = 3 * terms * (1 + evaluations_for_rounding(objective, x))
     return Sharpness(value, None, error, "exact", "ascent_direction", evaluations)
 
