@@ -46,8 +46,9 @@ class EigenResult:
         ‖Hv − λv‖ for each pair, [..., k], rounding included: some exact eigenvalue lies within this
         distance.
     errors
-        How far each value may be from the eigenvalue of its number, [..., k]: its residual, and
-        for the last ones more where a larger eigenvalue could not be excluded.
+        How far each value may be from the eigenvalue of its number, [..., k]: its residual, in a
+        cluster those of all in it, and for the last ones more where a larger eigenvalue could not
+        be excluded.
     confidence
         The probability with which no eigenvalue is skipped beyond the errors: 1 where all of them
         are known, 0 where none was looked for.
@@ -212,7 +213,7 @@ def small_eigenpairs(
         rounding = 10 * unit * scale.expand_as(values)
     else:
         rounding = 2 * ((moved - matrix) @ vectors).norm(dim=-2)
-        rounding = rounding + torch.finfo(values.dtype).eps * scale
+        rounding = rounding + unit * values.abs() + torch.finfo(values.dtype).eps * scale
     errors = torch.hypot(residuals, rounding)
     products = loss.dim * (1 if moved is None else 2)
     converged = bool((errors <= rtol * scale).all())
@@ -243,15 +244,16 @@ def _search(
     values, residuals = found.values.to(like), found.residuals.to(like)
     # Of what rounding does to the products, the one with the top eigenvector is looked at.
     top = found.vectors[:, 0]
-    rounding = rounding_error(operator, top, top * values[0]).to(like)
-    errors = torch.hypot(residuals, rounding)
+    scale = found.scale if math.isfinite(found.scale) else 0.0
+    rounding = rounding_error(operator, top, top * values[0], scale=scale).to(like)
+    errors = torch.hypot(found.errors.to(like), rounding)
     sure = confidence == 0 or found.risk <= 1 - confidence
     beyond = found.ceiling - values if sure and confidence else torch.zeros_like(values)
     obstacle = _obstacle(found, operator.unit, float(rounding), rtol, sure, max_products)
     result = EigenResult(
         values,
         found.vectors,
-        errors,
+        torch.hypot(residuals, rounding),
         torch.maximum(errors, beyond),
         1 - found.risk,
         found.products + (operator.nearby is not None),

@@ -50,9 +50,9 @@ def hessian(objective: Objective, x: Tensor) -> Operator:
     )
 
 
-def moved_by_rounding(x: Tensor, unit: float) -> Tensor:
+def moved_by_rounding(x: Tensor, unit: float, *, seed: int = 0) -> Tensor:
     """x with every entry moved by about one relative unit of rounding, at random but fixed."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(x.shape[-1], generator=generator, dtype=torch.float64)
     return x * (1 + unit * noise).to(x.dtype).to(x.device)
 

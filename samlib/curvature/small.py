@@ -15,6 +15,14 @@ def is_small(loss: Objective | Operator) -> bool:
     return loss.dim <= DENSE_DIM
 
 
+def unit_of(loss: Objective | Operator, x: Tensor | None) -> float:
+    """The unit of rounding in the arithmetic behind a matrix."""
+    if isinstance(loss, Operator):
+        return loss.unit
+    assert x is not None
+    return loss.rounding_unit(x)
+
+
 def small_matrices(
     loss: Objective | Operator, x: Tensor | None
 ) -> tuple[Tensor, Tensor | None, float]:
@@ -22,11 +30,11 @@ def small_matrices(
 
     None where the arithmetic is fine enough to need no measurement.
     """
+    unit = unit_of(loss, x)
     if isinstance(loss, Operator):
         moved = None if loss.nearby is None else at_least_single(loss.nearby().to_dense())
-        return at_least_single(loss.to_dense()), moved, loss.unit
+        return at_least_single(loss.to_dense()), moved, unit
     assert x is not None
-    unit = loss.rounding_unit(x)
     matrix = at_least_single(loss.hessian(x))
     if unit <= FINE:
         return matrix, None, unit

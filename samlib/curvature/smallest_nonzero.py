@@ -25,7 +25,7 @@ from samlib.curvature.eigenpairs import (
     top_eigenpairs,
 )
 from samlib.curvature.hessian import operators
-from samlib.curvature.small import is_small
+from samlib.curvature.small import is_small, unit_of
 from samlib.linalg import Lanczos, Operator, random_direction
 from samlib.linalg.dense import at_least_single
 from samlib.linalg.operator import rounding_error
@@ -158,7 +158,7 @@ def _small(
     pairs = small_eigenpairs(loss, x, loss.dim, rtol)
     values = pairs.values
     if rank is None:
-        zero = math.sqrt(torch.finfo(values.dtype).eps) if zero_rtol is None else zero_rtol
+        zero = math.sqrt(unit_of(loss, x)) if zero_rtol is None else zero_rtol
         index = (values > zero * values.abs().amax(dim=-1, keepdim=True)).sum(dim=-1) - 1
     else:
         index = torch.full_like(values[..., 0], rank - 1, dtype=torch.int64)
@@ -215,7 +215,8 @@ class _SearchInRange:
             index = int((seen.values > self._zero * seen.scale).sum()) - 1
             value, residual = float(seen.values[index]), float(seen.residuals[index])
             settled = index >= 0 and residual <= min(self._rtol * seen.scale, value / 10)
-            risk = self._risk_of_missing(chain, value, residual, length) if settled else 1.0
+            margin = max(residual, self._rtol * min(seen.scale, value) / 10)
+            risk = self._risk_of_missing(chain, value - margin, length) if settled else 1.0
             if settled and risk <= self._risk:
                 break
             if chain.full or seen.exhausted or not math.isfinite(seen.beta):
@@ -223,21 +224,23 @@ class _SearchInRange:
         if index < 0:  # nothing above zero
             return self._nothing(chain.products + 1)
         vector = chain.vectors(seen, index + 1)[:, index:]
-        rounding = rounding_error(self._operator, vector[:, 0], vector[:, 0] * value)
+        rounding = rounding_error(
+            self._operator, vector[:, 0], vector[:, 0] * value, scale=seen.scale
+        )
         error = torch.hypot(rounding.to(vector), vector.new_tensor(residual))[None]
-        converged = settled and risk <= self._risk and float(error) <= self._rtol * seen.scale
+        # Nothing was excluded nearer by.
+        beyond = error.clamp(min=margin) if risk < 1 else error
+        converged = settled and risk <= self._risk and float(beyond) <= self._rtol * seen.scale
         products = chain.products + 1 + (self._operator.nearby is not None)
         values = vector.new_tensor([value])
-        return EigenResult(values, vector, error, error, 1 - risk, products, converged)
+        return EigenResult(values, vector, error, beyond, 1 - risk, products, converged)
 
     def _nothing(self, products: int) -> EigenResult:
         nan = torch.full_like(self._random, torch.nan)
         return EigenResult(nan[:1], nan[:, None], nan[:1], nan[:1], 0.0, products, False)
 
-    def _risk_of_missing(
-        self, chain: Lanczos, value: float, residual: float, length: float
-    ) -> float:
-        """The probability that an eigenvalue between zero and the one found was overlooked.
+    def _risk_of_missing(self, chain: Lanczos, most: float, length: float) -> float:
+        """The probability that an eigenvalue between zero and ``most`` was overlooked.
 
         The start is Hg/‖Hg‖ with a random g, so a part m of it, squared, along an eigenvector of
         μ is a part m‖Hg‖²/μ² of g.
@@ -247,9 +250,8 @@ class _SearchInRange:
         if self._risk == 1:
             return 1.0
         scale, dim = chain.seen.scale, self._operator.dim
-        margin = max(residual, self._rtol * min(scale, value) / 10)
-        if value - margin <= self._zero * scale:
+        if most <= self._zero * scale:
             return 0.0
-        places = np.geomspace(self._zero * scale, value - margin, _PLACES)
+        places = np.geomspace(self._zero * scale, most, _PLACES)
         masses = (most_mass(chain, mu) * (length / mu) ** 2 for mu in places)
         return max(probability_of_less(mass, dim) for mass in masses)

@@ -113,7 +113,7 @@ def _of_small(loss: Objective | Operator, x: Tensor | None, rtol: float) -> Esti
         error = 10 * unit * diagonal.abs().sum(dim=-1)
     else:
         error = 2 * (moved.diagonal(dim1=-2, dim2=-1) - diagonal).norm(dim=-1)
-        error = error + torch.finfo(value.dtype).eps * value.abs()
+        error = error + unit * value.abs()
     value = torch.where(matrix.isfinite().all(dim=-1).all(dim=-1), value, torch.nan)
     error = torch.where(value.isnan(), torch.nan, error)
     products = loss.dim * (1 if moved is None else 2)
@@ -148,7 +148,7 @@ def _deflated_trace(
         value = krylov.projected.trace() + seen[0].to(wide).mean()
         if rounding is None:
             rounding = _rounding(operator, tests[0], images[0])
-        own = torch.finfo(operator.dtype).eps * value.abs()
+        own = operator.unit * value.abs()
         error = torch.hypot(_standard_error(seen[1].to(wide)), rounding + own)
         bar.update(wanted - products)
         products = wanted

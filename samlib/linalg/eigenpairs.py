@@ -44,6 +44,11 @@ class Eigenpairs:
     risk: float
     products: int
 
+    @property
+    def errors(self) -> Tensor:
+        """How far each value may be from the eigenvalue of its number if none is missing, [k]."""
+        return errors_in_clusters(self.values, self.residuals)
+
 
 class EigenSearch:
     """The search for the k largest eigenpairs of one matrix.
@@ -61,7 +66,8 @@ class EigenSearch:
     k
         How many pairs.
     rtol
-        The residual at which to stop, relative to the largest |eigenvalue| seen.
+        The error at which to stop, relative to the largest |eigenvalue| seen: the residual, and in
+        a cluster that of all in it.
     risk
         The probability of a skipped eigenvalue at which to stop; 1: look for none.
     max_products
@@ -98,7 +104,8 @@ class EigenSearch:
             if len(space) == len(self._like):
                 ceiling, risk = -math.inf, 0.0
                 break
-            if not self._settled(space):
+            values, _, residuals = space.ritz(self._k)
+            if not self._settled(values, residuals):
                 space = self._refined(space)
             elif len(space) >= self._k and risk <= self._risk and self._is_near(space, ceiling):
                 break
@@ -125,8 +132,9 @@ class EigenSearch:
     def _allowed(self) -> float:
         return self._rtol * self._scale
 
-    def _settled(self, space: Subspace) -> bool:
-        return float(space.ritz(self._k)[2].max()) <= self._allowed()
+    def _settled(self, values: Tensor, residuals: Tensor) -> bool:
+        errors = errors_in_clusters(values[: self._k], residuals[: self._k])
+        return float(errors.max()) <= self._allowed()
 
     def _is_near(self, space: Subspace, ceiling: float) -> bool:
         """Whether the last one is known as well as asked for, or was searched for in vain."""
@@ -136,7 +144,8 @@ class EigenSearch:
     def _level(self, space: Subspace) -> float:
         """Above this, nothing must be missing."""
         values, _, residuals = space.ritz(self._k)
-        return float(values[-1]) + max(float(residuals[-1]), _MARGIN * self._allowed())
+        error = float(errors_in_clusters(values, residuals)[-1])
+        return float(values[-1]) + max(error, _MARGIN * self._allowed())
 
     def _sees_all(self, chain: Lanczos) -> bool:
         """Whether one chain can tell that nothing is missing: copies of λ₁ alone do not matter."""
@@ -155,8 +164,7 @@ class EigenSearch:
             invariant=self._rtol / 10,
         )
         while self._grow(chain):
-            residuals = chain.seen.residuals[: self._k]
-            if chain.size >= self._k and float(residuals.max()) <= self._allowed():
+            if chain.size >= self._k and self._settled(chain.seen.values, chain.seen.residuals):
                 if guess is not None or chain.full or not self._sees_all(chain):
                     break
                 level = self._level(Subspace.of(chain))
@@ -217,3 +225,16 @@ class EigenSearch:
                 return last + margin, risk
             margin *= _WIDER
         return math.inf, 1.0
+
+
+def errors_in_clusters(values: Tensor, residuals: Tensor) -> Tensor:
+    """How far Ritz values, largest first, may be from eigenvalues in the same order, [k].
+
+    Orthonormal vectors have as many eigenvalues beside their Ritz values, each within the norm of
+    all residuals together (Kahan; Parlett, 1998, §11.5). Their vectors are those of one cluster
+    where the residuals leave open which eigenvalue belongs to which value.
+    """
+    apart = values[:-1] - values[1:] > residuals[:-1] + residuals[1:]
+    cluster = torch.cat([apart.new_zeros(1), apart]).cumsum(0)
+    squares = torch.zeros_like(residuals).index_add(0, cluster, residuals.square())
+    return squares[cluster].sqrt()

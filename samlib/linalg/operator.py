@@ -166,23 +166,26 @@ class Operator:
 
 
 # Rounding accumulates over the operations of a product.
-_UNITS = 10.0
+_UNITS = 20.0
 
 # Beside the rounding of the data there is that of what is computed on the way.
 _MEASURED = 2.0
 
 
-def rounding_error(operator: Operator, vector: Tensor, image: Tensor) -> Tensor:
-    """About how far rounding may have moved ``image``, the product with a vector: [].
+def rounding_error(
+    operator: Operator, vector: Tensor, image: Tensor, *, scale: float = 0.0
+) -> Tensor:
+    """About how far rounding may have moved ``image``, the product with a unit vector: [].
 
-    Measured, where the operator can be moved by one unit of rounding; a few units otherwise.
+    Measured, where the operator can be moved by one unit of rounding. A few units otherwise, of
+    the image or of the largest |eigenvalue| seen, ``scale``: it is what is rounded in a product.
     """
     if operator.nearby is None:
-        units: Tensor = _UNITS * operator.unit * image.norm()
+        units: Tensor = _UNITS * operator.unit * image.norm().clamp(min=scale)
         return units
     moved = operator.nearby().matvec(vector.to(operator.dtype))
     measured = _MEASURED * (moved.to(image.dtype) - image).norm()
-    rounded: Tensor = measured + torch.finfo(operator.dtype).eps * image.norm()
+    rounded: Tensor = measured + operator.unit * image.norm()
     return rounded
 
 

@@ -14,7 +14,7 @@ from samlib.curvature import top_eigenpairs
 from samlib.linalg import Lanczos, maximize_quadratic, unit_direction
 from samlib.linalg.dense import eigh
 from samlib.objective import Objective
-from samlib.sharpness.notions import rounding_of
+from samlib.sharpness.rounding import measured_rounding, rounding_of
 
 # From where it stands, a round looks so far along the gradient, and so far towards the maximizer
 # of the quadratic model.
@@ -83,7 +83,7 @@ class _DenseSearch:
         rise = self._rise(v.unsqueeze(-2)).squeeze(-1)
         dim = self._objective.dim
         evaluations = len(random) + v.shape[1] + 2 * dim
-        rounding = rounding_of(self._before).unsqueeze(1)
+        rounding = _rounding(self._objective, self._x, self._before).unsqueeze(1)
         for turn in range(DENSE_ROUNDS):
             target, promise, slope = self._model(v)
             candidates = torch.cat([_towards(v, target), _along_gradient(v, slope)], dim=-2)
@@ -166,7 +166,7 @@ class _MatrixFreeSearch:
         origin = torch.zeros_like(self._x)
         top = top_eigenpairs(self._objective, self._x, rtol=1e-2, progress=False)
         self._evaluations += 3 * top.products
-        first = top.vectors[:, 0]
+        first = top.vectors[:, 0].to(self._x)
         ascent = unit_direction(self._slope(origin))
         model = self._model(origin)[0]
         starts = torch.cat([torch.stack([ascent, first, -first, model]), random])
@@ -189,7 +189,7 @@ class _MatrixFreeSearch:
         return v, rise
 
     def _climb_by_model(self, v: Tensor, rise: Tensor, rtol: float) -> Found:
-        rounding = rounding_of(self._before)
+        rounding = _rounding(self._objective, self._x, self._before)
         for turn in range(self._MOST_ROUNDS):
             target, promise, slope = self._model(v)
             candidates = torch.cat([_towards(v, target), _along_gradient(v, slope)], dim=-2)
@@ -235,6 +235,11 @@ class _MatrixFreeSearch:
         target, maximum = maximize_quadratic(curvature, down - pull)
         here = (down * inside).sum() - (pull * inside).sum() / 2
         return basis.T @ target, (maximum - here).clamp(min=0), slope
+
+
+def _rounding(objective: Objective, x: Tensor, before: Tensor) -> Tensor:
+    """A gain below this may be none."""
+    return rounding_of(before) + measured_rounding(objective, x, objective.value, before)
 
 
 def _looks(turn: int, on: Tensor) -> bool:

@@ -28,6 +28,7 @@ from samlib._validation import (
 from samlib.estimate import show_with_error
 from samlib.linalg import unit_direction
 from samlib.objective import Objective, require_objective
+from samlib.sharpness.rounding import evaluations_for_rounding, measured_rounding, rounding_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +107,23 @@ def ascent_direction_sharpness(objective: Objective, x: Tensor, rho: float | Ten
     tensor(1.5000)
     """
     x, rho = points_and_radii(objective, x, rho)
+    direction, before, after = _ascended(objective, x, rho)
+
+    def rise(x: Tensor) -> Tensor:
+        _, before, after = _ascended(objective, x, rho)
+        return after - before
+
+    measured = measured_rounding(objective, x, rise, after - before)
+    own = objective.rounding_unit(x) * (after - before).abs()
+    error = rounding_of(before) + rounding_of(after) + measured + own
+    evaluations = 3 * (1 + evaluations_for_rounding(objective, x))
+    return Sharpness(after - before, direction, error, "exact", "ascent_direction", evaluations)
+
+
+def _ascended(objective: Objective, x: Tensor, rho: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The direction of the gradient at x, and L before and after the step along it."""
     direction = unit_direction(objective.gradient(x))
-    before, after = objective.value(x), objective.value(x + rho.unsqueeze(-1) * direction)
-    error = rounding_of(before) + rounding_of(after)
-    return Sharpness(after - before, direction, error, "exact", "ascent_direction", 3)
+    return direction, objective.value(x), objective.value(x + rho.unsqueeze(-1) * direction)
 
 
 def average_direction_sharpness(
@@ -164,8 +178,9 @@ def average_direction_sharpness(
     )
     if rounding:
         warnings.warn(
-            f"rounding of L in {x.dtype} may reach {rounding:.1g}, which is not small "
-            "against the average-direction sharpness; use a larger rho or float64",
+            f"rounding of L may reach {rounding:.1g} (the unit of its arithmetic is "
+            f"{objective.rounding_unit(x):.1g}), which is not small against the average-direction "
+            "sharpness; use a larger rho or float64",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -202,10 +217,11 @@ def average_direction(
             bar.update(2 * len(g))
     each = torch.cat(rises)
     value, spread = each.mean(dim=0), each.std(dim=0) / math.sqrt(pairs)
-    rounding = rounding_of(before)
+    rounding = rounding_of(before) + measured_rounding(objective, x, objective.value, before)
     lost = bool((rounding > 0.1 * value.abs()).any())
     error = torch.hypot(spread, rounding)
-    result = Sharpness(value, None, error, "estimate", "average_direction", samples + 1)
+    evaluations = samples + 1 + evaluations_for_rounding(objective, x)
+    result = Sharpness(value, None, error, "estimate", "average_direction", evaluations)
     return result, float(rounding.max()) if lost else 0.0
 
 
@@ -225,8 +241,3 @@ def points_and_radii(objective: Objective, x: Tensor, rho: float | Tensor) -> tu
             f"{tuple(x.shape[:-1])} of x"
         ) from None
     return x.detach().expand(*batch, objective.dim), radii.expand(batch)
-
-
-def rounding_of(loss: Tensor) -> Tensor:
-    """An estimate of the rounding error of a value of L."""
-    return 4 * torch.finfo(loss.dtype).eps * loss.abs()

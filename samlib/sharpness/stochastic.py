@@ -17,8 +17,8 @@ from samlib.sharpness.notions import (
     Sharpness,
     average_direction_sharpness,
     points_and_radii,
-    rounding_of,
 )
+from samlib.sharpness.rounding import evaluations_for_rounding, measured_rounding, rounding_of
 from samlib.sharpness.worst_direction import find_worst_direction, warn_of_early_stop
 
 # What the function of each notion takes beside the point and the radius.
@@ -123,6 +123,19 @@ def _stochastic_ascent(
     objective: Objective, x: Tensor, rho: float | Tensor, terms: int
 ) -> Sharpness:
     x, rho = points_and_radii(objective, x, rho)
+
+    def rise(x: Tensor) -> Tensor:
+        return _mean_ascent(objective, x, rho, terms)[0]
+
+    value, rounding = _mean_ascent(objective, x, rho, terms)
+    own = objective.rounding_unit(x) * value.abs()
+    error = rounding + measured_rounding(objective, x, rise, value) + own
+    evaluations = 3 * terms * (1 + evaluations_for_rounding(objective, x))
+    return Sharpness(value, None, error, "exact", "ascent_direction", evaluations)
+
+
+def _mean_ascent(objective: Objective, x: Tensor, rho: Tensor, terms: int) -> tuple[Tensor, Tensor]:
+    """The mean rise of the components, each along its own gradient, and what rounding does."""
     points, radii, batch = x.reshape(-1, objective.dim), rho.reshape(-1, 1), x.shape[:-1]
     pairs = torch.arange(len(points) * terms, device=x.device)  # each point with each component
     rises, roundings = [], []
@@ -133,5 +146,7 @@ def _stochastic_ascent(
         before, after = objective.component_value(here, k), objective.component_value(there, k)
         rises.append(after - before)
         roundings.append(rounding_of(before) + rounding_of(after))
-    value, error = (torch.cat(each).reshape(*batch, terms).mean(-1) for each in (rises, roundings))
-    return Sharpness(value, None, error, "exact", "ascent_direction", 3 * terms)
+    rise, rounding = (
+        torch.cat(each).reshape(*batch, terms).mean(-1) for each in (rises, roundings)
+    )
+    return rise, rounding

@@ -21,7 +21,8 @@ from samlib.sharpness.ball_search import (
     search_densely,
     search_matrix_free,
 )
-from samlib.sharpness.notions import Sharpness, points_and_radii, rounding_of
+from samlib.sharpness.notions import Sharpness, points_and_radii
+from samlib.sharpness.rounding import measured_rounding, rounding_of
 
 # Points of the ball at which L is looked at for each random start of the dense search.
 _SCOUTS_PER_START = 128
@@ -123,6 +124,7 @@ def find_worst_direction(
     before = objective.value(points)
     slope = remaining_slope(objective, points, radii, direction)
     rounding = rounding_of(before) + rounding_of(before + value)
+    rounding = rounding + measured_rounding(objective, points, objective.value, before)
     # Where the rise is rounded, so is the place of its maximum, by the root of it. Logarithms of
     # sums are rounded like 1, however small they are.
     fine = 10 * ((rounding + 4 * torch.finfo(x.dtype).eps) * value.abs()).sqrt()
