@@ -27,7 +27,7 @@ from samlib.curvature.small import is_small, small_matrices
 from samlib.estimate import show_with_error
 from samlib.linalg import Operator
 from samlib.linalg.dense import at_least_single, eigh
-from samlib.linalg.eigenpairs import Eigenpairs, EigenSearch
+from samlib.linalg.eigen_search import Eigenpairs, EigenSearch
 from samlib.linalg.operator import rounding_error
 from samlib.objective import Objective
 

@@ -27,9 +27,9 @@ from samlib.curvature.eigenpairs import (
 from samlib.curvature.hessian import operators
 from samlib.curvature.small import is_small, unit_of
 from samlib.linalg import Lanczos, Operator, random_direction
+from samlib.linalg.christoffel import most_mass, probability_of_less
 from samlib.linalg.dense import at_least_single
 from samlib.linalg.operator import rounding_error
-from samlib.linalg.subspace import most_mass, probability_of_less
 from samlib.objective import Objective
 
 # Whether a smaller eigenvalue may be missing is asked at so many places.

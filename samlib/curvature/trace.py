@@ -16,7 +16,7 @@ from samlib.curvature.small import is_small, small_matrices
 from samlib.estimate import Estimate
 from samlib.linalg import Lanczos, Operator, random_direction
 from samlib.linalg.dense import at_least_single
-from samlib.linalg.eigenpairs import KEPT_VECTORS
+from samlib.linalg.eigen_search import KEPT_VECTORS
 from samlib.linalg.operator import rounding_error
 from samlib.objective import Objective
 

@@ -25,7 +25,7 @@ from samlib._validation import (
     require_one_point,
     shown,
 )
-from samlib.flow.manifold import Gamma
+from samlib.flow.integration import Gamma
 from samlib.flow.projection import Projection, project_to_minimizers
 from samlib.flow.retraction import largest_known, require_followable, require_rank
 from samlib.objective import Objective, require_objective

@@ -1,6 +1,6 @@
 """Symmetric matrices that are known by their products with vectors."""
 
-from samlib.linalg.eigenpairs import EigenSearch
+from samlib.linalg.eigen_search import EigenSearch
 from samlib.linalg.lanczos import Lanczos, RitzPairs, random_direction
 from samlib.linalg.operator import Operator
 from samlib.linalg.trust_region import maximize_quadratic

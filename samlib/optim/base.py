@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from samlib._validation import require_instance
+from samlib.optim.grad_scaler import Passes, enabled, hang_up, is_calling, unscale_as_told
 from samlib.optim.gradients import Leftovers, clear, gradient_of, with_gradient
+from samlib.optim.lost_perturbation import Rounding
 from samlib.optim.order import Calls
 from samlib.optim.replicas import PerturbWith, first_pass, require_perturb_with
 from samlib.optim.restore import RunningStatistics, SavedWeights
-from samlib.optim.rounding import Rounding
-from samlib.optim.scaling import Passes, enabled, hang_up, is_calling, unscale_as_told
 from samlib.optim.vectors import Gathered, flatten, wide
 from samlib.optim.wrapper import ParameterGroups, Wrapper
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from samlib.optim.base import SharpnessAware
-from samlib.optim.scaling import scaled
+from samlib.optim.grad_scaler import scaled
 
 
 class ByLoss(SharpnessAware):

@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 from samlib._validation import require_count, require_number, require_seed
 from samlib.optim.base import Radius
 from samlib.optim.by_loss import ByLoss
+from samlib.optim.grad_scaler import enabled, scaled
 from samlib.optim.gradients import gradient_of, with_gradient
 from samlib.optim.replicas import PerturbWith, is_replicated
-from samlib.optim.scaling import enabled, scaled
 from samlib.optim.vectors import flatten, normal, rejection, unit_
 from samlib.optim.wrapper import ParameterGroups
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from samlib._validation import require_count
+from samlib.optim.grad_scaler import enabled
 from samlib.optim.gradients import gradient_of, with_gradient
 from samlib.optim.replicas import PerturbWith
 from samlib.optim.sam import SAM
-from samlib.optim.scaling import enabled
 from samlib.optim.wrapper import ParameterGroups
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from samlib.optim import SAM, SharpnessAware
-from samlib.optim.rounding import EVERY
+from samlib.optim.lost_perturbation import EVERY
 
 SIDE = 100
 DTYPES = [torch.bfloat16, torch.float16, torch.float32, torch.float64]

@@ -13,13 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from samlib.linalg import Lanczos, random_direction
-from samlib.linalg.eigenpairs import errors_in_clusters
-from samlib.linalg.subspace import (
-    Subspace,
-    most_mass,
-    probability_of_less,
-    probability_of_missing,
-)
+from samlib.linalg.christoffel import most_mass, probability_of_less, probability_of_missing
+from samlib.linalg.eigen_search import errors_in_clusters
+from samlib.linalg.subspace import Subspace
 from tests.samlib.clusters import most_failures
 
 pytestmark = pytest.mark.usefixtures("one_thread")

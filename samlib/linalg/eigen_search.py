@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from samlib.linalg.christoffel import probability_of_missing
 from samlib.linalg.lanczos import Lanczos, random_direction
 from samlib.linalg.operator import Product
-from samlib.linalg.subspace import Subspace, probability_of_missing
+from samlib.linalg.subspace import Subspace
 
 # Lanczos vectors that are kept at once: more cost memory, fewer cost products.
 KEPT_VECTORS = 40
