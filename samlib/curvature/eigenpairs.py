@@ -108,7 +108,8 @@ def top_eigenpairs(
     skipped, because the start has hardly a part along its vector, or because it is a copy of
     another. So a second iteration, from a random vector, then searches the orthogonal complement
     until a larger eigenvalue there has at most the probability 1 − ``confidence``, and takes in
-    what it finds. This typically costs three to ten products more.
+    what it finds. This typically costs three to ten products more, and some thirty
+    where the largest eigenvalues are clustered.
 
     Where the Hessian is not finite, so for example after divergence, the eigenpairs are NaN. Memory
     is that of about 60 vectors, or 4k if that is more.

@@ -85,6 +85,9 @@ def ascent_direction_sharpness(objective: Objective, x: Tensor, rho: float | Ten
     Where the gradient is exactly zero the paper leaves it undefined; here the direction is then
     (1, …, 1)/√D, as in :class:`samlib.rules.SAM`.
 
+    In arithmetic coarser than float64 the rise is computed three more times, at points moved by one
+    unit of rounding; how far it differs there is in the error.
+
     Parameters
     ----------
     objective
