@@ -17,7 +17,7 @@ class Linearization:
     function
         f: x [dim] ↦ a tensor of any shape.
     x
-        The point, [dim].
+        The point, [dim], which must stay as it is.
     forwards
         Whether Jv is a forward derivative, for which f is evaluated anew. Else it comes from the
         graph of w ↦ Jᵀw: this map is linear, and Jv is its derivative, transposed. That saves an
@@ -33,7 +33,7 @@ class Linearization:
         self, function: Callable[[Tensor], Tensor], x: Tensor, *, forwards: bool = False
     ) -> None:
         self._function, self._forwards = function, forwards
-        self._x = x.detach().clone().requires_grad_()  # what happens to x does not matter then
+        self._x = x.detach().requires_grad_()
         with torch.enable_grad():
             self._graph = function(self._x)
         self.outputs = self._graph.detach()

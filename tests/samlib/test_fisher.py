@@ -251,17 +251,17 @@ def test_what_rounding_does_is_seen(labels: Any) -> None:
 
 
 def test_the_same_labels_where_rounding_moves_what_is_predicted() -> None:
-    """In bfloat16, labels drawn anew at the moved point would often be others."""
-    for seed in range(20):
-        torch.manual_seed(seed)
-        model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 5)).bfloat16()
-        data = torch.randn(200, 3).bfloat16(), torch.randint(5, (200,))
-        objective = Objective.from_module(model, nn.CrossEntropyLoss(), data)
-        operator = fisher(objective, objective.flat_parameters(), labels="sampled", seed=seed)
+    """In bfloat16, a label drawn anew at the moved point would be another in one case of 50."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 20)).bfloat16()
+    data = torch.randn(1, 3).bfloat16(), torch.zeros(1, dtype=torch.long)
+    objective = Objective.from_module(model, nn.CrossEntropyLoss(), data)
+    x = objective.flat_parameters()
+    for seed in range(200):
+        operator = fisher(objective, x, labels="sampled", seed=seed)
         assert operator.nearby is not None
-        v = torch.randn(objective.dim).bfloat16()
-        one, two = (each.matvec(v).float() for each in (operator, operator.nearby()))
-        assert (one - two).norm() < 0.05 * one.norm()
+        one, two = (each.matvec(x).float() for each in (operator, operator.nearby()))
+        assert (one - two).norm() < 0.2 * one.norm()
 
 
 def test_data_in_another_order_each_time_are_refused_for_drawn_labels() -> None:
