@@ -1,6 +1,6 @@
 """Gauss-Newton and Fisher products against curvlinops: `python benchmarks/operators.py`.
 
-On the perceptron of `curvature.py` and its residual network (on 64 of the images), with all data in
+On the perceptron of `peers.cases` and its residual network (on 64 of the images), with all data in
 one pair and in four batches:
 
 * the products with random vectors: equal to 1e-10 in float64 and 1e-5 in float32, or this fails;
@@ -12,13 +12,15 @@ one pair and in four batches:
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any
 
 import curvlinops
 import torch
-from curvature import Case, perceptron, quiet, residual_network, timed
+from curvature import timed
+from peers.cases import Case, perceptron, residual_network
 from simulate import provenance, results_path
 from torch import Tensor
 
@@ -156,7 +158,8 @@ def main(device: str = "cpu") -> None:
                 for row in compare(name, in_dtype(case, dtype), kind, dtype, repeats):
                     show(row)
                     results["products"].append(row)
-    with quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         results["mean_of_draws"] = mean_of_draws(in_dtype(perceptron(device), torch.float64))
     print(f"mean of {DRAWS} draws, distance from Gauss-Newton: {results['mean_of_draws']}")
     results_path("operators", device).write_text(json.dumps(results, indent=2) + "\n")
