@@ -93,6 +93,14 @@ class SharpnessAware(Wrapper):
         self._calls = Calls(type(self).__name__)
         self._forget()
 
+    @property
+    def perturbed(self) -> bool:
+        """Whether the weights are at w + ε now, in the midst of a step.
+
+        What is logged then, such as the loss, is not that of the network.
+        """
+        return self._weights.away
+
     # ------------------------------------------------------------------------ to be overridden
 
     @property
@@ -260,6 +268,7 @@ class SharpnessAware(Wrapper):
 
     def _perturb(self, perturbation: Tensor) -> None:
         """Go from w to w + ε."""
+        self._weights.away = True
         torch._foreach_add_(self._active, self._gathered.pieces(perturbation, self._active))
         if self._rounding.due():
             before, name = self._weights.saved(self._active), type(self).__name__

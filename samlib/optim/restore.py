@@ -23,6 +23,7 @@ class SavedWeights:
         self._kind: Kind = []
         self._buffers: list[Tensor] = []
         self._parameters: list[Tensor] = []
+        self.away = False  # whether the parameters have been moved since
 
     def save(self, parameters: list[Tensor]) -> None:
         """Copy the parameters, unless a copy is already held."""
@@ -38,6 +39,7 @@ class SavedWeights:
         """Put the copy back, if one is held."""
         if self._parameters:
             torch._foreach_copy_(self._parameters, self._buffers)
+        self.away = False
 
     def saved(self, parameters: list[Tensor]) -> list[Tensor]:
         """Give the copies of those parameters, which must be held."""
@@ -47,6 +49,7 @@ class SavedWeights:
     def forget(self) -> None:
         """Let go of the parameters, keeping the memory."""
         self._parameters = []
+        self.away = False
 
 
 class RunningStatistics:
