@@ -113,7 +113,7 @@ def test_the_log_holds_the_losses_at_the_weights() -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_without_it_lightning_shows_the_loss_of_the_last_pass() -> None:
     """If Lightning comes to log otherwise, the mixin has had its day."""
-    here, there = by_hand(RHO)
+    here, _ = by_hand(RHO)
     assert logged(Regression()) != pytest.approx(here, rel=1e-2)
 
 

@@ -43,12 +43,12 @@ def test_it_is_said_between_two_steps_and_after_a_failure() -> None:
 
     def failing() -> torch.Tensor:
         if sam.perturbed:
-            raise OSError
+            raise OSError("no disk")
         sam.zero_grad()
         loss = weight.square().sum()
         loss.backward()
         return loss
 
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="no disk"):
         sam.step(failing)
     assert not sam.perturbed
