@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from samlib._precision import wide_dtype
-from samlib.optim import scaling
+from samlib.optim import grad_scaler
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_gradients_are_unscaled_without_float64_where_there_is_none(
         found_inf = torch.tensor(0.0)
         grad_scale = torch.tensor(scale)
 
-    monkeypatch.setattr(scaling, "wide_dtype", lambda device: wide_dtype(torch.device("mps")))
+    monkeypatch.setattr(grad_scaler, "wide_dtype", lambda device: wide_dtype(torch.device("mps")))
     gradient = scale * torch.tensor([1.0, -3.0])
     with NoFloat64():
-        assert scaling.unscale_as_told(Told(), [gradient])
+        assert grad_scaler.unscale_as_told(Told(), [gradient])
     assert gradient.tolist() == [1, -3]
