@@ -246,7 +246,7 @@ def _search(
     # Of what rounding does to the products, the one with the top eigenvector is looked at.
     top = found.vectors[:, 0]
     scale = found.scale if math.isfinite(found.scale) else 0.0
-    rounding = rounding_error(operator, top, top * values[0], scale=scale).to(like)
+    rounding = rounding_error(operator, top, found.image, scale=scale).to(like)
     errors = torch.hypot(found.errors.to(like), rounding)
     sure = confidence == 0 or found.risk <= 1 - confidence
     beyond = found.ceiling - values if sure and confidence else torch.zeros_like(values)

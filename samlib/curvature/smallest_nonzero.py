@@ -224,9 +224,8 @@ class _SearchInRange:
         if index < 0:  # nothing above zero
             return self._nothing(chain.products + 1)
         vector = chain.vectors(seen, index + 1)[:, index:]
-        rounding = rounding_error(
-            self._operator, vector[:, 0], vector[:, 0] * value, scale=seen.scale
-        )
+        image = vector[:, 0] * value + chain.remainder * float(seen.vectors[-1, index])
+        rounding = rounding_error(self._operator, vector[:, 0], image, scale=seen.scale)
         error = torch.hypot(rounding.to(vector), vector.new_tensor(residual))[None]
         # Nothing was excluded nearer by.
         beyond = error.clamp(min=margin) if risk < 1 else error

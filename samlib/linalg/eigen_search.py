@@ -33,13 +33,14 @@ _WIDER = 1.2
 class Eigenpairs:
     """The k largest eigenvalues [k], their vectors [dim, k], and what is known of their errors.
 
-    ``residuals`` holds ‖Hv − λv‖ for each, [k]; ``scale`` is the largest |eigenvalue| seen. That an
-    eigenvalue above ``ceiling`` is missing in the list has at most the probability ``risk``.
+    ``residuals`` holds ‖Hv − λv‖ for each, [k], ``image`` Hv of the first, [dim]; ``scale`` is the
+    largest |eigenvalue| seen. That an eigenvalue above ``ceiling`` is missing in the list has at most the probability ``risk``.
     """
 
     values: Tensor
     vectors: Tensor
     residuals: Tensor
+    image: Tensor
     scale: float
     ceiling: float
     risk: float
@@ -120,13 +121,14 @@ class EigenSearch:
         values, coefficients, residuals = space.ritz(self._k)
         vectors = space.vectors(coefficients)
         products = self._most - self._left
-        return Eigenpairs(values, vectors, residuals, self._scale, ceiling, risk, products)
+        image = values[0].to(vectors) * vectors[:, 0] + space.residual(coefficients[:, 0])
+        return Eigenpairs(values, vectors, residuals, image, self._scale, ceiling, risk, products)
 
     def _nothing(self) -> Eigenpairs:
         """NaN: a product was not finite."""
         nan = self._like.new_full((len(self._like), self._k), torch.nan)
         products = self._most - self._left
-        return Eigenpairs(nan[0], nan, nan[0], math.nan, math.nan, 1.0, products)
+        return Eigenpairs(nan[0], nan, nan[0], nan[:, 0], math.nan, math.nan, 1.0, products)
 
     # --------------------------------------------------------------------------- what is asked for
 
