@@ -34,7 +34,8 @@ class Eigenpairs:
     """The k largest eigenvalues [k], their vectors [dim, k], and what is known of their errors.
 
     ``residuals`` holds ‖Hv − λv‖ for each, [k], ``image`` Hv of the first, [dim]; ``scale`` is the
-    largest |eigenvalue| seen. That an eigenvalue above ``ceiling`` is missing in the list has at most the probability ``risk``.
+    largest |eigenvalue| seen. That an eigenvalue above ``ceiling`` is missing in the list has at
+    most the probability ``risk``.
     """
 
     values: Tensor
