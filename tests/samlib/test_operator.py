@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -235,3 +236,18 @@ def test_on_product_is_called_once_a_product(k: int, confidence: float) -> None:
         operator, k=k, rtol=0.01, confidence=confidence, on_product=lambda: calls.append(1)
     )
     assert len(calls) == len(products) == result.products
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_coarse_search_leaves_over_is_not_taken_for_rounding(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    spectrum = torch.rand(300, generator=generator) ** 2
+    objective = Objective(lambda x: (spectrum.to(x) * x**2).sum() / 2, 300)
+    x = torch.randn(300, generator=generator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = samlib.top_eigenpairs(objective, x, k=2, rtol=0.2, confidence=0)
+    left = (spectrum[:, None] * found.vectors - found.vectors * found.values).norm(dim=0)
+    assert found.converged
+    assert float(left.max()) > 1e-3, "the case leaves something over"
+    torch.testing.assert_close(found.residuals, left, rtol=0.01, atol=1e-6)
