@@ -269,10 +269,10 @@ def _obstacle(
     """What keeps an error larger than asked for; nothing where the matrix is not finite."""
     if not math.isfinite(found.scale):
         return ""
-    allowed, residual = rtol * found.scale, float(found.residuals.max())
+    allowed, error = rtol * found.scale, float(found.errors.max())
     last, beyond = float(found.values[-1]), found.ceiling - float(found.values[-1])
-    if residual > allowed or not sure:
-        return f"Lanczos stopped at max_products={max_products} with residual {residual:.2g}"
+    if error > allowed or not sure:
+        return f"Lanczos stopped at max_products={max_products} with an error of {error:.2g}"
     if rounding > allowed:
         return (
             f"rounding in the arithmetic of the loss (its unit is {unit:.1g}) leaves an error of "

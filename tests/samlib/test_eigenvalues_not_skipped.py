@@ -108,6 +108,22 @@ def test_an_eigenvalue_far_below_zero_is_what_rounding_goes_by() -> None:
         assert float(found.errors.min()) >= 1e3 * torch.finfo(torch.float32).eps
 
 
+@pytest.mark.parametrize(
+    ("seed", "products"), [(36, 32), (54, 28), (118, 25), (133, 27), (135, 35)]
+)
+def test_what_ends_in_a_cluster_that_is_not_settled_has_not_converged(
+    seed: int, products: int
+) -> None:
+    # Each residual is small by then, but not all those of a cluster together.
+    spectrum, (k, rtol, _) = clustered(seed), settings(seed)
+    operator = reflected(spectrum, seed, torch.float64)
+    with pytest.warns(RuntimeWarning, match=f"max_products={products}"):
+        found = top_eigenpairs(operator, k=k, rtol=rtol, confidence=0, max_products=products)
+    assert not found.converged
+    allowed = rtol * float(spectrum.abs().max())
+    assert float(found.residuals.max()) <= allowed < float(found.errors.max())
+
+
 # ---------------------------------------------------------------------------------- networks
 
 
