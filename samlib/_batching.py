@@ -4,6 +4,9 @@
 # many. Beyond it, a batch saves no time and costs memory.
 NUMBERS_AT_ONCE = 2**24
 
+# The same for a network, whose need is measured: in bytes.
+BYTES_AT_ONCE = 2**26
+
 
 def how_many_at_once(numbers: int) -> int:
     """How many things of so many numbers each are treated together: at least one."""

@@ -9,11 +9,15 @@ import torch
 from torch import Tensor
 
 from samlib._validation import require_name, require_seed
-from samlib.curvature.predictive import Predictive, predictive
+from samlib.curvature.predictive import predictive
 from samlib.curvature.through_outputs import Middle, require_network, through_outputs
 from samlib.linalg import Operator
 from samlib.linalg.operator import Product
-from samlib.objective import BatchLoss, ModuleObjective, Objective
+from samlib.objective import BatchLoss, ModuleObjective, Objective, OutputLoss
+from samlib.objective.batch import tensors
+from samlib.objective.dependence import require_of_outputs
+from samlib.objective.rows import is_mean_over_rows
+from samlib.objective.shares import shares_of_rows
 
 Labels = Literal["empirical", "sampled"]
 
@@ -71,22 +75,26 @@ def fisher(
     require_name("labels", labels, ("empirical", "sampled"))
     seed, x = require_seed("seed", seed), x.detach().clone()
     first = next(network.batches(x))
-    first.require_of_outputs(x)
+    require_of_outputs(first, x)
+    loss = first.through_outputs(x)[1]
     if labels == "sampled":
-        known = predictive(first.loss_fn)
+        predictive(loss.kind, loss.option)
         _require_same_order(network, x)
-        return through_outputs(network, x, _of_drawn_labels(known, x, seed))
-    if not first.is_mean_over_rows(x):
+        return through_outputs(network, x, _of_drawn_labels(x, seed))
+    known = loss.call is not None and loss.call.size is not None
+    if not known and not is_mean_over_rows(first, x):
         raise ValueError(
-            "the Fisher matrix needs the gradient of each row's loss, and loss_fn is not a mean "
-            "over rows (it weighs or ignores targets, or compares rows with one another); give one "
-            "of torch's losses, such as torch.nn.CrossEntropyLoss()"
+            "the Fisher matrix needs the gradient of each row's loss, and "
+            f"{first.loss.name} is not a mean over rows (it weighs or ignores targets, or compares "
+            "rows with one another); give one of torch's losses, such as "
+            "torch.nn.CrossEntropyLoss()"
         )
     return through_outputs(network, x, _of_given_labels)
 
 
-def _of_given_labels(batch: BatchLoss, x: Tensor, outputs: Tensor) -> Product:
-    shares = batch.shares(outputs.dtype)
+def _of_given_labels(batch: BatchLoss, x: Tensor, loss: OutputLoss) -> Product:
+    outputs = loss.outputs
+    shares = _shares(batch, loss)
     if outputs.shape[:1] != shares.shape:
         raise ValueError(
             f"the outputs of model must have a row for each of {len(shares)} rows of data, "
@@ -94,7 +102,7 @@ def _of_given_labels(batch: BatchLoss, x: Tensor, outputs: Tensor) -> Product:
         )
     at = outputs.clone().requires_grad_()
     with torch.enable_grad():
-        (slopes,) = torch.autograd.grad(batch.of_outputs(at), at, materialize_grads=True)
+        (slopes,) = torch.autograd.grad(loss.loss(at), at, materialize_grads=True)
     # The slope of ℓ in a row of the outputs is that of the row's own loss times its share.
     counts = torch.where(shares > 0, 1 / shares, 0)
     rows = slopes.flatten(1) if outputs.dim() > 1 else slopes.unsqueeze(1)
@@ -106,20 +114,29 @@ def _of_given_labels(batch: BatchLoss, x: Tensor, outputs: Tensor) -> Product:
     return product
 
 
-def _of_drawn_labels(known: Predictive, drawn_at: Tensor, seed: int) -> Middle:
+def _shares(batch: BatchLoss, loss: OutputLoss) -> Tensor:
+    """How much each row of the outputs counts, as a share of all: [rows]."""
+    dtype, device = loss.outputs.dtype, loss.outputs.device
+    if loss.call is None:
+        return batch.shares(dtype, device)
+    return shares_of_rows(loss.call.size_of, loss.targets, len(loss.targets), dtype, device)
+
+
+def _of_drawn_labels(drawn_at: Tensor, seed: int) -> Middle:
     """ĝĝᵀ on the outputs, with labels drawn from what the network predicts at ``drawn_at``."""
 
-    def middle(batch: BatchLoss, x: Tensor, outputs: Tensor) -> Product:
-        predicting = outputs
+    def middle(batch: BatchLoss, x: Tensor, loss: OutputLoss) -> Product:
+        outputs = predicting = loss.outputs
+        known = predictive(loss.kind, loss.option)
         if x is not drawn_at:
             with torch.no_grad():
-                predicting = batch.outputs(drawn_at)
-        labels = known.labels(outputs, batch.targets)
+                predicting = batch.output_loss(batch.network.unflatten(drawn_at)).outputs
+        labels = known.labels(outputs, loss.targets)
         # There are as many labels as targets, or, where these are probabilities, a part of that.
-        before = batch.before * labels.numel() // batch.targets.numel()
+        before = loss.before * labels.numel() // loss.targets.numel()
         u = _uniform(labels, seed, before)
         scores = known.scores(outputs, predicting, u)
-        counts = known.weights(outputs, batch.targets) / batch.weight
+        counts = known.weights(outputs, loss.targets) / batch.weight
         if not known.of_classes:
             return lambda v: counts * scores.square() * v
         return lambda v: scores * (counts * (scores * v).sum(dim=1)).unsqueeze(1)
@@ -139,9 +156,8 @@ def _require_same_order(objective: ModuleObjective, x: Tensor) -> None:
     if objective.in_one_batch:
         return
     for one, two in zip(objective.batches(x), objective.batches(x), strict=True):
-        same = torch.equal(one.targets, two.targets)
-        if isinstance(one.inputs, Tensor):
-            same &= torch.equal(one.inputs, two.inputs)
+        pairs = zip(tensors(one.batch), tensors(two.batch), strict=True)
+        same = all(a.shape == b.shape and torch.equal(a, b) for a, b in pairs)
         if not same:
             raise ValueError(
                 "data gives its rows in another order in each pass, and labels are drawn by place: "

@@ -10,7 +10,8 @@ from torch import Tensor
 from samlib.curvature.through_outputs import require_network, through_outputs
 from samlib.linalg import Operator
 from samlib.linalg.operator import Product
-from samlib.objective import BatchLoss, Objective
+from samlib.objective import BatchLoss, Objective, OutputLoss
+from samlib.objective.dependence import require_of_outputs
 from samlib.objective.derivatives import kept_graph
 
 
@@ -30,15 +31,18 @@ def gauss_newton(objective: Objective, x: Tensor) -> Operator:
     Parameters
     ----------
     objective
-        The loss of a network, from :meth:`Objective.from_module`. It must depend on x through the
-        outputs alone: a penalty on the weights has no place in ℓ. The network must give one tensor.
+        The loss of a network, from :meth:`Objective.from_module` or :meth:`Objective.from_loss`.
+        The outputs are what the network gives, if that is one tensor and the loss one of outputs
+        and targets. Else the loss must be what one of torch's losses gives, as in a language
+        model that computes its loss itself, and the outputs are what this was given, the logits.
+        It must depend on x through them alone: a penalty on the weights has no place in ℓ.
     x
         One point, [dim].
 
     Raises
     ------
     TypeError
-        If objective is not a network's, or the outputs are not one tensor.
+        If objective is not a network's, or there are no such outputs.
     ValueError
         If x has the wrong shape, or the loss reads parameters beside the outputs.
 
@@ -58,21 +62,22 @@ def gauss_newton(objective: Objective, x: Tensor) -> Operator:
     """
     network = require_network(objective, x)
     first = next(network.batches(x))
-    first.require_of_outputs(x)
+    require_of_outputs(first, x)
     _warn_if_linear(first, x)
     return through_outputs(network, x.detach().clone(), _second_derivative)
 
 
-def _second_derivative(batch: BatchLoss, x: Tensor, outputs: Tensor) -> Product:
-    product = kept_graph(batch.of_outputs, outputs)
+def _second_derivative(batch: BatchLoss, x: Tensor, loss: OutputLoss) -> Product:
+    product = kept_graph(loss.loss, loss.outputs)
     return lambda v: product(v)[0]
 
 
 def _warn_if_linear(batch: BatchLoss, x: Tensor) -> None:
     with torch.no_grad():
-        outputs = batch.outputs(x.detach())
-    probe = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(0)).to(outputs)
-    if bool((_second_derivative(batch, x, outputs)(probe) == 0).all()):
+        loss = batch.output_loss(batch.network.unflatten(x.detach()))
+    shape = loss.outputs.shape
+    probe = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(loss.outputs)
+    if bool((_second_derivative(batch, x, loss)(probe) == 0).all()):
         warnings.warn(
             "the second derivative of loss_fn in the outputs of the model is 0, and so is the "
             "Gauss-Newton matrix; if loss_fn is NLLLoss, give the network's logits to "

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from samlib.linalg.dense import at_least_single
-from samlib.objective import LossFunction, kind_and_options
 
 Options = Callable[..., Any]
 
@@ -58,7 +57,7 @@ class Predictive:
         return outputs.shape
 
 
-def predictive(loss_fn: LossFunction) -> Predictive:
+def predictive(kind: Any, option: Options) -> Predictive:
     """The distribution that a loss stands for.
 
     Raises
@@ -66,7 +65,6 @@ def predictive(loss_fn: LossFunction) -> Predictive:
     ValueError
         If none is known.
     """
-    kind, option = kind_and_options(loss_fn)
     if kind in (nn.CrossEntropyLoss, F.cross_entropy):
         return Predictive(True, _of_logits, lambda y, t: _class_weights(y, t, option))
     if kind in (nn.NLLLoss, F.nll_loss):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -10,16 +11,19 @@ from samlib._validation import require_instance, require_one_point
 from samlib.curvature.hessian import FINE, moved_by_rounding
 from samlib.linalg import Operator
 from samlib.linalg.operator import Product
-from samlib.objective import BatchLoss, ModuleObjective, Objective, WeightedMean
+from samlib.objective import BatchLoss, ModuleObjective, Objective, OutputLoss, WeightedMean
 
-Middle = Callable[[BatchLoss, Tensor, Tensor], Product]
-"""(a batch, x, the outputs there) ↦ the product with M, a symmetric map on the outputs."""
+Middle = Callable[[BatchLoss, Tensor, OutputLoss], Product]
+"""(a batch, x, its loss of the outputs there) ↦ the product with M, a symmetric map on them."""
 
 
 def require_network(objective: Objective, x: Tensor) -> ModuleObjective:
     """Return the objective if it is a network's and x is one point for it, otherwise raise."""
     require_instance(
-        "objective", objective, ModuleObjective, "of a network, made by Objective.from_module"
+        "objective",
+        objective,
+        ModuleObjective,
+        "of a network, made by Objective.from_module or from_loss",
     )
     assert isinstance(objective, ModuleObjective)
     require_one_point("x", x, objective.dim)
@@ -46,19 +50,21 @@ def through_outputs(objective: ModuleObjective, x: Tensor, middle: Middle) -> Op
 
 
 def _product(objective: ModuleObjective, x: Tensor, middle: Middle) -> Product:
-    def of(batch: BatchLoss) -> Product:
-        network = batch.linearized(x)
-        inner = middle(batch, x, network.outputs)
-        return lambda v: network.pull(inner(network.push(v)))
+    def of(batch: BatchLoss, before: int) -> tuple[Product, int]:
+        network, loss = batch.through_outputs(x)
+        inner = middle(batch, x, replace(loss, before=before))
+        return lambda v: network.pull(inner(network.push(v))), loss.targets.numel()
 
     if objective.in_one_batch:
         (batch,) = objective.batches(x)
-        return of(batch)
+        return of(batch, 0)[0]
 
     def product(v: Tensor) -> Tensor:
-        mean = WeightedMean()
+        mean, before = WeightedMean(), 0
         for batch in objective.batches(x):
-            mean.add((of(batch)(v),), batch.weight)
+            one, targets = of(batch, before + batch.passed_over)
+            before += targets
+            mean.add((one(v),), batch.weight)
         assert mean.parts is not None
         return mean.parts[0]
 

@@ -1,83 +1,178 @@
-"""The loss of one batch, as a whole and as a loss of the network's outputs."""
+"""The loss of one batch, as a function of the parameters."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from samlib.objective.dependence import require_of_outputs
+from samlib.objective.batch import Batch, in_parts, map_leaves, rows_of, sliced, tensors
 from samlib.objective.linearization import Linearization
-from samlib.objective.network import LossFunction, Network, one_tensor
-from samlib.objective.rounding import with_rounding_unit
-from samlib.objective.rows import rows_make
-from samlib.objective.sizes import Size, shares_of_rows, weigh
+from samlib.objective.loss_call import size_of_call, watched
+from samlib.objective.losses import Loss
+from samlib.objective.network import Network
+from samlib.objective.output_loss import OutputLoss, output_loss
+from samlib.objective.shares import BatchSize, one_for_each_batch, shares_of_rows
 
 
 class BatchLoss:
-    """x ↦ ℓ(f(x)), f the outputs of a network on a batch and ℓ their loss.
+    """x ↦ the loss of a network on a batch, and how much the batch counts.
 
     Parameters
     ----------
     network
-        The network with its loss.
-    inputs, targets
+        The network.
+    loss
+        (model, batch) ↦ its loss.
+    batch
         The batch.
     size
-        What the loss of a batch divides by, None if that is not known.
-    before
-        How many entries the targets of the batches before it have.
+        What the loss of a batch divides by. None if that is not known beforehand: it is what
+        torch's own loss divides by, if the loss is what one of them gave when it was evaluated,
+        and else the rows.
+
+    Attributes
+    ----------
+    passed_over
+        How many targets there are in the batches before it that count nothing.
     """
 
-    def __init__(
-        self, network: Network, inputs: Any, targets: Tensor, size: Size | None, before: int
-    ) -> None:
-        self.inputs, self.targets, self.before = inputs, targets, before
-        self._network, self._size = network, size
+    def __init__(self, network: Network, loss: Loss, batch: Batch, size: BatchSize | None) -> None:
+        self.network, self.loss, self.batch = network, loss, batch
+        self.passed_over = 0
+        self.rows = 1 if size is not None and not _has_rows(batch) else rows_of(batch)
+        self._size = size
+        self._seen: int | float | Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The loss: [dim] → []."""
+        return self.at(self.network.unflatten(x))
+
+    def at(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """The loss with these tensors in place of the parameters."""
+        if self._size is not None:
+            return self._evaluate(parts)
+        loss, call = watched(lambda: self._evaluate(parts))
+        self._seen = size_of_call(call)
+        return loss
+
+    def number(self, x: Tensor) -> float:
+        """The loss as a number, for which the host waits."""
+        with torch.no_grad():
+            return float(self(x))
+
+    # ------------------------------------------------------------------ how much it counts
+
+    @property
+    def unit(self) -> str:
+        """What it counts by, once it was evaluated."""
+        return "size" if self._size is not None else "rows" if self._seen is None else "labels"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the loss belongs to the batch and not to its rows."""
+        return self._size is one_for_each_batch
+
+    @property
+    def row_shapes(self) -> set[torch.Size]:
+        """The shape of what a row has in the last tensor of the batch, the targets perhaps."""
+        last = [part for part in tensors(self.batch) if part.dim()][-1:]
+        return {part.shape[1:] for part in last}
+
+    @property
+    def targets_at_most(self) -> int:
+        """The number of entries of the last tensor of the batch, the targets perhaps."""
+        return self.rows * sum(shape.numel() for shape in self.row_shapes)
 
     @property
     def weight(self) -> float | Tensor:
-        """How much the batch counts in the mean over all of them."""
-        return weigh(self._size, self.targets)
+        """How much the batch counts in the mean over all of them, once it was evaluated.
+
+        A number, unless one had to wait for it.
+        """
+        return self.known_weight if self._seen is None else self._seen
 
     @property
-    def loss_fn(self) -> LossFunction:
-        """ℓ, as a function of outputs and targets."""
-        return self._network.loss_fn
+    def known_weight(self) -> float | Tensor:
+        """How much it counts before it was evaluated: its rows, if no size is given."""
+        if self._size is None:
+            return self.rows
+        weight = self._size(self.batch)
+        if isinstance(weight, Tensor) and weight.device.type == "cpu":
+            return float(weight)
+        return weight
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """ℓ(f(x)): [dim] → []."""
-        return self._network.loss(x, self.inputs, self.targets)
+    @property
+    def may_count(self) -> bool:
+        """False if the batch is known to count nothing."""
+        weight = self.known_weight
+        return isinstance(weight, Tensor) or weight > 0
 
-    def outputs(self, x: Tensor) -> Tensor:
-        """f(x).
+    def shares(self, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """How much each row counts in the loss, as a share of all: [rows]."""
+        return shares_of_rows(self._size, self.batch, self.rows, dtype, device)
+
+    # ------------------------------------------------------------------ other batches of it
+
+    def row(self, k: int) -> BatchLoss:
+        """The loss of row k alone, which counts as one."""
+        return self.one_row(sliced(self.batch, slice(k, k + 1), self.rows))
+
+    def some_rows(self, k: Tensor) -> Batch:
+        """Some of the rows of the batch: the tensors of [rows, 1, ...], to be mapped over."""
+        chosen = sliced(self.batch, k, self.rows)
+        return map_leaves(lambda part: part.unsqueeze(1), chosen)
+
+    def parts(self) -> list[BatchLoss]:
+        """The losses of up to three parts of the batch; none if it cannot be cut."""
+        parts = in_parts(self.batch) if _has_rows(self.batch) else []
+        return [self.instead(part) for part in parts]
+
+    def one_row(self, row: Batch) -> BatchLoss:
+        """The loss of a row alone, which counts as one."""
+        return BatchLoss(self.network, self.loss, row, one_for_each_batch)
+
+    def changed(self, change: Callable[[Any], Any]) -> BatchLoss:
+        """The loss with every part of the batch changed."""
+        return self.instead(map_leaves(change, self.batch))
+
+    # -------------------------------------------------------------- through the outputs
+
+    def through_outputs(self, x: Tensor) -> tuple[Linearization, OutputLoss]:
+        """The outputs near x [dim], and the loss as a function of them.
 
         Raises
         ------
         TypeError
-            If the model gives something else than one tensor.
+            If there are no such outputs in one tensor.
         """
-        return self._network.evaluate(self._network.unflatten(x), self.inputs, one_tensor)
+        first: OutputLoss | None = None
 
-    def linearized(self, x: Tensor) -> Linearization:
-        """f near x [dim]."""
-        return Linearization(self.outputs, x, forwards=self._network.convolves)
+        def outputs(x: Tensor) -> Tensor:
+            nonlocal first
+            seen = self.output_loss(self.network.unflatten(x))
+            first = first or seen
+            return seen.outputs
 
-    def of_outputs(self, outputs: Tensor) -> Tensor:
-        """ℓ of outputs."""
-        return self._network.loss_of(outputs, self.targets)
+        linearized = Linearization(outputs, x, forwards=self.network.convolves)
+        assert first is not None
+        self._seen = size_of_call(first.call)
+        return linearized, replace(first, outputs=linearized.outputs)
 
-    def require_of_outputs(self, x: Tensor) -> None:
-        """Raise ``ValueError`` if the loss depends on x otherwise than through the outputs."""
-        require_of_outputs(self._network, x, self.inputs, self.targets)
+    def output_loss(self, parts: Mapping[str, Tensor]) -> OutputLoss:
+        """The outputs with these tensors in place of the parameters, and the loss of them."""
+        return self.network.evaluate(parts, lambda m: output_loss(self.loss, m, self.batch))
 
-    def is_mean_over_rows(self, x: Tensor) -> bool:
-        """Whether ℓ is the mean of the losses of the rows, weighted by ``shares``, at x [dim]."""
-        batch = self.inputs, self.targets
-        loss, unit = with_rounding_unit(lambda: self(x.detach()))
-        return rows_make(self._network, self._size, x, batch, float(loss.detach()), unit) == "mean"
+    def _evaluate(self, parts: Mapping[str, Tensor]) -> Tensor:
+        return self.network.evaluate(parts, lambda model: self.loss(model, self.batch))
 
-    def shares(self, dtype: torch.dtype) -> Tensor:
-        """How much each row counts in ℓ, as a share of all: [rows]."""
-        return shares_of_rows(self._size, self.targets, dtype)
+    def instead(self, batch: Batch) -> BatchLoss:
+        """The loss of another batch."""
+        return BatchLoss(self.network, self.loss, batch, self._size)
+
+
+def _has_rows(batch: Batch) -> bool:
+    return any(part.dim() for part in tensors(batch))

@@ -1,9 +1,10 @@
-"""The losses of single rows, as the components of a loss over a pair of tensors."""
+"""The losses of single rows, as the components of a loss over one batch."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,10 +13,14 @@ from torch.func import vmap
 from samlib._batching import how_many_at_once
 from samlib._validation import require_indices
 from samlib.objective.average import AverageLoss
+from samlib.objective.batch import Batch, is_row_by_row
+from samlib.objective.batch_loss import BatchLoss
 from samlib.objective.derivatives import Derivative, ScalarFunction
-from samlib.objective.rounding import with_rounding_unit
+from samlib.objective.rounding_unit import with_rounding_unit
 from samlib.objective.rows import rows_make
 from samlib.objective.second_pass import Pass
+
+T = TypeVar("T")
 
 
 class Rows:
@@ -24,22 +29,21 @@ class Rows:
     Parameters
     ----------
     average
-        The loss over one pair of tensors.
+        The loss over one batch.
+    batch
+        This batch.
     check
         Whether to make sure, before they are used, that it is their mean.
     """
 
-    def __init__(
-        self, average: AverageLoss, inputs: Tensor, targets: Tensor, *, check: bool
-    ) -> None:
-        self._average, self._inputs, self._targets = average, inputs, targets
-        self._to_check = check
+    def __init__(self, average: AverageLoss, batch: BatchLoss, *, check: bool) -> None:
+        self._average, self._batch, self._to_check = average, batch, check
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return self._batch.rows
 
     def require_mean(self) -> None:
-        """Raise if the loss of the pair is not a mean over its rows; look once.
+        """Raise if the loss of the batch is not a mean over its rows; look once.
 
         Raises
         ------
@@ -48,51 +52,76 @@ class Rows:
         """
         if not self._to_check:
             return
-        network, pair = self._average.network, (self._inputs, self._targets)
-        x = network.flatten()
-        loss, unit = with_rounding_unit(lambda: network.loss(x, *pair))
+        x = self._average.network.flatten()
+        loss, unit = with_rounding_unit(lambda: self._batch(x))
         self._average.check(x, Pass(loss, 1, len(self)))
-        kind = rows_make(network, self._average.size, x, pair, float(loss), unit)
+        kind = rows_make(self._batch, x, float(loss), unit, alike=True)
         if kind != "mean":
             does = "sums" if kind == "sum" else "ignores or weighs targets, or compares rows"
             raise ValueError(
-                f"this objective has no components: loss_fn is not a mean over rows (it {does}); "
-                "give one of torch's losses, such as torch.nn.CrossEntropyLoss()"
+                f"this objective has no components: {self._batch.loss.name} is not a mean over "
+                f"rows (it {does}); give one of torch's losses, such as torch.nn.CrossEntropyLoss()"
             )
         self._to_check = False
 
     def alone(self, k: int) -> ScalarFunction:
         """The loss of row k."""
-        network, row = self._average.network, slice(k, k + 1)
-        inputs, targets = self._inputs[row], self._targets[row]
+        row = self._batch.row(k)
         if self._shares is None:
-            return lambda x: network.loss(x, inputs, targets)
+            return row
         share = float(self._shares[k])
         if share == 0:  # the loss of a row that is ignored is 0/0
             return lambda x: 0 * x.sum()
-        return lambda x: share * network.loss(x, inputs, targets)
+        return lambda x: share * row(x)
 
     def at(self, derive: Callable[[ScalarFunction], Derivative], x: Tensor, k: Tensor) -> Tensor:
         """What ``derive`` makes of row k's loss at x, for each of x [batch, dim] and k [batch]."""
         require_indices("k", k, x, len(self))
-
-        def of_row(x: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
-            return derive(lambda y: self._average.network.loss(y, inputs, targets))(x)[0]
-
-        at_once = how_many_at_once(self._average.network.dim)
-        result: Tensor = vmap(of_row, chunk_size=at_once)(
-            x, self._inputs[k].unsqueeze(1), self._targets[k].unsqueeze(1)
-        )
+        result = self._together(derive, x, k)
         if self._shares is None:
             return result
         share = self._shares.to(result)[k].reshape(-1, *[1] * (result.dim() - 1))
         return torch.where(share == 0, 0, share * result)
 
+    def _together(
+        self, derive: Callable[[ScalarFunction], Derivative], x: Tensor, k: Tensor
+    ) -> Tensor:
+        batch, together = self._batch, self._average.together
+
+        def of_row(x: Tensor, row: Batch) -> Tensor:
+            return derive(batch.one_row(row))(x)[0]
+
+        if together.obstacle is None and is_row_by_row(batch.batch):
+            at_once = how_many_at_once(self._average.network.dim)
+            try:
+                result: Tensor = vmap(of_row, chunk_size=at_once)(x, batch.some_rows(k))
+                return result
+            except Exception as error:  # row by row, it shows whether this is vmap's fault
+                obstacle = error
+        else:
+            obstacle = None
+        pairs = zip(x, k.tolist(), strict=True)
+        each = [derive(batch.row(j))(point)[0] for point, j in pairs]
+        if obstacle is not None:
+            together.meets(obstacle)
+        return torch.stack(each) if each else x.new_empty(0)
+
     @functools.cached_property
     def _shares(self) -> Tensor | None:
         """How much each row counts, 1 on average; None if all count alike."""
-        size, targets = self._average.size, self._targets.cpu()
-        if size is None or not isinstance(size(targets[:1]), Tensor):
-            return None
-        sizes = torch.stack([torch.as_tensor(size(row)) for row in targets.unsqueeze(1)]).double()
-        return None if bool((sizes == sizes[0]).all()) else sizes * len(sizes) / sizes.sum()
+        shares = self._batch.shares(torch.float64, torch.device("cpu")) * len(self)
+        return None if bool((shares == shares[0]).all()) else shares
+
+
+class Lazy(Sequence[T]):
+    """So many things, each made when it is asked for."""
+
+    def __init__(self, make: Callable[[int], T], length: int) -> None:
+        self._make, self._length = make, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, k: Any) -> Any:
+        numbers = range(self._length)[k]
+        return [self._make(j) for j in numbers] if isinstance(k, slice) else self._make(numbers)

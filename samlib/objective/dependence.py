@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from samlib.objective.network import Network, one_tensor
+from samlib.objective.batch_loss import BatchLoss
+from samlib.objective.network import Network
+from samlib.objective.output_loss import output_loss
 
 _NAMES_SHOWN = 5
 
@@ -25,7 +26,7 @@ class Dependence:
         self._network = network
         self._unused = list(network.parameters)
 
-    def loss(self, x: Tensor, inputs: Any, targets: Tensor) -> Tensor:
+    def loss(self, batch: BatchLoss, x: Tensor) -> Tensor:
         """The loss of a batch; asks for its gradient as long as a parameter was not met.
 
         Raises
@@ -35,11 +36,11 @@ class Dependence:
         """
         if not self._unused:
             with torch.no_grad():
-                return self._network.loss(x, inputs, targets)
+                return batch(x)
         parts = {n: part.requires_grad_() for n, part in self._network.unflatten(x).items()}
         own = {n: p for n, p in self._network.parameters.items() if p.requires_grad}
         with torch.enable_grad():
-            loss = self._network.loss_at(parts, inputs, targets)
+            loss = batch.at(parts)
         if loss.requires_grad:
             slopes = torch.autograd.grad(loss, [*parts.values(), *own.values()], allow_unused=True)
             used = {n for n, slope in zip(parts, slopes, strict=False) if slope is not None}
@@ -60,7 +61,7 @@ class Dependence:
             )
 
 
-def require_of_outputs(network: Network, x: Tensor, inputs: Any, targets: Tensor) -> None:
+def require_of_outputs(batch: BatchLoss, x: Tensor) -> None:
     """Raise if the loss at x [dim] depends on x otherwise than through the model's outputs.
 
     Raises
@@ -68,26 +69,30 @@ def require_of_outputs(network: Network, x: Tensor, inputs: Any, targets: Tensor
     ValueError
         If it does, as with a penalty on the weights or on hidden layers.
     """
-    parts = {n: p.detach().requires_grad_() for n, p in network.unflatten(x).items()}
+    parts = {n: p.detach().requires_grad_() for n, p in batch.network.unflatten(x).items()}
+
+    def beside(model: nn.Module) -> Tensor:
+        seen = output_loss(batch.loss, model, batch.batch)
+        return seen.loss(seen.outputs.detach())
+
     with torch.enable_grad():
-        loss = network.evaluate(
-            parts, inputs, lambda outputs: network.loss_of(one_tensor(outputs).detach(), targets)
-        )
+        loss = batch.network.evaluate(parts, beside)
     if not loss.requires_grad:
         return
     slopes = torch.autograd.grad(loss, list(parts.values()), allow_unused=True)
     if names := [n for n, slope in zip(parts, slopes, strict=True) if slope is not None]:
         raise ValueError(
-            f"loss_fn depends on {_shown(names)} of the model beside its outputs, as a penalty "
-            "does, and this matrix belongs to a loss of the outputs alone: leave the rest out of "
-            "loss_fn; the Hessian of the rest, as an operator of its own, can be added"
+            f"{batch.loss.name} depends on {_shown(names)} of the model beside its outputs, as a "
+            "penalty does, and this matrix belongs to a loss of the outputs alone: leave the rest "
+            f"out of {batch.loss.name}; the Hessian of the rest, as an operator of its own, can be "
+            "added"
         )
 
 
 def _require_none_past(names: Sequence[str]) -> None:
     if names:
         raise ValueError(
-            f"model or loss_fn reads {_shown(names)} from a variable of its own, which keeps the "
+            f"model or loss reads {_shown(names)} from a variable of its own, which keeps the "
             "model's present values whatever x is; read them from the model in each call, as "
             "with model.parameters()"
         )

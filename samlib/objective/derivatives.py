@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value, jvp
 
+from samlib.objective.forward_formulas import PlainNormalization
+
 ScalarFunction = Callable[[Tensor], Tensor]
 """L: [dim] → []."""
 
@@ -69,14 +71,18 @@ def reverse_over_forward(function: ScalarFunction, x: Tensor) -> Derivative:
     """v ↦ ∇²L(x) v as the gradient of the slope of L along v, a forward derivative; and L(x)."""
     at = x.detach().clone()  # the point stays what it was, whatever happens to x
 
+    def plain(y: Tensor) -> Tensor:
+        with PlainNormalization():
+            return function(y)
+
     def product(v: Tensor) -> tuple[Tensor, Tensor]:
         def slope(y: Tensor) -> tuple[Tensor, Tensor]:
-            loss, along = jvp(function, (y,), (v,))[:2]
+            loss, along = jvp(plain, (y,), (v,))[:2]
             return along, loss
 
         try:
             result: tuple[Tensor, Tensor] = grad(slope, has_aux=True)(at)
-        except NotImplementedError:  # not every operation has a forward derivative
+        except RuntimeError:  # not every operation has a forward derivative, or its derivative
             result = kept_graph(function, at)(v)
         return result
 

@@ -2,18 +2,17 @@
 
 Everything else in samlib takes an :class:`Objective`: it asks for values, gradients and
 Hessian-vector products and never looks inside. Make one from any differentiable function
-of a vector, or from a network, a loss and data with :meth:`Objective.from_module`.
+of a vector, or from a network, a loss and data with :meth:`Objective.from_loss` or
+:meth:`Objective.from_module`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
-from samlib._batching import how_many_at_once
 from samlib._validation import (
     require_callable,
     require_count,
@@ -22,28 +21,32 @@ from samlib._validation import (
     require_one_point,
     require_pair,
     require_point,
-    require_points,
     require_text,
     require_vector,
+    shown,
 )
 from samlib.objective.average import AverageLoss
+from samlib.objective.batch import Batch, is_cuttable
 from samlib.objective.batch_loss import BatchLoss
-from samlib.objective.components import Rows
-from samlib.objective.data import Pairs
-from samlib.objective.derivatives import (
-    Derivative,
-    ScalarFunction,
-    double_backward,
-    gradient,
-    kept_graph,
-    value,
+from samlib.objective.components import Lazy, Rows
+from samlib.objective.data import Data, require_like
+from samlib.objective.derivatives import double_backward, gradient, value
+from samlib.objective.losses import (
+    Loss,
+    LossFunction,
+    LossOfModel,
+    LossOfOutputs,
+    ModelLossFunction,
+    inputs_of,
 )
-from samlib.objective.network import LossFunction, Network
-from samlib.objective.points import at_points
-from samlib.objective.rounding import with_rounding_unit
+from samlib.objective.network import Chosen, Network
+from samlib.objective.scalar_field import ScalarField, no_components
+from samlib.objective.shares import BatchSize, one_for_each_batch
+
+SizeArgument = BatchSize | Literal["batch"] | None
 
 
-class Objective:
+class Objective(ScalarField):
     """A twice differentiable loss on Rᴰ.
 
     Parameters
@@ -69,21 +72,18 @@ class Objective:
     torch.Size([5])
     """
 
-    def __init__(self, function: ScalarFunction, dim: int) -> None:
-        self._function = require_callable("function", function, "x [dim] ↦ a scalar tensor")
-        self.dim = require_count("dim", dim, minimum=1)
-        self._rounding_units: dict[tuple[torch.dtype, torch.device], float] = {}
-
     @classmethod
-    def from_module(
+    def from_loss(
         cls,
         model: nn.Module,
-        loss_fn: LossFunction,
-        data: tuple[Any, Any] | Pairs,
+        loss: ModelLossFunction,
+        data: Any,
         *,
+        size: SizeArgument = None,
+        parameters: Chosen | None = None,
         check: bool = True,
     ) -> ModuleObjective:
-        """Make the objective x ↦ loss_fn(model(inputs; x), targets), averaged over the data.
+        """Make the objective x ↦ loss(model, batch) with x as the model's parameters, averaged.
 
         Parameters
         ----------
@@ -93,23 +93,81 @@ class Objective:
             network is evaluated in eval mode: dropout is off and BatchNorm uses its running
             statistics. An evaluation borrows the module and gives it back as it was, with its
             mode, buffers, attributes and ``.grad`` fields: do not train it in another thread
-            meanwhile.
-        loss_fn
-            Maps (outputs, targets) to a scalar that averages over the rows, as
-            ``torch.nn.MSELoss()`` does. It may read the model's parameters, for a penalty. Those
-            of torch's losses that divide by something else than rows (kept labels, the weights
-            of their classes, single entries) are known, as objects or functions.
+            meanwhile. What compiles it or spreads it over devices is taken off.
+        loss
+            Maps the model and a batch to a scalar that averages over what the batch counts by,
+            such as ``lambda model, batch: model(**batch).loss``. It may read the model's
+            parameters, for a penalty.
         data
-            (inputs, targets), two tensors with the same number of rows, or anything that gives
-            such pairs and can be iterated again and again: a list, a DataLoader. Batches count
-            by what the loss divides by, or else by their rows, so that the mean is that over all
-            data and the last may be short; one batch is in memory at a time. Nothing is moved
-            between devices.
+            One batch, a mapping, a tensor or a tuple of tensors, or anything that gives batches
+            and can be iterated again and again: a list, a DataLoader. One batch is in memory at a
+            time, and is moved to the device of x.
+        size
+            Maps a batch to the number of units that its loss is the mean of, so that the mean over
+            batches is that over all units: tokens, pixels, kept labels. If not given, it is what
+            torch's own loss divides by (labels that are not ignored, the weights of their
+            classes, single entries), wherever the loss is what one of them gave; else the rows.
+            "batch": the loss belongs to whole batches, as a contrastive one does; each counts as
+            one.
+        parameters
+            Which of the trainable parameters make x: names or shell patterns of them, as in
+            ``model.named_parameters()``, or (name, parameter) ↦ whether it does. The others are
+            constants. All, if not given.
         check
             Whether to make sure of what the numbers rest on. The first evaluation then takes a
             second pass over the data, and refuses a loss that is not the same in both, or that
             sums over rows, or reads parameters from elsewhere than the model. It warns of
             parameters that the loss does not depend on, and of a loss that is no mean over rows.
+
+        Raises
+        ------
+        TypeError
+            If an argument is of the wrong kind, or data can be iterated only once.
+        ValueError
+            If the loader's sampler draws other rows in every pass, or no trainable parameter is
+            called so; at the first evaluation, if a check fails.
+
+        Examples
+        --------
+        >>> import torch, samlib
+        >>> model = torch.nn.Linear(3, 1)
+        >>> batch = {"x": torch.randn(8, 3), "y": torch.randn(8, 1)}
+        >>> def loss(model, batch):
+        ...     return (model(batch["x"]) - batch["y"]).square().mean()
+        >>> samlib.Objective.from_loss(model, loss, batch, parameters="weight")
+        ModuleObjective(dim=3, model=Linear, rows=8)
+        """
+        return ModuleObjective(
+            model, LossOfModel(loss), data, size=size, parameters=parameters, check=check
+        )
+
+    @classmethod
+    def from_module(
+        cls,
+        model: nn.Module,
+        loss_fn: LossFunction,
+        data: Data,
+        *,
+        size: SizeArgument = None,
+        parameters: Chosen | None = None,
+        check: bool = True,
+    ) -> ModuleObjective:
+        """Make the objective x ↦ loss_fn(model(inputs; x), targets), averaged over the data.
+
+        That is :meth:`from_loss` for a model of inputs and a loss of outputs and targets.
+
+        Parameters
+        ----------
+        model, size, parameters, check
+            As for :meth:`from_loss`.
+        loss_fn
+            Maps (outputs, targets) to a scalar that averages over the rows, as
+            ``torch.nn.MSELoss()`` does. What torch's own losses divide by is known.
+        data
+            (inputs, targets), two tensors with the same number of rows, or anything that gives
+            such pairs and can be iterated again and again: a list, a DataLoader. Inputs may be
+            several, (inputs, ..., targets), or a tuple, for ``model(*inputs)``, or a mapping, for
+            ``model(**inputs)``. A batch that is a mapping is both, inputs and targets.
 
         Raises
         ------
@@ -129,110 +187,9 @@ class Objective:
         >>> samlib.Objective.from_module(model, torch.nn.MSELoss(), loader)
         ModuleObjective(dim=4, model=Linear, data=DataLoader)
         """
-        return ModuleObjective(model, loss_fn, data, check=check)
-
-    def value(self, x: Tensor) -> Tensor:
-        """L(x): [..., dim] → [...].
-
-        Raises
-        ------
-        ValueError
-            If x has the wrong shape, or the function does not return a scalar.
-        """
-        return self._batched(value, require_point("x", x, self.dim))
-
-    def gradient(self, x: Tensor) -> Tensor:
-        """∇L(x): [..., dim] → [..., dim]."""
-        return self._batched(gradient, require_point("x", x, self.dim))
-
-    def hessian_vector_product(self, x: Tensor, v: Tensor) -> Tensor:
-        """∇²L(x) v, exactly, without forming the Hessian (Pearlmutter, 1994).
-
-        x and v have shape [..., dim], one dtype and one device, and broadcast against each other.
-        """
-        return self._batched(double_backward, *require_pair(x, v, self.dim))
-
-    def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
-        """v ↦ ∇²L(x) v at one point x [dim], for many v [dim] in turn.
-
-        The graph of the gradient is built once and kept, so a product costs less than by
-        :meth:`hessian_vector_product`. The v have the dtype and are on the device of x.
-        """
-        product = kept_graph(self._scalar, require_one_point("x", x, self.dim))
-        return lambda v: product(require_vector("v", v, x))[0]
-
-    def hessian(self, x: Tensor) -> Tensor:
-        """∇²L(x) as a dense matrix: [..., dim] → [..., dim, dim]. For small D."""
-        require_point("x", x, self.dim)
-        basis = torch.eye(self.dim, dtype=x.dtype, device=x.device)
-        rows = self.hessian_vector_product(x.unsqueeze(-2), basis.expand(*x.shape, self.dim))
-        return (rows + rows.mT) / 2
-
-    def rounding_unit(self, x: Tensor) -> float:
-        """The unit roundoff of the arithmetic that L is really computed in at x [..., dim].
-
-        The largest ``torch.finfo(dtype).eps`` among the dtype of x and the floating-point dtypes
-        of all that operations give while L is evaluated, once for each dtype and device of x:
-        over data in batches, of the first. A network in bfloat16 behind a float32 loss, or a
-        region under autocast, shows here.
-
-        Examples
-        --------
-        >>> import torch, samlib
-        >>> narrow = samlib.Objective(lambda x: x.bfloat16().square().sum().float(), dim=3)
-        >>> narrow.rounding_unit(torch.ones(3))
-        0.0078125
-        """
-        x = require_points("x", x, self.dim)
-        key = x.dtype, x.device
-        if key not in self._rounding_units:
-            point = x.detach().reshape(-1, self.dim)[0]
-            unit = with_rounding_unit(lambda: self._once(point))[1]
-            self._rounding_units[key] = max(unit, torch.finfo(x.dtype).eps)
-        return self._rounding_units[key]
-
-    @property
-    def components(self) -> Sequence[Objective] | None:
-        """The L_k of L = (1/M) Σ_k L_k, or None if L is not given as a finite sum."""
-        return None
-
-    def component_value(self, x: Tensor, k: Tensor) -> Tensor:
-        """L_k(x) with one component index per point: x [batch, dim], k [batch] → [batch].
-
-        Raises
-        ------
-        ValueError
-            If the objective is not a finite sum.
-        """
-        raise _no_components()
-
-    def component_gradient(self, x: Tensor, k: Tensor) -> Tensor:
-        """∇L_k(x) with one component index per point: x [batch, dim], k [batch] → [batch, dim].
-
-        Raises
-        ------
-        ValueError
-            If the objective is not a finite sum.
-        """
-        raise _no_components()
-
-    def _scalar(self, x: Tensor) -> Tensor:
-        value = self._function(x)
-        if not isinstance(value, Tensor) or value.dim() != 0:
-            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"function must return a scalar tensor (shape []), got {got}")
-        return value
-
-    def _once(self, x: Tensor) -> Tensor:
-        """L at one point x [dim], or the loss of some of the data there."""
-        return self._scalar(x)
-
-    def _batched(self, derive: Callable[[ScalarFunction], Derivative], *points: Tensor) -> Tensor:
-        at_once = how_many_at_once(self.dim)
-        return at_points(derive(self._scalar), *points, at_once=at_once)[0]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(dim={self.dim})"
+        return ModuleObjective(
+            model, LossOfOutputs(loss_fn), data, size=size, parameters=parameters, check=check
+        )
 
 
 def require_objective(objective: Objective) -> Objective:
@@ -240,44 +197,46 @@ def require_objective(objective: Objective) -> Objective:
     return require_instance("objective", objective, Objective, "a samlib.Objective")
 
 
-def _no_components() -> ValueError:
-    return ValueError(
-        "this objective has no components: a stochastic rule or notion needs a loss that is a "
-        "mean of terms, such as a landscape or Objective.from_module(model, loss_fn, (inputs, "
-        "targets)) with one pair of tensors"
-    )
-
-
 class ModuleObjective(Objective):
     """The training loss of a network as a function of its flattened parameters.
 
-    Made by :meth:`Objective.from_module`, which explains the arguments.
+    Made by :meth:`Objective.from_loss` or :meth:`Objective.from_module`, which explain the
+    arguments.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        loss_fn: LossFunction,
-        data: tuple[Any, Any] | Pairs,
+        loss: Loss,
+        data: Any,
         *,
+        size: SizeArgument = None,
+        parameters: Chosen | None = None,
         check: bool = True,
     ) -> None:
         require_instance("model", model, nn.Module, "a torch.nn.Module")
-        require_callable("loss_fn", loss_fn, "(outputs, targets) ↦ a scalar tensor")
-        self._network = Network(model, loss_fn)
-        self._average = AverageLoss(self._network, data, check=require_flag("check", check))
-        pair = self._average.pair
+        data = loss.require_data(data, sized=size is not None)
+        self._network = Network(model, parameters)
+        self._loss = loss
+        self._average = AverageLoss(
+            self._network,
+            loss,
+            data,
+            size=_require_size(size),
+            require=self._require_batch,
+            check=require_flag("check", check),
+        )
         self._rows: Rows | None = None
-        if pair is not None and isinstance(pair[0], Tensor):
-            self._rows = Rows(self._average, *pair, check=check)
+        if self._average.in_one_batch and is_cuttable(data):
+            self._rows = Rows(self._average, self._average.one_batch, check=check)
         super().__init__(self.value, self._network.dim)
 
     def flat_parameters(self) -> Tensor:
-        """A copy of the model's trainable parameters as they are now: [dim]."""
+        """A copy of the model's parameters that make x, as they are now: [dim]."""
         return self._network.flatten()
 
     def load_flat_parameters(self, x: Tensor) -> None:
-        """Write x [dim] into the model's trainable parameters."""
+        """Write x [dim] into the model's parameters."""
         self._network.load(require_one_point("x", x, self.dim))
 
     def where(self, *names: str) -> Tensor:
@@ -286,7 +245,7 @@ class ModuleObjective(Objective):
         Parameters
         ----------
         names
-            Names of trainable parameters, as in ``model.named_parameters()``, or shell patterns.
+            Names of parameters of x, as in ``model.named_parameters()``, or shell patterns.
 
         Raises
         ------
@@ -308,8 +267,16 @@ class ModuleObjective(Objective):
 
     @property
     def in_one_batch(self) -> bool:
-        """Whether the data are one pair of tensors."""
-        return self._average.pair is not None
+        """Whether the data are one batch."""
+        return self._average.in_one_batch
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why points are evaluated one by one; None if they are evaluated together.
+
+        torch.func.vmap cannot follow every network: recurrent layers, masks that select.
+        """
+        return self._average.together.obstacle
 
     def batches(self, x: Tensor) -> Iterator[BatchLoss]:
         """The loss of each batch of the data, for what is done at x [dim]."""
@@ -330,17 +297,17 @@ class ModuleObjective(Objective):
     def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         """v ↦ ∇²L(x) v at one point x [dim], for many v [dim] in turn.
 
-        Over one pair of tensors the graph of the gradient is kept. Over batches it is made anew
-        for each, so that memory does not grow with their number. On a GPU, a network with
-        convolutions is differentiated forwards first, because the second backward pass of a
-        convolution is slow there.
+        Over one batch the graph of the gradient is kept. Over several it is made anew for each, so
+        that memory does not grow with their number. On a GPU, a network with convolutions is
+        differentiated forwards first, because the second backward pass of a convolution is slow
+        there.
         """
         product = self._average.hessian_operator(require_one_point("x", x, self.dim))
         return lambda v: product(require_vector("v", v, x))
 
     @property
     def components(self) -> Sequence[Objective] | None:
-        """One objective per data row, L_k(x) = loss_fn(model(inputs[k]; x), targets[k]).
+        """One objective per data row, the loss of the network on row k alone, L_k(x).
 
         Where rows count differently, by ``ignore_index`` or weights of classes, each L_k is
         multiplied by how much it counts, so that L is their mean. None if the data came in
@@ -349,9 +316,9 @@ class ModuleObjective(Objective):
         Raises
         ------
         ValueError
-            If a check finds that loss_fn is not a mean over rows.
+            If a check finds that the loss is not a mean over rows.
         """
-        return None if self._rows is None else _RowObjectives(self._require_rows(), self.dim)
+        return None if self._rows is None else Lazy(self.row, len(self._require_rows()))
 
     def component_value(self, x: Tensor, k: Tensor) -> Tensor:
         """L_k(x) with one row index per point: x [batch, dim], k [batch] → [batch]."""
@@ -370,9 +337,16 @@ class ModuleObjective(Objective):
 
     def _require_rows(self) -> Rows:
         if self._rows is None:
-            raise _no_components()
+            raise no_components()
         self._rows.require_mean()
         return self._rows
+
+    def _require_batch(self, batch: Batch, x: Tensor) -> Batch:
+        self._loss.require_batch(batch)
+        of_outputs = isinstance(self._loss, LossOfOutputs) and not isinstance(batch, Mapping)
+        if of_outputs and not self._network.is_mixed:
+            require_like(x, inputs_of(batch))
+        return batch
 
     def _once(self, x: Tensor) -> Tensor:
         return self._average.of_first_batch(x)
@@ -382,16 +356,13 @@ class ModuleObjective(Objective):
         return f"ModuleObjective(dim={self.dim}, model={model}, {self._average.described})"
 
 
-class _RowObjectives(Sequence[Objective]):
-    """The components of a ModuleObjective, made when asked for."""
-
-    def __init__(self, rows: Rows, dim: int) -> None:
-        self._rows, self._dim = rows, dim
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, k: Any) -> Any:
-        if isinstance(k, slice):
-            return [self[j] for j in range(len(self))[k]]
-        return Objective(self._rows.alone(range(len(self))[k]), self._dim)
+def _require_size(size: SizeArgument) -> BatchSize | None:
+    if size is None:
+        return None
+    if isinstance(size, str):
+        if size != "batch":
+            raise ValueError(
+                f"size must be a function of a batch, 'batch' or None, got {shown(size)}"
+            )
+        return one_for_each_batch
+    return require_callable("size", size, "batch ↦ how many units its loss is the mean of")

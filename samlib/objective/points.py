@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import vmap
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from samlib._batching import BYTES_AT_ONCE
+
+Function = Callable[..., tuple[Tensor, ...]]
+
+_KINDS_KEPT = 256
 
 
-def at_points(
-    function: Callable[..., tuple[Tensor, ...]], *points: Tensor, at_once: int
-) -> tuple[Tensor, ...]:
+def at_points(function: Function, *points: Tensor, at_once: int) -> tuple[Tensor, ...]:
     """Give what ``function`` gives at points of shape [..., dim], so many of them together.
 
     One point of shape [dim] does not go through :func:`torch.func.vmap`, nor do points that are
@@ -29,6 +36,107 @@ def at_points(
     return tuple(result.reshape(*shape, *result.shape[1:]) for result in results)
 
 
+class Together:
+    """Evaluates points together, as many as fit into memory, or one by one where it has to.
+
+    Attributes
+    ----------
+    obstacle
+        Why points are evaluated one by one, None if nothing is against evaluating them together.
+    """
+
+    def __init__(self) -> None:
+        self.obstacle: str | None = None
+        self._bytes: dict[Hashable, int] = {}
+
+    def __call__(self, function: Function, kind: Hashable, *points: Tensor) -> tuple[Tensor, ...]:
+        """Give what ``function`` gives at points of shape [..., dim].
+
+        Functions of one ``kind`` need the same memory at a point, which is measured once.
+        """
+        if points[0].dim() == 1 or points[0].shape[:-1].numel() < 2 or self.obstacle:
+            return at_points(function, *points, at_once=1)
+        if any(is_transformed(point) for point in points):
+            return at_points(function, *points, at_once=points[0].shape[:-1].numel())
+        at_once = max(1, BYTES_AT_ONCE // self._bytes_of(function, kind, *points))
+        try:
+            return at_points(function, *points, at_once=at_once)
+        except Exception as error:
+            if at_once == 1:
+                raise
+            results = at_points(function, *points, at_once=1)  # raises what is not vmap's fault
+            self.meets(error)
+            return results
+
+    def meets(self, error: Exception) -> None:
+        """Remember what went wrong with points evaluated together, and not one by one."""
+        self.obstacle = " ".join(f"{type(error).__name__}: {error}".split())
+
+    def _bytes_of(self, function: Function, kind: Hashable, *points: Tensor) -> int:
+        kind = kind, points[0].dtype, points[0].device
+        if kind not in self._bytes:
+            if len(self._bytes) >= _KINDS_KEPT:
+                self._bytes.clear()
+            one = [point.reshape(-1, point.shape[-1])[0] for point in points]
+            self._bytes[kind] = max(1, bytes_needed(lambda: function(*one)))
+        return self._bytes[kind]
+
+
+def bytes_needed(function: Callable[[], Any]) -> int:
+    """The most bytes that tensors hold at a time which are made while a function runs."""
+    allocated = _Allocated()
+    with allocated:
+        function()
+    return allocated.most
+
+
+class _Allocated(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the storages that operations make, as long as they live."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.most = 0
+        self._now = 0
+        self._known: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = {t.untyped_storage()._cdata for t in args if isinstance(t, Tensor)}
+        for part in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(part, Tensor) and part.untyped_storage()._cdata not in given:
+                self._note(part.untyped_storage())
+        return result
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+        self._known[key] = size
+        self._now += size
+        self.most = max(self.most, self._now)
+        weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self._now -= self._known.pop(key, 0)
+
+
 def is_transformed(x: Tensor) -> bool:
     """Whether x belongs to a transform of torch.func, and so has no numbers to be looked at."""
     return bool(torch._C._functorch.is_functorch_wrapped_tensor(x))
+
+
+def untransformed(x: Tensor) -> Tensor:
+    """The tensor that a transform of torch.func took, for what does not depend on the point.
+
+    Raises
+    ------
+    ValueError
+        If it does depend on the point.
+    """
+    while is_transformed(x):
+        if torch._C._functorch.is_batchedtensor(x):
+            raise ValueError("the size of a batch must not depend on the parameters")
+        x = torch._C._functorch.get_unwrapped(x)
+    return x

@@ -6,17 +6,16 @@ import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from samlib.objective.data import Batch
+from samlib.objective.batch_loss import BatchLoss
 from samlib.objective.dependence import Dependence
-from samlib.objective.network import Network
-from samlib.objective.rounding import nearly, roundings_of, with_rounding_unit
-from samlib.objective.rows import NO_MEAN_OVER_ROWS, Kind, parts_of, require_no_sum, rows_make
-from samlib.objective.sizes import Size, WeightedMean, weigh
+from samlib.objective.rounding import nearly, roundings_of
+from samlib.objective.rounding_unit import with_rounding_unit
+from samlib.objective.rows import Kind, no_mean_over_rows, require_no_sum, rows_make
+from samlib.objective.weighted_mean import WeightedMean
 
 
 @dataclass
@@ -31,9 +30,7 @@ class Pass:
     rows: int = 0
 
 
-def check_again(
-    network: Network, batches: Iterable[Batch], size: Size | None, x: Tensor, first: Pass
-) -> None:
+def check_again(batches: Iterable[BatchLoss], x: Tensor, first: Pass) -> None:
     """Compare the loss at x [dim] with that of a second pass over the data.
 
     The random numbers that torch's global generators give afterwards do not change by it.
@@ -50,9 +47,9 @@ def check_again(
         If there are parameters that it does not depend on, or it is no mean over rows.
     """
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-        second = _SecondPass(network, size, x.detach())
+        second = _SecondPass(x.detach())
         for batch in batches:
-            second.add(*batch)
+            second.add(batch)
         second.compare(first)
         second.warn()
 
@@ -60,34 +57,34 @@ def check_again(
 class _SecondPass:
     """The loss at x once more, with a closer look at one of the batches."""
 
-    def __init__(self, network: Network, size: Size | None, x: Tensor) -> None:
-        self._network, self._size, self._x = network, size, x
-        self._dependence = Dependence(network)
+    def __init__(self, x: Tensor) -> None:
+        self._x = x
+        self._dependence: Dependence | None = None
         self._mean = WeightedMean()
         self._seen = Pass()
-        self._one: tuple[Batch, Tensor] | None = None  # that can be taken apart, if there is one
+        self._one: tuple[BatchLoss, Tensor] | None = None  # that can be cut, if there is one
         self._draws = False
         self._rows_make: Kind = "mean"
         self._row_shapes: set[torch.Size] = set()
         self._unit = torch.finfo(x.dtype).eps
 
-    def add(self, inputs: Any, targets: Tensor) -> None:
+    def add(self, batch: BatchLoss) -> None:
         """Evaluate a batch."""
         self._seen.batches += 1
-        self._seen.rows += len(targets)
-        self._row_shapes.add(targets.shape[1:])
-        weight = weigh(self._size, targets)
-        if float(weight) == 0:
+        self._seen.rows += batch.rows
+        if not batch.may_count:
             return
-        watched = self._one is None
-        loss = (self._watched if watched else self._dependence.loss)(self._x, inputs, targets)
-        if self._one is None or not parts_of(self._one[0], self._size):
-            self._one = (inputs, targets), loss
-        self._mean.add((loss,), weight)
+        self._dependence = self._dependence or Dependence(batch.network)
+        loss = (self._watched if self._one is None else self._dependence.loss)(batch, self._x)
+        self._row_shapes.update(batch.row_shapes)
+        if self._one is None or not self._one[0].parts():
+            self._one = batch, loss
+        self._mean.add((loss,), batch.weight)
 
-    def _watched(self, x: Tensor, inputs: Any, targets: Tensor) -> Tensor:
-        before = _random_state(x)
-        loss, unit = with_rounding_unit(lambda: self._dependence.loss(x, inputs, targets))
+    def _watched(self, batch: BatchLoss, x: Tensor) -> Tensor:
+        assert self._dependence is not None
+        before, look = _random_state(x), self._dependence
+        loss, unit = with_rounding_unit(lambda: look.loss(batch, x))
         self._draws = not torch.equal(before, _random_state(x))
         self._unit = max(self._unit, unit)
         return loss
@@ -101,42 +98,46 @@ class _SecondPass:
                 f"{seen.rows} in {seen.batches} in the next"
             )
         if self._one is None or self._mean.parts is None or first.loss is None:
-            raise ValueError("every target of data is ignored by loss_fn, or has weight 0")
+            raise nothing_counts()
         one, two = float(first.loss.detach()), float(self._mean.parts[0])
         (batch, loss), suspicious = self._one, not nearly(one, two, self._unit)
         suspicious &= math.isfinite(one) and math.isfinite(two)
         values = f"the loss at one x was {one:.9g} in one pass over data and {two:.9g} in the next"
         if (suspicious or self._draws) and self._changes_on(batch):
             raise _changed(
-                f"{values}: the model or loss_fn draws random numbers, as dropout does that does "
-                "not ask for self.training, or keeps a state"
+                f"{values}: the model or {batch.loss.name} draws random numbers, as dropout does "
+                "that does not ask for self.training, or keeps a state"
             )
-        if seen.batches > 1:
-            self._rows_make = rows_make(
-                self._network, self._size, self._x, batch, float(loss), self._unit
-            )
-            require_no_sum(self._rows_make)
-        if suspicious and abs(one - two) > roundings_of(self._network, self._x, batch, self._unit):
-            batches = "loss_fn is not a mean over rows, and batches are put together anew"
+        if seen.batches > 1 and not batch.is_whole:
+            self._rows_make = rows_make(batch, self._x, float(loss), self._unit)
+            require_no_sum(self._rows_make, batch.loss.name)
+        if suspicious and abs(one - two) > roundings_of(batch, self._x, self._unit):
+            name = batch.loss.name
+            batches = f"{name} is not a mean over rows, and batches are put together anew"
             rows = "the rows change, by augmentation or sampling perhaps"
-            raise _changed(f"{values}: {rows if self._rows_make == 'mean' else batches}")
+            by_rows = self._rows_make == "mean" and not batch.is_whole
+            raise _changed(f"{values}: {rows if by_rows else batches}")
 
     def warn(self) -> None:
         """Name what is not wrong in itself, but perhaps not what was meant."""
+        assert self._dependence is not None
+        assert self._one is not None
         self._dependence.warn()
+        batch = self._one[0]
         if self._rows_make == "neither":
-            warnings.warn(NO_MEAN_OVER_ROWS, stacklevel=2)
-        elif self._size is None and len(self._row_shapes) > 1:
+            warnings.warn(no_mean_over_rows(batch.loss.name), stacklevel=2)
+        elif batch.unit == "rows" and len(self._row_shapes) > 1:
             numbers = sorted(shape.numel() for shape in self._row_shapes)
             warnings.warn(
                 f"rows of data have {numbers[0]} to {numbers[-1]} targets, and each row counts "
-                "alike, because loss_fn is not one of torch's; to count each target, give it as "
-                "one of those, such as torch.nn.CrossEntropyLoss()",
+                f"alike, because {batch.loss.name} is not one of torch's; to count each target, "
+                "say so with size=, or let one of torch's losses give the loss, such as "
+                "torch.nn.functional.cross_entropy",
                 stacklevel=2,
             )
 
-    def _changes_on(self, batch: Batch) -> bool:
-        one, two = (self._network.number(self._x, *batch) for _ in range(2))
+    def _changes_on(self, batch: BatchLoss) -> bool:
+        one, two = (batch.number(self._x) for _ in range(2))
         return one != two if self._draws else not nearly(one, two, self._unit)
 
 
@@ -151,3 +152,8 @@ def _changed(what: str) -> ValueError:
         f"{what}. The loss must be the same in every pass: give the same rows each time, as with "
         "data=list(loader), and keep the network fixed in eval mode; or say check=False"
     )
+
+
+def nothing_counts() -> ValueError:
+    """No batch counts anything in the mean."""
+    return ValueError("every target of data is ignored by the loss, or has weight 0")

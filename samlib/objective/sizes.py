@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 from torch.nn import functional as F  # noqa: N812
 
 Size = Callable[[Tensor], "int | float | Tensor"]
@@ -22,7 +21,11 @@ _OVER_ELEMENTS: tuple[Any, ...] = (
     *(F.poisson_nll_loss, F.hinge_embedding_loss),
 )
 
+_BY_WEIGHT = (F.mse_loss, F.l1_loss, F.huber_loss)  # of single elements, where one is given
+
 _OVER_LABELS: tuple[Any, ...] = (nn.CrossEntropyLoss, nn.NLLLoss, F.cross_entropy, F.nll_loss)
+
+LOSSES = (*_OVER_ELEMENTS, *_OVER_LABELS)
 
 
 def size_of(loss_fn: Any) -> Size | None:
@@ -34,34 +37,38 @@ def size_of(loss_fn: Any) -> Size | None:
         If its reduction is "sum", or it is one of torch's and that is "none".
     """
     kind, option = kind_and_options(loss_fn)
-    elements, labels = (any(kind is one for one in some) for some in (_OVER_ELEMENTS, _OVER_LABELS))
     reduction = option("reduction", "mean")
     if reduction == "sum":
         raise ValueError("loss_fn must average over the rows, got one with reduction='sum'")
-    if (elements or labels) and reduction == "none":
+    if _is_any(kind, LOSSES) and reduction == "none":
         raise ValueError("loss_fn must return a scalar tensor, got one with reduction='none'")
+    return size_with(kind, option)
+
+
+def is_of_torch(loss_fn: Any) -> bool:
+    """Whether it is one of torch's losses of which it is known what they divide by."""
+    return _is_any(kind_and_options(loss_fn)[0], LOSSES)
+
+
+def size_with(kind: Any, option: Callable[[str, Any], Any]) -> Size | None:
+    """What one of torch's losses divides by, with these options; None for any other."""
+    elements, labels = _is_any(kind, _OVER_ELEMENTS), _is_any(kind, _OVER_LABELS)
+    reduction = option("reduction", "mean")
+    if not (elements or labels) or reduction not in ("mean", "batchmean"):
+        return None
+    if option("size_average", None) is not None or option("reduce", None) is not None:
+        return None  # what torch had before reduction
     if elements and reduction == "mean":
+        if _is_any(kind, _BY_WEIGHT) and option("weight", None) is not None:
+            return lambda targets: option("weight", None).sum()
         return Tensor.numel
     if labels and not _smooths_without_weight(option):
         return functools.partial(_labels, option=option)
     return len if elements else None  # reduction="batchmean"
 
 
-def weigh(size: Size | None, targets: Tensor) -> float | Tensor:
-    """The size of a batch, its rows if none is known; a number, unless one had to wait for it."""
-    weight = len(targets) if size is None else size(targets)
-    if isinstance(weight, Tensor) and weight.device.type == "cpu":
-        return float(weight)
-    return weight
-
-
-def shares_of_rows(size: Size | None, targets: Tensor, dtype: torch.dtype) -> Tensor:
-    """How much each row of a batch counts in its loss, as a share of all: [rows]."""
-    rows = len(targets)
-    if size is None or not isinstance(size(targets[:1]), Tensor):
-        return torch.full((rows,), 1 / rows, dtype=dtype, device=targets.device)
-    sizes = torch.as_tensor(vmap(size)(targets.unsqueeze(1))).to(dtype)
-    return sizes / sizes.sum()
+def _is_any(kind: Any, some: tuple[Any, ...]) -> bool:
+    return any(kind is one for one in some)
 
 
 def kind_and_options(loss_fn: Any) -> tuple[Any, Callable[[str, Any], Any]]:
@@ -88,35 +95,3 @@ def _smooths_without_weight(option: Callable[[str, Any], Any]) -> bool:
     weight: Tensor | None = option("weight", None)
     smooths = option("label_smoothing", 0) > 0
     return smooths and weight is not None and not bool((weight > 0).all())
-
-
-class WeightedMean:
-    """The mean of tensors that come one after another, each with a weight ≥ 0.
-
-    What has weight 0 is passed over, also where it is not finite.
-    """
-
-    def __init__(self) -> None:
-        self.parts: tuple[Tensor, ...] | None = None
-        self._total: float | Tensor = 0
-
-    def add(self, parts: tuple[Tensor, ...], weight: float | Tensor) -> None:
-        """Take in tensors of the shapes of those before."""
-        if isinstance(weight, Tensor):  # stays on its device: nobody has to wait for it
-            weight = weight.to(torch.promote_types(parts[0].dtype, torch.float32))
-        before, self._total = self._total, self._total + weight
-        if self.parts is None:
-            self.parts = parts
-            return
-        share = weight / self._total
-        self.parts = tuple(
-            _towards(mean, part, share, before)
-            for mean, part in zip(self.parts, parts, strict=True)
-        )
-
-
-def _towards(mean: Tensor, part: Tensor, share: float | Tensor, before: float | Tensor) -> Tensor:
-    if not isinstance(share, Tensor):
-        return mean + (part - mean) * share
-    moved = torch.where(torch.as_tensor(before) > 0, mean + (part - mean) * share.to(mean), part)
-    return torch.where(share > 0, moved, mean)

@@ -6,31 +6,41 @@ from collections.abc import Iterator, Sized
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from samlib._validation import require_count, shown
-from samlib.objective.data import Pairs, require_batch, require_data
-
-Data = tuple[Any, Any] | Pairs
+from samlib.objective import Batch, Data
+from samlib.objective.batch import rows_of, sliced
+from samlib.objective.data import is_one_batch, require_batches
 
 
 class Batches:
-    """The batches of an epoch, anew each time it is iterated."""
+    """The batches of an epoch, anew each time it is iterated.
+
+    Parameters
+    ----------
+    data
+        One batch, or what gives batches.
+    batch_size
+        How many rows of one batch make a step; None: all of them.
+    seed
+        Fixes which ones.
+    """
 
     def __init__(self, data: Data, batch_size: int | None, seed: int | None) -> None:
-        self._pair = require_data(data)
-        if self._pair is None and batch_size is not None:
+        self._in_one = is_one_batch(data)
+        self._data: Any = data if self._in_one else require_batches(data)
+        if not self._in_one and batch_size is not None:
             raise ValueError(
                 f"data already comes in batches; batch_size must be None, got {batch_size}"
             )
-        rows = 0 if self._pair is None else len(self._pair[1])
+        self._rows = rows_of(data) if self._in_one else 0
         if batch_size is not None:
             batch_size = require_count("batch_size", batch_size, minimum=1)
-            if batch_size > rows:
+            if batch_size > self._rows:
                 raise ValueError(
-                    f"batch_size must be at most the {rows} rows, got {shown(batch_size)}"
+                    f"batch_size must be at most the {self._rows} rows, got {shown(batch_size)}"
                 )
-        self._data, self._size, self._generator = data, batch_size, None
+        self._size, self._generator = batch_size, None
         if batch_size is not None and seed is not None:
             # Apart from the other random numbers: the batches are the same on every device.
             self._generator = torch.Generator().manual_seed(seed)
@@ -38,22 +48,21 @@ class Batches:
     @property
     def per_epoch(self) -> int | None:
         """The number of batches of an epoch; None if it is not known beforehand."""
-        if self._pair is None:
+        if not self._in_one:
             return len(self._data) if isinstance(self._data, Sized) else None
-        return 1 if self._size is None else -(-len(self._pair[1]) // self._size)
+        return 1 if self._size is None else -(-self._rows // self._size)
 
-    def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
-        if self._pair is None:
+    def __iter__(self) -> Iterator[Batch]:
+        if not self._in_one:
             empty = True
             for batch in self._data:
                 empty = False
-                yield require_batch(batch)
+                yield batch
             if empty:
                 raise ValueError("data gave no batch")
         elif self._size is None:
-            yield self._pair
+            yield self._data
         else:
-            inputs, targets = self._pair
-            order = torch.randperm(len(targets), generator=self._generator).to(targets.device)
+            order = torch.randperm(self._rows, generator=self._generator)
             for chosen in torch.split(order, self._size):
-                yield inputs[chosen.to(inputs.device)], targets[chosen]
+                yield sliced(self._data, chosen, self._rows)

@@ -20,11 +20,19 @@ from samlib._validation import (
     require_seed,
     shown,
 )
-from samlib.objective import LossFunction
+from samlib.objective import (
+    Batch,
+    Data,
+    Loss,
+    LossFunction,
+    ModelLossFunction,
+    require_one_loss,
+)
+from samlib.objective.batch import tensors, to_device, with_tensors
 from samlib.optim import SharpnessAware
-from samlib.training.batches import Batches, Data
+from samlib.training.batches import Batches
 from samlib.training.history import History, Status, plural
-from samlib.training.monitors import Monitor, require_loss_fn
+from samlib.training.monitors import Monitor
 from samlib.training.records import DivergedError, Records
 from samlib.training.states import modes_kept, random_state_kept
 
@@ -34,7 +42,8 @@ def fit(
     data: Data,
     optimizer: Optimizer,
     *,
-    loss_fn: LossFunction,
+    loss_fn: LossFunction | None = None,
+    loss: ModelLossFunction | None = None,
     epochs: int,
     batch_size: int | None = None,
     seed: int | None = None,
@@ -50,18 +59,22 @@ def fit(
         The network. It is trained in train mode; afterwards every submodule has the mode that it
         had before.
     data
-        (inputs, targets), two tensors with the same number of rows, or anything that gives such
-        pairs and can be iterated once an epoch: a DataLoader, a list. Nothing is moved between
-        devices.
+        One batch, such as (inputs, targets), two tensors with the same number of rows, or anything
+        that gives batches and can be iterated once an epoch: a DataLoader, a list. Batches are
+        moved to the model's device. For what they may hold see
+        :meth:`samlib.Objective.from_module` and :meth:`samlib.Objective.from_loss`.
     optimizer
         Any torch optimizer, those of :mod:`samlib.optim` included; each step is
         ``optimizer.step(closure)``.
     loss_fn
         Maps (outputs, targets) to a scalar, for example ``torch.nn.CrossEntropyLoss()``.
+    loss
+        Instead of loss_fn: maps (model, batch) to a scalar, for example
+        ``lambda model, batch: model(**batch).loss``.
     epochs
-        How often to go through the data. For one pair without a batch size an epoch is one step.
+        How often to go through the data. For one batch without a batch size an epoch is one step.
     batch_size
-        For one pair: rows a step, drawn without replacement in each epoch; the last batch may be
+        For one batch: rows a step, drawn without replacement in each epoch; the last batch may be
         short. All of them (full-batch training) if not given.
     seed
         Fixes what is random on the way: the batches, dropout, and the order of a DataLoader that
@@ -86,10 +99,10 @@ def fit(
     Raises
     ------
     TypeError
-        If data is neither, or can be iterated only once.
+        If data is neither, or can be iterated only once, or not one of loss_fn and loss is given.
     ValueError
-        If an argument is out of range, the optimizer has none of the model's parameters, model
-        and data are on different devices, data gives no batch, or two monitors use one name.
+        If an argument is out of range, the optimizer has none of the model's parameters, data
+        gives no batch, or two monitors use one name.
 
     Warns
     -----
@@ -124,7 +137,8 @@ def fit(
     """
     require_instance("model", model, nn.Module, "a torch.nn.Module")
     require_instance("optimizer", optimizer, Optimizer, "a torch.optim.Optimizer")
-    require_loss_fn(loss_fn)
+    of_batch = require_one_loss(loss_fn, loss)
+    data = of_batch.require_data(data)
     require_count("epochs", epochs, minimum=0)
     if seed is not None:
         seed = require_seed("seed", seed)
@@ -136,8 +150,8 @@ def fit(
     monitors = _require_monitors(monitors)
     for monitor in monitors:
         if hasattr(monitor, "start"):
-            monitor.start(data, loss_fn)
-    run = _Run(model, optimizer, loss_fn, monitors)
+            monitor.start(data, of_batch)
+    run = _Run(model, optimizer, of_batch, monitors)
     total = None if batches.per_epoch is None else epochs * batches.per_epoch
     with (
         random_state_kept(model, seed) if seed is not None else contextlib.nullcontext(),
@@ -157,10 +171,11 @@ class _Run:
         self,
         model: nn.Module,
         optimizer: Optimizer,
-        loss_fn: LossFunction,
+        loss: Loss,
         monitors: Sequence[Monitor],
     ) -> None:
-        self.model, self.optimizer, self.loss_fn = model, optimizer, loss_fn
+        self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.device = next(model.parameters()).device
         self.takes_loss = isinstance(optimizer, SharpnessAware) and optimizer.takes_loss
         self.takes_batch = isinstance(optimizer, SharpnessAware) and optimizer.takes_batch
         self.monitors = monitors
@@ -174,8 +189,9 @@ class _Run:
             self.model.train()
             self._read(range(len(self.monitors)))
             for epoch in range(1, epochs + 1):
-                for inputs, targets in batches:
-                    self._step(epoch, inputs, targets)
+                for batch in batches:
+                    self.loss.require_batch(batch)
+                    self._step(epoch, to_device(batch, self.device))
                     bar.update()
                 self._finish_epoch(scheduler, last=epoch == epochs)
             self.records.flush()
@@ -185,13 +201,11 @@ class _Run:
             return "diverged"
         return "complete"
 
-    def _step(self, epoch: int, inputs: Any, targets: Any) -> None:
-        if not self.records.steps:
-            _require_same_device(self.model, inputs)
+    def _step(self, epoch: int, batch: Batch) -> None:
         losses: list[Tensor] = []
 
-        def closure(inputs: Any = inputs, targets: Any = targets) -> Tensor:
-            loss = self.loss_fn(self.model(inputs), targets)
+        def closure(*parts: Tensor) -> Tensor:
+            loss = self.loss(self.model, with_tensors(batch, parts) if parts else batch)
             self.optimizer.zero_grad()
             if not self.takes_loss:
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -200,7 +214,7 @@ class _Run:
 
         step: Any = self.optimizer.step  # torch says that a closure returns a float
         if self.takes_batch:
-            loss = step(closure, inputs, targets).detach()
+            loss = step(closure, *tensors(batch)).detach()
         else:
             step(closure)
             loss = losses[0]
@@ -266,11 +280,3 @@ def _require_monitors(monitors: Iterable[Monitor]) -> list[Monitor]:
         require_callable("every one of monitors", monitor, "(step, model) ↦ numbers by name")
         for monitor in monitors
     ]
-
-
-def _require_same_device(model: nn.Module, inputs: Any) -> None:
-    device = next(model.parameters()).device
-    if isinstance(inputs, Tensor) and inputs.device != device:
-        raise ValueError(
-            f"model is on {device}, the inputs on {inputs.device}; move one of them first"
-        )

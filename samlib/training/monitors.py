@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from samlib._validation import (
-    require_callable,
     require_count,
     require_fraction,
     require_instance,
@@ -21,15 +20,27 @@ from samlib._validation import (
 )
 from samlib.curvature import top_eigenpairs, trace
 from samlib.curvature.alignment import largest_sine
-from samlib.objective import LossFunction, Objective
-from samlib.objective.data import require_data
+from samlib.objective import (
+    Chosen,
+    Data,
+    Loss,
+    LossFunction,
+    ModelLossFunction,
+    ModuleObjective,
+    Objective,
+    SizeArgument,
+    require_one_loss,
+)
+from samlib.objective.batch import to_device
+from samlib.objective.data import require_batch, require_data
+from samlib.objective.losses import call, inputs_of, targets_of
 from samlib.sharpness import (
     Sharpness,
     ascent_direction_sharpness,
     average_direction_sharpness,
     worst_direction_sharpness,
 )
-from samlib.training.batches import Batches, Data
+from samlib.training.batches import Batches
 from samlib.training.states import random_state_kept
 
 Monitor = Callable[[int, nn.Module], Mapping[str, Any]]
@@ -72,9 +83,12 @@ class SharpnessMonitor:
         ρ > 0, for the three notions.
     every
         Steps between two readings; None: read at the end of every epoch.
-    data, loss_fn
+    data, loss_fn, loss
         The loss to measure; that of the training if not given. As for
-        :meth:`samlib.Objective.from_module`, data is a pair of tensors or gives such pairs.
+        :meth:`samlib.Objective.from_module`, or with ``loss`` for
+        :meth:`samlib.Objective.from_loss`.
+    size, parameters
+        As for :meth:`samlib.Objective.from_loss`.
     rtol
         The residual of λ₁, relative to its size, at which to stop. The trace stops at a standard
         error of 5 %.
@@ -120,6 +134,9 @@ class SharpnessMonitor:
         every: int | None = None,
         data: Data | None = None,
         loss_fn: LossFunction | None = None,
+        loss: ModelLossFunction | None = None,
+        size: SizeArgument = None,
+        parameters: Chosen | None = None,
         rtol: float = 1e-2,
         prefix: str = "",
     ) -> None:
@@ -136,32 +153,40 @@ class SharpnessMonitor:
         self.every = None if every is None else require_count("every", every, minimum=1)
         self.rtol = require_fraction("rtol", rtol)
         self.prefix = require_text("prefix", prefix)
-        self._data, self._loss_fn = data, loss_fn
-        self.start(data, loss_fn)
+        given = loss_fn is not None or loss is not None
+        self._loss = require_one_loss(loss_fn, loss) if given else None
+        self._data, self._size, self._parameters = data, size, parameters
+        self.start(None, None)
 
-    def start(self, data: Data | None, loss_fn: LossFunction | None) -> None:
+    def start(self, data: Data | None, loss: Loss | None) -> None:
         """Forget earlier readings; measure this loss where none was given before."""
-        if data is not None:
-            require_data(data)
-        if loss_fn is not None:
-            require_loss_fn(loss_fn)
-        self._measured = (
-            data if self._data is None else self._data,
-            loss_fn if self._loss_fn is None else self._loss_fn,
-        )
+        data = data if self._data is None else self._data
+        loss = loss if self._loss is None else self._loss
+        if data is not None and loss is not None:
+            data = loss.require_data(data, sized=self._size is not None)
+        self._measured = data, loss
         self._calls, self._checked = 0, False
         self._vectors: Tensor | None = None  # v₁ and, from the last reading of both, v₂
 
     def __call__(self, step: int, model: nn.Module) -> dict[str, float]:
         """Measure the model as it is."""
         require_instance("model", model, nn.Module, "a torch.nn.Module")
-        data, loss_fn = self._measured
-        if data is None or loss_fn is None:
-            raise ValueError("outside fit, SharpnessMonitor needs data= and loss_fn=, got None")
+        data, loss = self._measured
+        if data is None or loss is None:
+            raise ValueError(
+                "outside fit, SharpnessMonitor needs data= and loss_fn= or loss=, got None"
+            )
         readings: dict[str, float] = {}
         with random_state_kept(model):
             # Looked at closely once: a second pass over the data each time would cost too much.
-            objective = Objective.from_module(model, loss_fn, data, check=not self._checked)
+            objective = ModuleObjective(
+                model,
+                loss,
+                data,
+                size=self._size,
+                parameters=self._parameters,
+                check=not self._checked,
+            )
             self._measure(objective, objective.flat_parameters(), readings)
         self._checked = True
         return {self.prefix + name: value for name, value in readings.items()}
@@ -241,20 +266,21 @@ class AccuracyMonitor:
     def __init__(self, data: Data, *, every: int | None = None, name: str = "accuracy") -> None:
         self.every = None if every is None else require_count("every", every, minimum=1)
         self.name = require_text("name", name)
-        self._batches = Batches(data, None, None)
+        one = require_data(data)
+        self._batches = Batches(data if one is None else one, None, None)
 
     @torch.no_grad()
     def __call__(self, step: int, model: nn.Module) -> dict[str, float]:
         """Count the rows that the model, as it is, gets right."""
         require_instance("model", model, nn.Module, "a torch.nn.Module")
         right, rows = 0, 0
-        for inputs, targets in self._batches:
+        device = next((p.device for p in model.parameters()), None)
+        for batch in self._batches:
+            require_batch(batch)
+            batch = batch if device is None else to_device(batch, device)
+            targets = targets_of(batch)
             require_integers("targets", targets)
-            right += int((model(inputs).argmax(dim=-1) == targets).sum())
+            outputs = call(model, inputs_of(batch))
+            right += int((outputs.argmax(dim=-1) == targets).sum())
             rows += len(targets)
         return {self.name: right / rows}
-
-
-def require_loss_fn(loss_fn: LossFunction) -> None:
-    """Raise ``TypeError`` if loss_fn cannot be called."""
-    require_callable("loss_fn", loss_fn, "(outputs, targets) ↦ a scalar tensor")

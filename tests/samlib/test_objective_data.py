@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
 from samlib import Objective
@@ -132,10 +133,11 @@ def test_products_differentiated_forwards_are_those_over_a_kept_graph(
     objective = Objective.from_module(model, nn.MSELoss(), (inputs, targets))
     x = objective.flat_parameters()
     v = torch.randn(objective.dim, dtype=dtype, device=device)
-    network = Network(model, nn.MSELoss())
+    network = Network(model)
 
     def loss(x: Tensor) -> Tensor:
-        return network.loss(x, inputs, targets)
+        parts = network.unflatten(x)
+        return network.evaluate(parts, lambda model: F.mse_loss(model(inputs), targets))
 
     kept, value = kept_graph(loss, x)(v)
     forwards = reverse_over_forward(loss, point := x.clone())
@@ -211,7 +213,7 @@ def test_memory_does_not_grow_with_products_over_a_kept_graph() -> None:
         ((torch.ones(2, 3), torch.tensor(1.0)), TypeError, "a scalar"),
         ((torch.ones(2, 3), torch.ones(3, 1)), ValueError, "got 2 and 3"),
         ((torch.ones(0, 3), torch.ones(0, 1)), ValueError, "at least one"),
-        ((torch.ones(2, 3), torch.ones(2, 1), torch.ones(2)), TypeError, "of length 3"),
+        ((torch.ones(2, 3), torch.ones(1, 1), torch.ones(2)), ValueError, "got 1 and 2"),
     ],
 )
 def test_what_is_no_data_is_refused(data: Any, error: type[Exception], message: str) -> None:

@@ -216,23 +216,42 @@ def test_what_a_module_keeps_of_an_evaluation_is_not_there_in_the_next() -> None
 
 
 class Checkpointed(nn.Module):
-    def __init__(self) -> None:
+    """Saves memory by gradient checkpointing, which would run the forward again afterwards."""
+
+    def __init__(self, reentrant: bool) -> None:
         super().__init__()
-        self.layers = mlp()
+        self.layers, self.reentrant = mlp(), reentrant
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.utils.checkpoint.checkpoint(self.layers, x, use_reentrant=False)
+        return torch.utils.checkpoint.checkpoint(self.layers, x, use_reentrant=self.reentrant)
 
 
-@pytest.mark.parametrize("check", [True, False])
-def test_gradient_checkpointing_is_refused(check: bool) -> None:
-    # It would run the forward again in the backward pass, with the module's own parameters.
-    model = Checkpointed().double()
-    objective = Objective.from_module(model, nn.MSELoss(), DATA, check=check)
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpointed_network_has_the_derivatives_of_the_network(reentrant: bool) -> None:
+    model = Checkpointed(reentrant).double()
+    objective = Objective.from_module(model, nn.MSELoss(), DATA)
+    plain = Objective.from_module(model.layers, nn.MSELoss(), DATA)
     x = 1.5 * objective.flat_parameters()
-    for derivative in (objective.gradient, objective.hessian_operator, objective.hessian):
-        with pytest.raises(RuntimeError, match=r"checkpointing.*do not see the x of an objective"):
-            derivative(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.testing.assert_close(objective.gradient(x), plain.gradient(x))
+        torch.testing.assert_close(objective.hessian_operator(x)(x), plain.hessian(x) @ x)
+        torch.testing.assert_close(objective.hessian(x), plain.hessian(x))
+    # Afterwards it is checkpointed as before.
+    model(INPUTS.requires_grad_()).sum().backward()
+    assert torch.utils.checkpoint.CheckpointFunction.__name__ == "CheckpointFunction"
+    INPUTS.requires_grad_(False)
+
+
+def test_other_hooks_on_saved_tensors_are_refused() -> None:
+    class Hooked(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+                return super().forward(x)
+
+    objective = Objective.from_module(Hooked(*mlp().double()), nn.MSELoss(), DATA)
+    with pytest.raises(RuntimeError, match="hooks on saved tensors, which do not see the x"):
+        objective.gradient(objective.flat_parameters())
 
 
 @pytest.fixture

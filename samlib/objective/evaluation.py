@@ -1,0 +1,171 @@
+"""What an evaluation does with a module for its length: lend it tensors, keep it differentiable."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.utils.checkpoint
+from torch import Tensor, nn
+from torch.autograd.graph import disable_saved_tensors_hooks
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils.parametrizations import _WeightNorm
+from torch.nn.utils.weight_norm import WeightNorm
+from torch.overrides import TorchFunctionMode
+
+# One evaluation at a time: it borrows the module. Torch's own threads still share its work.
+_EVALUATION = threading.RLock()
+
+_NO_HOOKS = (
+    "the model saves memory by hooks on saved tensors, which do not see the x of an objective; "
+    "switch them off"
+)
+
+
+@contextlib.contextmanager
+def evaluation(
+    model: nn.Module, parts: Mapping[int, Tensor], constants: set[int]
+) -> Iterator[None]:
+    """Evaluate a module with other tensors in place of its parameters, twice differentiable.
+
+    Parameters
+    ----------
+    model
+        The module.
+    parts
+        What stands in place of a parameter, by its identity.
+    constants
+        Trainable parameters that are constants now, by their identity.
+    """
+    with (
+        _EVALUATION,
+        _uncompiled(),
+        _formulas(model),
+        _without_checkpoints(),
+        sdpa_kernel(SDPBackend.MATH),  # fused attention has no second derivative
+        _slow_path_of_attention(),
+        _recurrence_differentiable_twice(model, parts),
+        disable_saved_tensors_hooks(_NO_HOOKS),
+        _borrowed(model, parts, constants),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _borrowed(model: nn.Module, parts: Mapping[int, Tensor], constants: set[int]) -> Iterator[None]:
+    """Put the module into eval mode and parts in place of its parameters; then give it back.
+
+    Each submodule gets dictionaries of tensors of its own for the time, in which one parameter is
+    the same part wherever it stands. The mode is set and ``eval()`` not called, which some layers
+    take as the time to rewrite their weights.
+    """
+    lent: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    copies: dict[int, Tensor] = {}
+
+    def instead(parameter: Tensor | None) -> Tensor | None:
+        if parameter is not None and id(parameter) in constants:
+            return parameter.detach()
+        return parts.get(id(parameter), parameter)
+
+    try:
+        for module in model.modules():
+            attributes, parameters, buffers = vars(module), module._parameters, module._buffers
+            lent.append((attributes, attributes.copy()))
+            attributes["training"] = False
+            attributes["_parameters"] = {n: instead(p) for n, p in parameters.items()}
+            for buffer in buffers.values():
+                if buffer is not None and id(buffer) not in copies:
+                    copies[id(buffer)] = buffer.clone()
+            attributes["_buffers"] = {n: copies.get(id(b)) for n, b in buffers.items()}
+        yield
+    finally:
+        for attributes, before in lent:
+            for name in attributes.keys() - before.keys():
+                del attributes[name]
+            attributes.update(before)
+
+
+# ------------------------------------------------- what is evaluated in another, equal way
+
+
+class _PlainWeightNorm(TorchFunctionMode):
+    """Weight norm by its formula: torch's fused kernel has a wrong second derivative."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return (_weight_norm if func is torch._weight_norm else func)(*args, **(kwargs or {}))
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    return v * (g / torch.norm_except_dim(v, 2, dim))
+
+
+def _formulas(model: nn.Module) -> contextlib.AbstractContextManager[Any]:
+    normalizes = any(map(_has_weight_norm, model.modules()))
+    return _PlainWeightNorm() if normalizes else contextlib.nullcontext()
+
+
+def _has_weight_norm(module: nn.Module) -> bool:
+    hooks = module._forward_pre_hooks.values()
+    return isinstance(module, _WeightNorm) or any(isinstance(hook, WeightNorm) for hook in hooks)
+
+
+def _uncompiled() -> contextlib.AbstractContextManager[Any]:
+    """Run what torch.compile made as it was written: compiled code has no second derivative."""
+    if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+        stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+        return stance
+    return contextlib.nullcontext()
+
+
+class _Through:
+    """Stands for torch's checkpoints that run the forward again: runs it once."""
+
+    @staticmethod
+    def apply(function: Callable[..., Any], preserve: Any, *args: Any) -> Any:
+        return function(*args)
+
+
+def _once(*args: Any, **kwargs: Any) -> Iterator[None]:
+    yield
+
+
+@contextlib.contextmanager
+def _without_checkpoints() -> Iterator[None]:
+    """Keep what gradient checkpointing would compute again, when the module is given back."""
+    replaced = {"CheckpointFunction": _Through, "_checkpoint_without_reentrant_generator": _once}
+    place = vars(torch.utils.checkpoint)
+    before = {name: place[name] for name in replaced if name in place}
+    try:
+        place.update({name: replaced[name] for name in before})
+        yield
+    finally:
+        place.update(before)
+
+
+@contextlib.contextmanager
+def _slow_path_of_attention() -> Iterator[None]:
+    """Evaluate a TransformerEncoder as it is differentiated: its fast path fills padding with 0."""
+    mha = torch.backends.mha
+    before = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        mha.set_fastpath_enabled(before)
+
+
+def _recurrence_differentiable_twice(
+    model: nn.Module, parts: Mapping[int, Tensor]
+) -> contextlib.AbstractContextManager[Any]:
+    """Without cuDNN, whose recurrent layers have no second derivative."""
+    on_gpu = next(iter(parts.values())).is_cuda
+    if on_gpu and any(isinstance(module, nn.RNNBase) for module in model.modules()):
+        flags: contextlib.AbstractContextManager[Any] = torch.backends.cudnn.flags(enabled=False)
+        return flags
+    return contextlib.nullcontext()
