@@ -9,10 +9,10 @@ from samlib.objective.network import Chosen
 from samlib.objective.objective import (
     ModuleObjective,
     Objective,
-    SizeArgument,
     require_objective,
 )
 from samlib.objective.output_loss import OutputLoss
+from samlib.objective.shares import SizeArgument
 from samlib.objective.weighted_mean import WeightedMean
 
 __all__ = [

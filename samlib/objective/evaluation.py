@@ -17,6 +17,8 @@ from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.overrides import TorchFunctionMode
 
+from samlib.objective.points import is_transformed
+
 # One evaluation at a time: it borrows the module. Torch's own threads still share its work.
 _EVALUATION = threading.RLock()
 
@@ -45,6 +47,7 @@ def evaluation(
         _EVALUATION,
         _uncompiled(),
         _formulas(model),
+        _hooks_that_require_grad(model),
         _without_checkpoints(),
         sdpa_kernel(SDPBackend.MATH),  # fused attention has no second derivative
         _slow_path_of_attention(),
@@ -113,6 +116,23 @@ def _formulas(model: nn.Module) -> contextlib.AbstractContextManager[Any]:
 def _has_weight_norm(module: nn.Module) -> bool:
     hooks = module._forward_pre_hooks.values()
     return isinstance(module, _WeightNorm) or any(isinstance(hook, WeightNorm) for hook in hooks)
+
+
+class _NoRequiringGrad(TorchFunctionMode):
+    """Without requires_grad_() on what a transform of torch.func follows anyway, and refuses it."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is Tensor.requires_grad_ and is_transformed(args[0]):
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def _hooks_that_require_grad(model: nn.Module) -> contextlib.AbstractContextManager[Any]:
+    """Let hooks ask for gradients of embeddings, as those of checkpointed models do."""
+    hooked = any(module._forward_hooks for module in model.modules())
+    return _NoRequiringGrad() if hooked else contextlib.nullcontext()
 
 
 def _uncompiled() -> contextlib.AbstractContextManager[Any]:

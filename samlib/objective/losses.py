@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from samlib._validation import require_callable
+from samlib._validation import require_callable, shown
 from samlib.objective.batch import Batch, rows_of
 from samlib.objective.data import is_one_batch, require_batch, require_batches, require_data
 from samlib.objective.sizes import Size, is_of_torch, size_of
@@ -51,7 +51,7 @@ def require_one_loss(loss_fn: LossFunction | None, loss: ModelLossFunction | Non
     if (loss_fn is None) == (loss is None):
         raise TypeError(
             "either loss_fn, a function of outputs and targets, or loss, a function of model and "
-            f"batch, must be given; got {'none' if loss is None else 'both'}"
+            f"batch, must be given; got loss_fn={shown(loss_fn)} and loss={shown(loss)}"
         )
     return LossOfModel(loss) if loss is not None else LossOfOutputs(loss_fn)  # type: ignore[arg-type]
 

@@ -50,7 +50,8 @@ class Network:
         trainable = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
         if not trainable:
             raise ValueError("model has no parameter with requires_grad=True")
-        self.parameters = trainable if parameters is None else _chosen(trainable, parameters)
+        which = require_chosen(parameters)
+        self.parameters = trainable if which is None else _chosen(trainable, which)
         _require_one_device(self.parameters)
         self._constants = {id(p) for n, p in trainable.items() if n not in self.parameters}
         self._shapes = [p.shape for p in self.parameters.values()]
@@ -121,28 +122,35 @@ def _unwrapped(model: nn.Module) -> nn.Module:
             return model
 
 
-def _chosen(trainable: Mapping[str, nn.Parameter], which: Chosen) -> dict[str, nn.Parameter]:
-    if callable(which):
-        chosen = {n: p for n, p in trainable.items() if which(n, p)}
-        if not chosen:
-            raise ValueError(
-                f"parameters must choose at least one of the {len(trainable)} trainable "
-                "parameters of the model, and it is False for all of them"
-            )
-        return chosen
+def require_chosen(which: Chosen | None) -> Chosen | None:
+    """Return ``parameters`` if it is a way to choose some, otherwise raise."""
+    if which is None or callable(which):
+        return which
     if not isinstance(which, (str, Iterable)):
         raise TypeError(
             "parameters must be a name or a pattern, several of them, or a function of name and "
             f"parameter; got {shown(which)}"
         )
     patterns = [which] if isinstance(which, str) else list(which)
-    names = _matching(list(trainable), [require_text("parameters", p) for p in patterns])
+    if not patterns:
+        raise ValueError(f"parameters must name at least one of the model, got {shown(which)}")
+    return [require_text("parameters", pattern) for pattern in patterns]
+
+
+def _chosen(trainable: Mapping[str, nn.Parameter], which: Chosen) -> dict[str, nn.Parameter]:
+    if callable(which):
+        chosen = {n: p for n, p in trainable.items() if which(n, p)}
+        if not chosen:
+            raise ValueError(
+                f"parameters must choose at least one of the {len(trainable)} trainable "
+                f"parameters of the model, and {shown(which)} is False for all of them"
+            )
+        return chosen
+    names = _matching(list(trainable), list(which), "parameters")
     return {n: p for n, p in trainable.items() if n in names}
 
 
-def _matching(
-    names: Sequence[str], patterns: Sequence[str], argument: str = "parameters"
-) -> set[str]:
+def _matching(names: Sequence[str], patterns: Sequence[str], argument: str) -> set[str]:
     """The names that are one of the patterns or match one."""
     matching = {p: [n for n in names if n == p or fnmatch.fnmatchcase(n, p)] for p in patterns}
     for pattern, found in matching.items():
@@ -151,8 +159,6 @@ def _matching(
                 f"{argument} must be of trainable parameters of the model, {', '.join(names)}, or "
                 f"patterns of them; got {pattern!r}"
             )
-    if not matching:
-        raise ValueError(f"{argument} must name at least one parameter of the model, got none")
     return {name for found in matching.values() for name in found}
 
 

@@ -9,12 +9,11 @@ of a vector, or from a network, a loss and data with :meth:`Objective.from_loss`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
 from samlib._validation import (
-    require_callable,
     require_count,
     require_flag,
     require_instance,
@@ -23,7 +22,6 @@ from samlib._validation import (
     require_point,
     require_text,
     require_vector,
-    shown,
 )
 from samlib.objective.average import AverageLoss
 from samlib.objective.batch import Batch, is_cuttable
@@ -41,9 +39,7 @@ from samlib.objective.losses import (
 )
 from samlib.objective.network import Chosen, Network
 from samlib.objective.scalar_field import ScalarField, no_components
-from samlib.objective.shares import BatchSize, one_for_each_batch
-
-SizeArgument = BatchSize | Literal["batch"] | None
+from samlib.objective.shares import SizeArgument, require_size
 
 
 class Objective(ScalarField):
@@ -215,6 +211,8 @@ class ModuleObjective(Objective):
         check: bool = True,
     ) -> None:
         require_instance("model", model, nn.Module, "a torch.nn.Module")
+        made = "made by Objective.from_loss or Objective.from_module"
+        require_instance("loss", loss, (LossOfModel, LossOfOutputs), made)
         data = loss.require_data(data, sized=size is not None)
         self._network = Network(model, parameters)
         self._loss = loss
@@ -222,7 +220,7 @@ class ModuleObjective(Objective):
             self._network,
             loss,
             data,
-            size=_require_size(size),
+            size=require_size(size),
             require=self._require_batch,
             check=require_flag("check", check),
         )
@@ -354,15 +352,3 @@ class ModuleObjective(Objective):
     def __repr__(self) -> str:
         model = type(self._network.module).__name__
         return f"ModuleObjective(dim={self.dim}, model={model}, {self._average.described})"
-
-
-def _require_size(size: SizeArgument) -> BatchSize | None:
-    if size is None:
-        return None
-    if isinstance(size, str):
-        if size != "batch":
-            raise ValueError(
-                f"size must be a function of a batch, 'batch' or None, got {shown(size)}"
-            )
-        return one_for_each_batch
-    return require_callable("size", size, "batch ↦ how many units its loss is the mean of")

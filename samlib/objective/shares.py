@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
+from samlib._validation import require_callable, shown
 from samlib.objective.batch import Batch, is_row_by_row, map_leaves, sliced
 
 BatchSize = Callable[[Batch], "int | float | Tensor"]
 """Maps a batch to the number of units that its loss is the mean of."""
+
+
+SizeArgument = BatchSize | Literal["batch"] | None
+"""How the user says what a batch counts by."""
 
 
 def one_for_each_batch(batch: Batch) -> int:
@@ -39,3 +45,16 @@ def shares_of_rows(
         sizes = torch.stack([torch.as_tensor(one) for one in each])
     sizes = sizes.to(device, dtype)
     return sizes / sizes.sum()
+
+
+def require_size(size: SizeArgument) -> BatchSize | None:
+    """Return ``size`` as a function of a batch, otherwise raise."""
+    if size is None:
+        return None
+    if isinstance(size, str):
+        if size != "batch":
+            raise ValueError(
+                f"size must be a function of a batch, 'batch' or None, got {shown(size)}"
+            )
+        return one_for_each_batch
+    return require_callable("size", size, "batch ↦ how many units its loss is the mean of")

@@ -32,8 +32,16 @@ from samlib.objective import (
     require_one_loss,
 )
 from samlib.objective.batch import to_device
-from samlib.objective.data import require_batch, require_data
-from samlib.objective.losses import call, inputs_of, targets_of
+from samlib.objective.data import require_batch, require_batches, require_data
+from samlib.objective.losses import (
+    LossOfModel,
+    LossOfOutputs,
+    call,
+    inputs_of,
+    targets_of,
+)
+from samlib.objective.network import require_chosen
+from samlib.objective.shares import require_size
 from samlib.sharpness import (
     Sharpness,
     ascent_direction_sharpness,
@@ -155,15 +163,19 @@ class SharpnessMonitor:
         self.prefix = require_text("prefix", prefix)
         given = loss_fn is not None or loss is not None
         self._loss = require_one_loss(loss_fn, loss) if given else None
-        self._data, self._size, self._parameters = data, size, parameters
+        require_size(size)
+        self._data, self._size, self._parameters = data, size, require_chosen(parameters)
         self.start(None, None)
 
     def start(self, data: Data | None, loss: Loss | None) -> None:
         """Forget earlier readings; measure this loss where none was given before."""
-        data = data if self._data is None else self._data
+        if loss is not None:
+            require_instance("loss", loss, (LossOfModel, LossOfOutputs), "what fit makes of a loss")
         loss = loss if self._loss is None else self._loss
-        if data is not None and loss is not None:
-            data = loss.require_data(data, sized=self._size is not None)
+        given = [each for each in (data, self._data) if each is not None]
+        sized = self._size is not None
+        checked = [_require_data(each, loss, sized=sized) for each in given]
+        data = checked[-1] if checked else None
         self._measured = data, loss
         self._calls, self._checked = 0, False
         self._vectors: Tensor | None = None  # v₁ and, from the last reading of both, v₂
@@ -284,3 +296,9 @@ class AccuracyMonitor:
             right += int((outputs.argmax(dim=-1) == targets).sum())
             rows += len(targets)
         return {self.name: right / rows}
+
+
+def _require_data(data: Data, loss: Loss | None, *, sized: bool) -> Data:
+    """Return what a loss is averaged over, if it is known and can be."""
+    checked: Data = require_batches(data) if loss is None else loss.require_data(data, sized=sized)
+    return data if loss is None else checked

@@ -2,7 +2,8 @@
 
 from samlib.widgets.figures.alignment.widget import Alignment
 from samlib.widgets.figures.explicit_bias.widget import ExplicitBias
-from samlib.widgets.figures.explore.widget import Explore, explore
+from samlib.widgets.figures.explore.explore import explore
+from samlib.widgets.figures.explore.widget import Explore
 from samlib.widgets.figures.limiting_flow.widget import LimitingFlow
 from samlib.widgets.figures.one_loss.widget import OneLossThreeDestinations
 from samlib.widgets.figures.opposite_drifts.widget import OppositeDrifts

@@ -103,6 +103,8 @@ SUBJECTS = {
     "samlib.problems.resnet": {"depth"},
     ".step": {"k"},  # of rules that draw components
     "samlib.training.SharpnessMonitor": {"measure"},
+    "explore.widget.Explore": {"loss_fn", "data"},
+    "explore.explore.explore": {"loss_fn", "data"},
     "Explore.sweep": {"radii"},
     "Explore.wait": {"timeout"},
     "Explore.to_html": {"id"},

@@ -73,7 +73,7 @@ def test_there_are_examples_for_the_public_names() -> None:
         "samlib.landscapes.tanh_network.TanhNetwork",
         *(f"samlib.optim.{name}" for name in samlib.optim.__all__ if name != "SharpnessAware"),
         "samlib.claims.check",
-        "samlib.widgets.figures.explore.widget.explore",
+        "samlib.widgets.figures.explore.explore.explore",
         "samlib.dynamics.rules.SAM",
         "samlib.landscapes.four_dimensional.FourDimensional",
     ):

@@ -22,7 +22,7 @@ from tests.samlib.arguments.kinds import (
 )
 from tests.samlib.arguments.losses import CURVATURES
 from tests.samlib.arguments.results import density, flow, history, trajectory
-from tests.samlib.arguments.rows import Row, loss_of_a_network, samples
+from tests.samlib.arguments.rows import Row, chosen, either_loss, samples
 from tests.samlib.arguments.world import World
 
 
@@ -49,7 +49,14 @@ def of_flow(w: World) -> Row:
 
 def explored(w: World) -> Row:
     rho = Argument(0.1, (*NO_NUMBERS, *NOT_FINITE, 0, -1, 1e4), "finite number from", WORDS)
-    return {**loss_of_a_network(w), "rho": rho, "k": count(2), "samples": samples(), "seed": seed()}
+    return {
+        **either_loss(w),
+        **chosen(),
+        "rho": rho,
+        "k": count(2),
+        "samples": samples(),
+        "seed": seed(),
+    }
 
 
 OF_FIGURES: dict[str, Callable[[World], Row]] = {
@@ -87,7 +94,7 @@ OF_FIGURES: dict[str, Callable[[World], Row]] = {
         "statement": text("They are equal.", ""),
     },
     # ── the interactive figure
-    "samlib.widgets.figures.explore.widget.explore": explored,
+    "samlib.widgets.figures.explore.explore.explore": explored,
     "samlib.widgets.figures.explore.widget.Explore": explored,
     "samlib.widgets.figures.explore.widget.Explore.sweep": lambda w: {
         "radii": Argument(

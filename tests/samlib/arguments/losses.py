@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import samlib
 from samlib import rules
 from samlib.landscapes import Quadratic
+from samlib.objective.losses import LossOfModel
 from tests.samlib.arguments.kinds import (
     WORDS,
     Argument,
@@ -37,7 +38,9 @@ from tests.samlib.arguments.rows import (
     Row,
     at_one_point,
     at_point,
+    chosen,
     loss_of_a_network,
+    loss_of_batches,
     objective,
     samples,
     with_index,
@@ -86,8 +89,17 @@ def through_outputs(w: World) -> Row:
 
 OF_LOSSES: dict[str, Callable[[World], Row]] = {
     "samlib.Objective": lambda w: {"function": function(torch.sum), "dim": count(3)},
-    "samlib.ModuleObjective": lambda w: {**loss_of_a_network(w), "check": flag()},
-    "samlib.Objective.from_module": lambda w: {**loss_of_a_network(w), "check": flag()},
+    "samlib.ModuleObjective": lambda w: {
+        **loss_of_batches(w),
+        "parameters": replace(chosen()["parameters"], good=None),
+        "loss": instance(LossOfModel(w.loss_of_batch), "from_loss", w.loss_of_batch, w.loss_fn),
+    },
+    "samlib.Objective.from_loss": loss_of_batches,
+    "samlib.Objective.from_module": lambda w: {
+        **loss_of_a_network(w),
+        **chosen(),
+        "check": flag(),
+    },
     "samlib.gauss_newton": through_outputs,
     "samlib.fisher": lambda w: {
         **through_outputs(w),

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from samlib import optim
+from samlib.objective.losses import LossOfOutputs
 from tests.samlib.arguments.kinds import (
     Argument,
     count,
@@ -29,7 +30,7 @@ from tests.samlib.arguments.kinds import (
     some_of,
     text,
 )
-from tests.samlib.arguments.rows import Row, loss_of_a_network, network
+from tests.samlib.arguments.rows import Row, chosen, either_loss, loss_of_a_network, network
 from tests.samlib.arguments.world import World
 
 
@@ -134,7 +135,7 @@ OF_NETWORKS: dict[str, Callable[[World], Row]] = {
     },
     # ── training
     "samlib.training.fit": lambda w: {
-        **loss_of_a_network(w),
+        **either_loss(w),
         "optimizer": instance(
             w.optimizer, "Optimizer|parameters", w.sgd([torch.zeros(1, requires_grad=True)])
         ),
@@ -161,12 +162,15 @@ OF_NETWORKS: dict[str, Callable[[World], Row]] = {
         "every": count(2).or_none(),
         "data": loss_of_a_network(w)["data"].or_none(),
         "loss_fn": function(w.loss_fn).or_none(),
+        "loss": Argument(None, (3, "loss"), "callable|must be given"),
+        **chosen(),
+        "parameters": Argument("*.bias", (3, [3], []), "pattern|string|at least one"),
         "rtol": fraction(),
         "prefix": text("test_"),
     },
     "samlib.training.SharpnessMonitor.start": lambda w: {
         "data": loss_of_a_network(w)["data"].or_none(),
-        "loss_fn": function(w.loss_fn).or_none(),
+        "loss": instance(LossOfOutputs(w.loss_fn), "fit makes", w.loss_fn).or_none(),
     },
     "samlib.training.SharpnessMonitor.__call__": lambda w: {
         "step": free(0, "monitors may use it; this one does not"),

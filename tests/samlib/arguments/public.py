@@ -12,9 +12,21 @@ from typing import Any
 import samlib
 from samlib import claims, landscapes, optim, plotting, problems, rules, training
 from samlib.landscapes import Landscape
+from samlib.objective.scalar_field import ScalarField
 
-explore_module = importlib.import_module("samlib.widgets.figures.explore.widget")
-MODULES = (rules, landscapes, problems, training, optim, plotting, claims, explore_module)
+explore_widget = importlib.import_module("samlib.widgets.figures.explore.widget")
+explore_function = importlib.import_module("samlib.widgets.figures.explore.explore")
+MODULES = (
+    rules,
+    landscapes,
+    problems,
+    training,
+    optim,
+    plotting,
+    claims,
+    explore_widget,
+    explore_function,
+)
 
 # Made by samlib to be read: they take what they are given.
 RESULTS = {
@@ -145,4 +157,5 @@ def callees() -> Iterator[Callee]:
 
 PUBLIC = public_names()
 NAMES = {thing: name for name, thing in PUBLIC.items() if isinstance(thing, type)}
+NAMES[ScalarField] = "samlib.Objective"  # whose methods are those of its base
 CALLEES = [callee for callee in callees() if callee.signature.parameters]

@@ -7,6 +7,7 @@ import torch
 from tests.samlib.arguments.kinds import (
     Argument,
     count,
+    flag,
     function,
     indices,
     instance,
@@ -28,14 +29,45 @@ def samples() -> Argument:
 
 def loss_of_a_network(w: World) -> Row:
     inputs, targets = w.data
-    wrong = (None, 3, "rows", inputs, {"inputs": inputs}, iter([w.data]), (inputs, [1.0] * 6))
-    pairs = ((inputs, targets[:5]), (inputs[:0], targets[:0]), (inputs, targets, targets))
+    wrong = (None, 3, "rows", inputs, {"inputs": 3}, iter([w.data]), (inputs, [1.0] * 6))
+    pairs = ((inputs, targets[:5]), (inputs[:0], targets[:0]), (inputs, targets[:5], targets))
     return {
         "model": instance(w.model, r"torch\.nn\.Module", w.loss),
         "loss_fn": function(w.loss_fn),
         "data": Argument(
             w.data, (*wrong, *pairs), "pair|rows|once|tensor with", called="data|inputs|targets"
         ),
+    }
+
+
+def chosen() -> Row:
+    """What batches count by, and which parameters make x."""
+    names = ("nonsense", [], ["0.*", "nonsense"], 3, [3], lambda name, p: False)
+    return {
+        "size": Argument(None, (3, "rows", True, [len]), "callable|'batch'"),
+        "parameters": Argument("*.bias", names, "pattern|string|at least one|trainable"),
+    }
+
+
+def loss_of_batches(w: World) -> Row:
+    """A network with a loss of model and batch."""
+    row = loss_of_a_network(w)
+    wrong = (None, 3, "rows", {}, {"inputs": 3}, iter([w.data]), torch.tensor(1.0))
+    return {
+        "model": row["model"],
+        "loss": function(w.loss_of_batch),
+        "data": Argument(w.data, wrong, "batch|rows|once"),
+        **chosen(),
+        "check": flag(),
+    }
+
+
+def either_loss(w: World) -> Row:
+    """A network with a loss of outputs and targets, or instead of model and batch."""
+    return {
+        **loss_of_a_network(w),
+        "loss_fn": Argument(w.loss_fn, function(w.loss_fn).bad, "callable|must be given"),
+        "loss": Argument(None, (3, "loss", w.loss_of_batch), "callable|must be given"),
     }
 
 

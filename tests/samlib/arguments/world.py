@@ -55,6 +55,10 @@ class World:
         loss: Tensor = self.loss_fn(self.model(self.inputs), self.targets)
         return loss
 
+    def loss_of_batch(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        loss: Tensor = self.loss_fn(model(batch[0]), batch[1])
+        return loss
+
     def loss_and_backward(self, *batch: Tensor) -> Tensor:
         loss = self.loss()
         loss.backward()

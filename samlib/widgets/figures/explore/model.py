@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from samlib._validation import require_instance
 from samlib.curvature import EigenResult, top_eigenpairs, trace
 from samlib.curvature.alignment import largest_sine
 from samlib.linalg import random_direction, unit_direction
-from samlib.objective import LossFunction, Objective, Pairs, require_data
+from samlib.objective import Chosen, Data, Loss, ModuleObjective, Objective, SizeArgument
 from samlib.sharpness import ascent_direction_sharpness
 from samlib.sharpness.notions import average_direction
 from samlib.sharpness.worst_direction import find_worst_direction
@@ -49,8 +50,11 @@ class Network:
     def __init__(
         self,
         model: nn.Module,
-        loss_fn: LossFunction,
-        data: tuple[Any, Any] | Pairs,
+        loss: Loss,
+        data: Data,
+        *,
+        size: SizeArgument,
+        parameters: Chosen | None,
         k: int,
         samples: int,
         seed: int,
@@ -62,12 +66,18 @@ class Network:
         self._watch: Watch | None = None
         # A measurement that goes over many batches can be stopped between two of them.
         copied.register_forward_pre_hook(lambda module, inputs: self._look())
-        self._objective = Objective.from_module(copied, loss_fn, data)
+        data = loss.require_data(data, sized=size is not None)
+        chosen: dict[str, Any] = {"size": size, "parameters": parameters}
+        self._objective = ModuleObjective(copied, loss, data, **chosen)
         self.dim = self._objective.dim
         self._k = min(k, self.dim)
         self._samples, self._seed = samples, seed
         self._x = self._objective.flat_parameters()
-        _require_finite_loss(copied, loss_fn, data, self._x)
+        batches = [data] if self._objective.in_one_batch else data
+        first = [[batch] for batch in itertools.islice(batches, 1)]
+        _require_finite_loss(
+            [ModuleObjective(copied, loss, one, **chosen, check=False) for one in first], self._x
+        )
         self._point: PointMeasurement | None = None
         self._directions: dict[str, Tensor] = {}
 
@@ -180,13 +190,10 @@ def _be_silent() -> None:
     warnings.filterwarnings("ignore", category=RuntimeWarning, module=__name__.replace(".", r"\."))
 
 
-def _require_finite_loss(
-    model: nn.Module, loss_fn: LossFunction, data: tuple[Any, Any] | Pairs, x: Tensor
-) -> None:
+def _require_finite_loss(first: Iterable[Objective], x: Tensor) -> None:
     """Evaluate the loss on the first batch, for what is wrong with it to show at once."""
-    batches: Any = data if require_data(data) is None else [data]
-    for batch in batches:
-        loss = Objective.from_module(model, loss_fn, [batch]).value(x)
+    for objective in first:
+        loss = objective.value(x)
         if not bool(loss.isfinite()):
             raise ValueError(f"the loss of the model must be finite, got {float(loss)}")
         return

@@ -1,4 +1,4 @@
-"""Explore a network of your own: its three sharpnesses, its top eigenvalues, and L around it."""
+"""The figure Explore, which measures a network in the background and shows it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import traitlets
 
 from samlib._validation import require_count, require_number, require_seed, shown
+from samlib.objective import require_one_loss
 from samlib.widgets.core.background import Background, Stopped
 from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.traits import Real
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
     from torch import nn
 
-    from samlib.objective import LossFunction
-    from samlib.objective.data import Pairs
+    from samlib.objective import Chosen, Data, LossFunction, ModelLossFunction, SizeArgument
     from samlib.sharpness import Sharpness
 
 LIMITS = (1e-6, 1e3)
@@ -51,7 +51,7 @@ _BETWEEN_REPORTS = 0.1
 
 
 class Explore(Figure):
-    """A network's three sharpnesses at the radii the reader picks. Made by :func:`explore`."""
+    """A network's three sharpnesses at the radii the reader picks. Made by :func:`samlib.widgets.explore`."""
 
     state_names = ("rho",)
     _ready = False  # may a change of ρ be answered?
@@ -70,9 +70,12 @@ class Explore(Figure):
     def __init__(
         self,
         model: nn.Module,
-        loss_fn: LossFunction,
-        data: tuple[Any, Any] | Pairs,
+        loss_fn: LossFunction | None = None,
+        data: Data | None = None,
         *,
+        loss: ModelLossFunction | None = None,
+        size: SizeArgument = None,
+        parameters: Chosen | None = None,
         rho: float = 0.05,
         k: int = 5,
         samples: int = 512,
@@ -92,7 +95,16 @@ class Explore(Figure):
         self._at_point: PointMeasurement | None = None
         self._results: dict[float, RadiusMeasurement] = {}
         self._reported = 0.0
-        self._explored = Network(model, loss_fn, data, k, samples, seed)
+        self._explored = Network(
+            model,
+            require_one_loss(loss_fn, loss),
+            _required(data),
+            size=size,
+            parameters=parameters,
+            k=k,
+            samples=samples,
+            seed=seed,
+        )
         named = {"name": self._explored.name, "parameters": self._explored.dim}
         super().__init__(rho=rho, _network=named, _progress=idle())
         self.on_msg(self._on_message)
@@ -320,75 +332,9 @@ class Explore(Figure):
         )
 
 
-def explore(
-    model: nn.Module,
-    loss_fn: LossFunction,
-    data: tuple[Any, Any] | Pairs,
-    *,
-    rho: float = 0.05,
-    k: int = 5,
-    samples: int = 512,
-    seed: int = 0,
-) -> Explore:
-    """Explore the sharpness of your own network, in a notebook: pick ρ and see what it is.
-
-    The figure shows R^Max, R^Asc and R^Avg (:mod:`samlib.sharpness`) with their errors at each ρ
-    that was picked, beside what the quadratic model of the loss predicts; the loss along the
-    worst direction, the gradient and one random direction; the top eigenvalues; and how the
-    gradient is aligned with their eigenvectors. It is computed in the background, on the model's
-    device, and can be cancelled.
-
-    Parameters
-    ----------
-    model, loss_fn, data
-        As for :meth:`samlib.Objective.from_module`. The network is explored as it is now: a copy
-        of it is kept, and it is never changed.
-    rho
-        The first ρ, from 10⁻⁶ to 1000. The trait ``rho`` picks another.
-    k
-        How many eigenvalues are computed, if the network has as many parameters.
-    samples
-        How many values of L estimate R^Avg at each ρ, even and at least 4.
-    seed
-        Fixes the random directions, the same at each ρ.
-
-    Returns
-    -------
-    Explore
-        A widget. ``wait()`` waits for what is being measured; then ``results``, ``sharpness`` (at
-        the present ρ), ``point`` (what does not depend on ρ) and ``to_dataframe()`` hold it.
-        ``sweep()`` measures at seven radii, ``cancel()`` and ``close()`` stop.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is wrong, or the loss cannot be computed or is not finite.
-
-    Notes
-    -----
-    R^Max is a lower bound, the best that a search found; its error is the slope that is left there.
-    R^Asc is exact up to rounding. R^Avg is an estimate with its standard error. The lines of the
-    quadratic model are max over ‖v‖ ≤ 1 of ρ∇L·v + ½ρ² vᵀ∇²L v, which tends to ρ‖∇L‖ for small ρ
-    and to ½ρ²λ₁ for large; ρ‖∇L‖ + ½ρ² uᵀ∇²L u with u = ∇L/‖∇L‖; and ½ρ² Tr(∇²L)/D.
-
-    A page without a kernel shows what was measured when the figure was displayed: call ``wait()``
-    first. A DataLoader is iterated in the background and draws from torch's global random numbers
-    then, unless it has a generator of its own.
-
-    Examples
-    --------
-    >>> import torch
-    >>> model = torch.nn.Linear(3, 1)
-    >>> inputs = torch.eye(3)
-    >>> figure = explore(model, torch.nn.MSELoss(), (inputs, inputs.sum(1, keepdim=True)))
-    >>> figure.wait()
-    Explore(Linear with 4 parameters, rho=0.05, 1 radius measured)
-    >>> figure.rho = 0.1
-    >>> sharpness = figure.wait().sharpness
-    >>> bool(sharpness["worst"].value >= sharpness["ascent"].value - 1e-6)
-    True
-    >>> figure.to_dataframe()["notion"].tolist()
-    ['worst', 'ascent', 'average', 'worst', 'ascent', 'average']
-    >>> figure.close()
-    """
-    return Explore(model, loss_fn, data, rho=rho, k=k, samples=samples, seed=seed)
+def _required(data: Data | None) -> Data:
+    if data is None:
+        raise TypeError(
+            "data must be a pair (inputs, targets), or another batch, or give batches, got None"
+        )
+    return data

@@ -1,0 +1,129 @@
+"""Small models of transformers and peft, from configurations with random weights, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+WORDS, LENGTH = 13, 6
+
+
+def tokens(rows: int = 3, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(2, WORDS, (rows, LENGTH), generator=generator)
+
+
+def padded(rows: int = 3, seed: int = 0) -> dict[str, Tensor]:
+    """A batch by name: rows of different lengths, whose labels are ignored beyond them."""
+    ids = tokens(rows, seed)
+    lengths = LENGTH - torch.arange(rows) % 3
+    mask = (torch.arange(LENGTH) < lengths[:, None]).long()
+    return {
+        "input_ids": ids * mask,
+        "attention_mask": mask,
+        "labels": torch.where(mask == 1, ids, -100),
+    }
+
+
+def images(rows: int = 3, seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randn(rows, 3, 8, 8, generator=generator, dtype=torch.float64)
+    return {"pixel_values": pixels, "labels": torch.arange(rows) % 3}
+
+
+def _made(name: str, config: str, **options: Any) -> nn.Module:
+    import transformers
+
+    torch.manual_seed(0)
+    settings = getattr(transformers, config)(**options)
+    model: nn.Module = getattr(transformers, name)(settings)
+    return model.double()
+
+
+NO_WORDS = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+
+
+def gpt2(**options: Any) -> nn.Module:
+    sizes = {"vocab_size": WORDS, "n_embd": 4, "n_layer": 1, "n_head": 2, "n_positions": 8}
+    return _made("GPT2LMHeadModel", "GPT2Config", **sizes, **NO_WORDS, **options)
+
+
+def _of_llama(name: str, **options: Any) -> nn.Module:
+    sizes = {
+        "vocab_size": WORDS,
+        "hidden_size": 4,
+        "intermediate_size": 5,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,  # grouped queries
+        "max_position_embeddings": 8,
+    }
+    return _made(f"{name}ForCausalLM", f"{name}Config", **sizes, **NO_WORDS, **options)
+
+
+def llama() -> nn.Module:
+    return _of_llama("Llama")
+
+
+def mixtral() -> nn.Module:
+    in_float64 = {"experts_implementation": "eager"}
+    return _of_llama("Mixtral", num_local_experts=2, num_experts_per_tok=1, **in_float64)
+
+
+def bert() -> nn.Module:
+    sizes = {
+        "vocab_size": WORDS,
+        "hidden_size": 4,
+        "intermediate_size": 5,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 8,
+    }
+    return _made("BertForMaskedLM", "BertConfig", **sizes, pad_token_id=0)
+
+
+def vit() -> nn.Module:
+    sizes = {
+        "hidden_size": 4,
+        "intermediate_size": 5,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 8,
+        "patch_size": 4,
+        "num_labels": 3,
+    }
+    return _made("ViTForImageClassification", "ViTConfig", **sizes)
+
+
+def lora() -> nn.Module:
+    """GPT-2 with adapters: only these are trainable."""
+    import peft
+
+    base = gpt2()
+    config = peft.LoraConfig(r=2, target_modules=["c_attn"], fan_in_fan_out=True)
+    model: nn.Module = peft.get_peft_model(base, config).double()  # type: ignore[arg-type]
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in model.named_parameters():  # one of the two factors begins at 0
+        if "lora_B" in name:
+            values = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.data = 0.3 * values
+    return model
+
+
+MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], dict[str, Tensor]]]] = {
+    "GPT-2": (gpt2, padded),
+    "Llama": (llama, padded),
+    "Mixtral": (mixtral, padded),
+    "BERT": (bert, padded),
+    "ViT": (vit, images),
+    "LoRA": (lora, padded),
+}
+
+
+def own_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The loss that the model computes itself."""
+    loss: Tensor = model(**batch).loss
+    return loss
