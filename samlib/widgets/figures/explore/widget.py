@@ -51,7 +51,10 @@ _BETWEEN_REPORTS = 0.1
 
 
 class Explore(Figure):
-    """A network's three sharpnesses at the radii the reader picks. Made by :func:`samlib.widgets.explore`."""
+    """A network's three sharpnesses at the radii the reader picks.
+
+    Made by :func:`samlib.widgets.explore`.
+    """
 
     state_names = ("rho",)
     _ready = False  # may a change of ρ be answered?
