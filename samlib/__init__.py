@@ -24,6 +24,7 @@ from samlib.curvature import (
     fisher,
     gauss_newton,
     hessian,
+    hessian_block,
     smallest_nonzero_eigenvalue,
     spectral_density,
     top_eigenpairs,
@@ -35,10 +36,12 @@ from samlib.flow import FlowPath, Projection, limiting_flow, project_to_minimize
 from samlib.linalg import Operator
 from samlib.objective import ModuleObjective, Objective
 from samlib.sharpness import (
+    Layers,
     LimitingRegularizers,
     Sharpness,
     ascent_direction_sharpness,
     average_direction_sharpness,
+    layerwise,
     limiting_regularizers,
     stochastic_sharpness,
     worst_direction_sharpness,
@@ -50,6 +53,7 @@ __all__ = [
     "EigenResult",
     "Estimate",
     "FlowPath",
+    "Layers",
     "LimitingRegularizers",
     "ModuleObjective",
     "Objective",
@@ -66,7 +70,9 @@ __all__ = [
     "fisher",
     "gauss_newton",
     "hessian",
+    "hessian_block",
     "landscapes",
+    "layerwise",
     "limiting_flow",
     "limiting_regularizers",
     "networks",

@@ -6,6 +6,7 @@ standard error, and all of them what they cost.
 """
 
 from samlib.curvature.alignment import alignment
+from samlib.curvature.block import hessian_block
 from samlib.curvature.eigenpairs import EigenResult, top_eigenpairs
 from samlib.curvature.fisher import fisher
 from samlib.curvature.gauss_newton import gauss_newton
@@ -21,6 +22,7 @@ __all__ = [
     "fisher",
     "gauss_newton",
     "hessian",
+    "hessian_block",
     "smallest_nonzero_eigenvalue",
     "spectral_density",
     "top_eigenpairs",

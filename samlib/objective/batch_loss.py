@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from samlib.linalg.operator import Product
 from samlib.objective.batch import Batch, in_parts, map_leaves, rows_of, sliced, tensors
+from samlib.objective.derivatives import kept_graph, reverse_over_forward
 from samlib.objective.linearization import Linearization
 from samlib.objective.loss_call import size_of_call, watched
 from samlib.objective.losses import Loss
@@ -63,6 +65,26 @@ class BatchLoss:
         """The loss as a number, for which the host waits."""
         with torch.no_grad():
             return float(self(x))
+
+    def block(self, x: Tensor, names: Sequence[str]) -> Product:
+        """v ↦ the product with the Hessian at x [dim] in these parameters, the others held.
+
+        Only they are differentiated in: what lies before them in the network costs no backward
+        pass, and the others no derivatives of their own.
+        """
+        held = self.network.unflatten(x.detach())
+        chosen = [(name, held[name].shape, held[name].dtype) for name in names]
+        y = torch.cat([held[name].reshape(-1).to(x.dtype) for name in names])
+        sizes = [shape.numel() for _, shape, _ in chosen]
+
+        def loss(y: Tensor) -> Tensor:
+            pieces = zip(chosen, torch.split(y, sizes), strict=True)
+            parts = {name: p.reshape(shape).to(dtype) for (name, shape, dtype), p in pieces}
+            return self.at({**held, **parts})
+
+        on_gpu = x.is_cuda and self.network.convolves
+        product = (reverse_over_forward if on_gpu else kept_graph)(loss, y)
+        return lambda v: product(v)[0]
 
     # ------------------------------------------------------------------ how much it counts
 

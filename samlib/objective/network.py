@@ -101,7 +101,7 @@ class Network:
         ValueError
             If no parameter of x is called so.
         """
-        chosen = _matching(list(self.parameters), patterns, "names")
+        chosen = matching(list(self.parameters), patterns, "names")
         flags = torch.tensor([name in chosen for name in self.parameters])
         return flags.repeat_interleave(torch.tensor(self._sizes))
 
@@ -146,11 +146,11 @@ def _chosen(trainable: Mapping[str, nn.Parameter], which: Chosen) -> dict[str, n
                 f"parameters of the model, and {shown(which)} is False for all of them"
             )
         return chosen
-    names = _matching(list(trainable), list(which), "parameters")
+    names = matching(list(trainable), list(which), "parameters")
     return {n: p for n, p in trainable.items() if n in names}
 
 
-def _matching(names: Sequence[str], patterns: Sequence[str], argument: str) -> set[str]:
+def matching(names: Sequence[str], patterns: Sequence[str], argument: str) -> set[str]:
     """The names that are one of the patterns or match one."""
     matching = {p: [n for n in names if n == p or fnmatch.fnmatchcase(n, p)] for p in patterns}
     for pattern, found in matching.items():

@@ -229,6 +229,11 @@ class ModuleObjective(Objective):
             self._rows = Rows(self._average, self._average.one_batch, check=check)
         super().__init__(self.value, self._network.dim)
 
+    @property
+    def shapes(self) -> dict[str, torch.Size]:
+        """The shapes of the trainable parameters, by name, in the order in which x holds them."""
+        return {name: p.shape for name, p in self._network.parameters.items()}
+
     def flat_parameters(self) -> Tensor:
         """A copy of the model's parameters that make x, as they are now: [dim]."""
         return self._network.flatten()

@@ -1,5 +1,6 @@
 """Pictures of results, in one style and with one colour per notion."""
 
+from samlib.plotting.layers import plot_layers
 from samlib.plotting.plots import (
     plot_history,
     plot_limiting_flow,
@@ -12,6 +13,7 @@ __all__ = [
     "COLOURS",
     "LINE_STYLES",
     "plot_history",
+    "plot_layers",
     "plot_limiting_flow",
     "plot_spectral_density",
     "plot_trajectory",
