@@ -150,16 +150,22 @@ def _chosen(trainable: Mapping[str, nn.Parameter], which: Chosen) -> dict[str, n
     return {n: p for n, p in trainable.items() if n in names}
 
 
-def matching(names: Sequence[str], patterns: Sequence[str], argument: str) -> set[str]:
-    """The names that are one of the patterns or match one."""
-    matching = {p: [n for n in names if n == p or fnmatch.fnmatchcase(n, p)] for p in patterns}
-    for pattern, found in matching.items():
+def matching(
+    names: Sequence[str], patterns: Sequence[str], argument: str = "parameters"
+) -> set[str]:
+    """The names that are one of the patterns, or else match one."""
+    all_found = {
+        p: [p] if p in names else [n for n in names if fnmatch.fnmatchcase(n, p)] for p in patterns
+    }
+    for pattern, found in all_found.items():
         if not found:
             raise ValueError(
                 f"{argument} must be of trainable parameters of the model, {', '.join(names)}, or "
                 f"patterns of them; got {pattern!r}"
             )
-    return {name for found in matching.values() for name in found}
+    if not all_found:
+        raise ValueError(f"{argument} must name at least one parameter of the model, got none")
+    return {name for found in all_found.values() for name in found}
 
 
 def _require_one_device(parameters: Mapping[str, nn.Parameter]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from samlib._validation import (
     require_count,
@@ -230,7 +230,7 @@ class ModuleObjective(Objective):
         super().__init__(self.value, self._network.dim)
 
     @property
-    def shapes(self) -> dict[str, torch.Size]:
+    def shapes(self) -> dict[str, Size]:
         """The shapes of the trainable parameters, by name, in the order in which x holds them."""
         return {name: p.shape for name, p in self._network.parameters.items()}
 

@@ -51,7 +51,7 @@ def plot_layers(layers: Layers) -> Any:
     row, points = _LARGE if rows <= _FEW else _SMALL
     tops, traces, rises = layers.top_eigenvalues, layers.traces, layers.sharpness
     with plt.rc_context({**cast(Any, STYLE), "font.size": 10}):
-        size = (2.6 + 1.75 * panels, 1.2 + row * rows)
+        size = (2.6 + 1.75 * panels, 1.4 + row * rows)
         _, axes = plt.subplots(1, panels, sharey=True, figsize=size)
         _draw(axes[0], tops.value, tops.error, COLOURS["worst"], r"$\lambda_1$ of the layer")
         _draw_whole(axes[0], float(layers.whole.values[0]))
@@ -70,15 +70,13 @@ def plot_layers(layers: Layers) -> Any:
 
 
 def _draw_whole(panel: Axes, whole: float) -> None:
-    if not np.isfinite(whole):
+    logarithmic = panel.get_xscale() == "log"
+    if not np.isfinite(whole) or (logarithmic and whole <= 0):
         return
     panel.axvline(whole, color=COLOURS["worst"], linestyle="--", linewidth=1, label="whole")
     left, right = panel.get_xlim()
-    if panel.get_xscale() == "log":
-        panel.set_xlim(left, max(right, 2 * whole))
-    else:
-        width = max(right, whole) - min(left, whole)
-        panel.set_xlim(min(left, whole - 0.05 * width), max(right, whole + 0.05 * width))
+    beside = (whole / 2, whole * 2) if logarithmic else (whole * 1.06, whole * 1.06)
+    panel.set_xlim(min(left, beside[0]), max(right, beside[1]))
 
 
 def _draw_shares(panel: Axes, layers: Layers) -> None:
@@ -86,8 +84,8 @@ def _draw_shares(panel: Axes, layers: Layers) -> None:
     label = r"share of $\|\nabla L\|^2$"
     _draw(panel, gradient, 0 * gradient, COLOURS["ascent"], label, spans=False)
     _draw(panel, of.value, of.error, COLOURS["worst"], "share of $v_1$", marker="d", spans=False)
-    drawn = np.concatenate([_numpy(gradient), _numpy(of.value)])
-    panel.set_xlim(-0.04, 1.08 * max(0.25, *drawn[np.isfinite(drawn)]))
+    largest = np.nanmax([0.25, *_numpy(gradient), *_numpy(of.value)])
+    panel.set_xlim(-0.04, 1.08 * float(largest))
 
 
 def _draw(
@@ -118,6 +116,11 @@ def _draw(
     if edge:
         panel.set_xscale("log")
         panel.set_xlim(edge / 1.5, 2 * float(np.nanmax(at + errors)))
+        return
+    panel.locator_params(axis="x", nbins=4)
+    least, most = (f([0.0, *at[np.isfinite(at)]]) for f in (min, max))
+    room = 0.06 * (most - least) or 1.0
+    panel.set_xlim(least - room, most + room)
 
 
 def _edge(sizes: Any) -> float:

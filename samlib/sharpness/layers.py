@@ -199,7 +199,7 @@ def layerwise(
     0  weight        3        0.666667    2.0
     1    bias        1        2.000000    2.0
     """
-    network = require_network(objective, x)
+    network, x = require_network(objective, x), x.detach()
     grouping = group_parameters(by, network)
     radius = None if rho is None else require_number("rho", rho, positive=True)
     require_fraction("rtol", rtol)

@@ -18,7 +18,7 @@ from samlib import Objective, hessian, hessian_block, layerwise
 from samlib.linalg import Operator
 from samlib.sharpness import layers as layers_module
 from tests.samlib.layered import Dense, dense
-from tests.samlib.small_networks import Tied, data_of, problem
+from tests.samlib.small_networks import Tied, problem
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -173,48 +173,6 @@ def test_a_double_top_eigenvalue_has_no_vector_to_share() -> None:
     assert found.eigenvector_shares.error.item() == pytest.approx(1.0)
 
 
-# ──────────────────────────────────────────────────────────────────────────────── blocks alone
-
-
-@pytest.mark.parametrize("kind", ["pair", "list", "loader"])
-@pytest.mark.parametrize("names", [["0.weight"], ["2.*"], ["*.bias"], ["*"]])
-def test_a_block_is_the_hessian_restricted(names: list[str], kind: str) -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3)).double()
-    data = data_of(kind, torch.randn(7, 3).double(), torch.randn(7, 3).double())
-    objective = Objective.from_module(model, nn.MSELoss(), data)
-    x = objective.flat_parameters() + 0.3  # not where the model is
-    kept = objective.where(*names)
-    block, restricted = hessian_block(objective, x, *names), hessian(objective, x).restricted(kept)
-    v = torch.randn(block.dim, dtype=torch.float64)
-    before = block @ v
-    torch.testing.assert_close(before, restricted @ v, **CLOSE)
-    x += 1  # the point was that of the call
-    torch.testing.assert_close(block @ v, before, rtol=0, atol=0)
-
-
-def test_the_rounding_of_a_block_is_that_of_the_whole_computation() -> None:
-    """Zero biases do not move by a unit of themselves, and yet their block is rounded."""
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(30, 20), nn.Tanh(), nn.Linear(20, 3))
-    nn.init.zeros_(model[0].bias)
-    inputs, targets = torch.randn(50, 30), torch.randn(50, 3)
-    objective = Objective.from_module(model, nn.MSELoss(), (inputs, targets))
-    single = layerwise(objective, objective.flat_parameters(), by="parameter")
-    i = single.names.index("0.bias")
-    block = hessian_block(objective, objective.flat_parameters(), "0.bias")
-    assert block.nearby is not None
-    v = torch.ones(20)
-    assert bool((block.nearby() @ v != block @ v).any())
-    alone = samlib.top_eigenpairs(block, rtol=1e-2)  # not from the matrix that is formed once
-    torch.testing.assert_close(single.top_eigenvalues.error[i], alone.errors[0], rtol=1e-3, atol=0)
-    fine = Objective.from_module(model.double(), nn.MSELoss(), (inputs.double(), targets.double()))
-    exact = layerwise(fine, fine.flat_parameters(), by="parameter", rtol=1e-8)
-    for ours, theirs in zip(single.estimates.values(), exact.estimates.values(), strict=True):
-        assert ours.error[i] > 0
-        assert (ours.value[i] - theirs.value[i]).abs() <= 3 * ours.error[i]
-
-
 # ─────────────────────────────────────────────────────────────────────────── what counts as one
 
 
@@ -365,7 +323,7 @@ def test_the_warnings_of_a_first_evaluation_are_not_lost() -> None:
 
 
 def test_the_table_has_a_row_for_each_layer() -> None:
-    found = measured("perceptron", "module")
+    n, found = network("perceptron"), measured("perceptron", "module")
     frame = found.to_dataframe()
     assert frame["layer"].tolist() == ["0", "2", "4"]
     assert list(frame)[-4:] == [
@@ -378,3 +336,5 @@ def test_the_table_has_a_row_for_each_layer() -> None:
     without = replace(found, sharpness=None).to_dataframe()
     assert "ascent_direction" not in without
     assert repr(found).startswith("Layers(3 of them, λ₁ from ")
+    again = layerwise(n.objective, n.x.requires_grad_(), rho=0.05).to_dataframe()
+    assert again.equals(frame)

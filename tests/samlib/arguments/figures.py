@@ -21,7 +21,7 @@ from tests.samlib.arguments.kinds import (
     text,
 )
 from tests.samlib.arguments.losses import CURVATURES
-from tests.samlib.arguments.results import density, flow, history, trajectory
+from tests.samlib.arguments.results import density, flow, history, layers, trajectory
 from tests.samlib.arguments.rows import Row, chosen, either_loss, samples
 from tests.samlib.arguments.world import World
 
@@ -77,6 +77,7 @@ OF_FIGURES: dict[str, Callable[[World], Row]] = {
         "flow": instance(flow(), "limiting_flow returns"),
         **of_flow(w),
     },
+    "samlib.plotting.plot_layers": lambda w: {"layers": instance(layers(), "layerwise returns")},
     # ── claims
     "samlib.claims.check": lambda w: {
         "identifier": text("root-two", "", "A", "a b", "-a", "a_b", "é"),

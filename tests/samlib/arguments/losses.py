@@ -106,6 +106,32 @@ OF_LOSSES: dict[str, Callable[[World], Row]] = {
         "labels": one_of("sampled", "empirical", "sampled"),
         "seed": seed(),
     },
+    "samlib.hessian_block": lambda w: {
+        **through_outputs(w),
+        "names": Argument(
+            ["0.weight", "*.bias"],
+            ([None], [3], ["nonsense"], ["0.weight", "w*"], [b"0.bias"]),
+            r"a string|0\.weight, 0\.bias, 1\.weight, 1\.bias, 3\.weight, 3\.bias",
+        ),
+    },
+    "samlib.layerwise": lambda w: {
+        **through_outputs(w),
+        "by": Argument(
+            ["0.weight", "*.bias"],
+            (
+                *(None, 3, "", "nonsense", b"module", w.x, [], [3], ["nonsense"]),
+                *({}, {3: "*"}, {"a": 3}, {"a": ["w*"]}, {"a": [None]}),
+            ),
+            r"'module', 'parameter'|a string|0\.weight, 0\.bias",
+        ),
+        "rho": positive().or_none(),
+        "rtol": fraction(),
+        "trace_rtol": fraction(),
+        "confidence": probability(),
+        "seed": seed(),
+        "max_products": count(70, 4),
+        "progress": flag(),
+    },
     "samlib.hessian": lambda w: {"objective": objective(w), "x": one_point(w.x[0])},
     "samlib.Operator": lambda w: {
         "dim": count(3),

@@ -33,6 +33,7 @@ RESULTS = {
     samlib.EigenResult,
     samlib.Estimate,
     samlib.FlowPath,
+    samlib.Layers,
     samlib.LimitingRegularizers,
     samlib.Projection,
     samlib.Sharpness,

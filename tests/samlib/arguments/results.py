@@ -33,6 +33,13 @@ def density() -> samlib.SpectralDensity:
 
 
 @functools.cache
+def layers() -> samlib.Layers:
+    model = nn.Linear(3, 2).double()
+    objective = samlib.Objective.from_module(model, nn.MSELoss(), rows())
+    return samlib.layerwise(objective, objective.flat_parameters(), by="parameter")
+
+
+@functools.cache
 def history() -> training.History:
     model = nn.Linear(3, 2).double()
     sgd = torch.optim.SGD(model.parameters(), lr=0.1)
