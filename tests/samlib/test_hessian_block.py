@@ -60,7 +60,7 @@ def test_the_rounding_of_a_block_is_that_of_the_whole_computation() -> None:
     nn.init.zeros_(model[0].bias)
     inputs, targets = torch.randn(50, 30), torch.randn(50, 3)
     objective = Objective.from_module(model, nn.MSELoss(), (inputs, targets))
-    single = layerwise(objective, objective.flat_parameters(), by="parameter")
+    single = layerwise(objective, objective.flat_parameters(), by="parameter", rho=0.1)
     i = single.names.index("0.bias")
     block = hessian_block(objective, objective.flat_parameters(), "0.bias")
     assert block.nearby is not None
@@ -69,7 +69,7 @@ def test_the_rounding_of_a_block_is_that_of_the_whole_computation() -> None:
     alone = samlib.top_eigenpairs(block, rtol=1e-2)  # not from the matrix that is formed once
     torch.testing.assert_close(single.top_eigenvalues.error[i], alone.errors[0], rtol=1e-3, atol=0)
     fine = Objective.from_module(model.double(), nn.MSELoss(), (inputs.double(), targets.double()))
-    exact = layerwise(fine, fine.flat_parameters(), by="parameter", rtol=1e-8)
+    exact = layerwise(fine, fine.flat_parameters(), by="parameter", rho=0.1, rtol=1e-8)
     for ours, theirs in zip(single.estimates.values(), exact.estimates.values(), strict=True):
         assert ours.error[i] > 0
         assert (ours.value[i] - theirs.value[i]).abs() <= 3 * ours.error[i]
