@@ -79,21 +79,20 @@ def group_parameters(by: Any, network: ModuleObjective) -> Grouping:
     ValueError
         If it is another word, empty, or names no parameter.
     """
-    names = list(network.shapes)
+    names = [name for name, shape in network.shapes.items() if shape.numel()]
     if isinstance(by, str):
         return Grouping(network, _by_kind(by, names))
     if isinstance(by, Mapping):
         groups = dict(by)
     elif isinstance(by, Sequence) and not isinstance(by, bytes):
-        groups = {pattern: pattern for pattern in _hashable(by)}
+        groups = {require_text("by", pattern): pattern for pattern in by}
     else:
         raise TypeError(f"by must be {_ALLOWED}, got {shown(by)}")
     if not groups:
         raise ValueError(f"by must be {_ALLOWED}, not empty, got {shown(by)}")
     layers: dict[str, Sequence[str]] = {}
     for name, patterns in groups.items():
-        if not isinstance(name, str):
-            raise TypeError(f"by must be {_ALLOWED}, got {shown(name)} in it")
+        require_text("by", name)
         several = [patterns] if isinstance(patterns, str) else patterns
         if not isinstance(several, Iterable):
             raise TypeError(f"by must be {_ALLOWED}, got {shown(patterns)} in it")
@@ -119,10 +118,3 @@ def _owner(name: str) -> str:
     if _PARAMETRIZED in modules:
         modules = modules[: modules.index(_PARAMETRIZED)]
     return ".".join(modules) or name
-
-
-def _hashable(patterns: Sequence[Any]) -> list[str]:
-    for pattern in patterns:
-        if not isinstance(pattern, str):
-            raise TypeError(f"by must be {_ALLOWED}, got {shown(pattern)} in it")
-    return list(patterns)

@@ -188,11 +188,12 @@ def test_a_tied_parameter_appears_once_and_a_frozen_one_not() -> None:
 
 
 class Rooted(nn.Module):
-    """Parameters of the network itself, of a parametrization, and with a bracket in the name."""
+    """Parameters of the network itself, of a parametrization, with a bracket, without entries."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(()))
+        self.nothing = nn.Parameter(torch.ones(0))
         self.linear = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
         self.odd = nn.ParameterDict({"a[1]": torch.ones(2), "a1": torch.ones(2)})
 
@@ -204,14 +205,15 @@ def test_layers_by_module_parameter_pattern_and_name() -> None:
     torch.manual_seed(0)
     model = Rooted().double()
     data = torch.randn(5, 3).double(), torch.randn(5, 2).double()
-    objective = Objective.from_module(model, nn.MSELoss(), data)
+    objective = Objective.from_module(model, nn.MSELoss(), data, check=False)
     of = functools.partial(layerwise, objective, objective.flat_parameters())
     assert dict(zip(of().names, of().weights.tolist(), strict=True)) == {
         "scale": 1,
         "linear": 10,
         "odd": 4,
     }
-    assert of(by="parameter").names == tuple(n for n, _ in model.named_parameters())
+    named = dict(model.named_parameters())
+    assert of(by="parameter").names == tuple(n for n in named if n != "nothing")
     assert of(by=["odd.a[1]"]).weights.tolist() == [2]
     overlapping = of(by={"all": "*", "some": ["scale", "odd.a1"]})
     assert overlapping.names == ("all", "some")
