@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -87,8 +88,7 @@ class AverageLoss:
             seen.batches += 1
             seen.rows += batch.rows
             if batch.may_count:
-                kind = derive, *(part.shape for part in tensors(batch.batch))
-                parts = self.together(derive(batch), kind, *points)
+                parts = self.together(derive(batch), partial(_kind, derive, batch), *points)
                 units.add(batch.unit)
                 _require_one_unit(units, batch)
                 mean.add(parts if self._to_check else parts[:1], batch.weight)
@@ -151,6 +151,11 @@ class AverageLoss:
         for batch in self.data:
             there = to_device(self._require(batch, x), x.device)
             yield BatchLoss(self.network, self._loss, there, self._size)
+
+
+def _kind(derive: Any, batch: BatchLoss) -> Hashable:
+    """What decides about the memory that a derivative needs at a point."""
+    return derive, *(part.shape for part in tensors(batch.batch))
 
 
 def _require_one_unit(units: set[str], batch: BatchLoss) -> None:

@@ -41,10 +41,21 @@ def map_leaves(function: Callable[[Any], Any], batch: Batch) -> Any:
 
 
 def leaves(batch: Batch) -> Iterator[Any]:
-    """What a batch is made of, part by part."""
-    found: list[Any] = []
-    map_leaves(found.append, batch)
-    return iter(found)
+    """What a batch is made of, part by part, in the order of :func:`map_leaves`."""
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, Mapping):
+        for part in batch.values():
+            yield from leaves(part)
+    elif isinstance(batch, (tuple, list)):
+        for part in batch:
+            yield from leaves(part)
+    elif dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        for field in dataclasses.fields(batch):
+            if field.init:
+                yield from leaves(getattr(batch, field.name))
+    else:
+        yield batch
 
 
 def tensors(batch: Batch) -> list[Tensor]:
@@ -60,13 +71,14 @@ def with_tensors(batch: Batch, parts: Sequence[Tensor]) -> Batch:
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """The batch with its tensors on a device; itself if they are there."""
-    parts = list(leaves(batch))
-    if all(part.device == device for part in parts if isinstance(part, Tensor)) and all(
-        isinstance(part, Tensor) or not hasattr(part, "to") for part in parts
-    ):
+    if all(_is_on(device, part) for part in leaves(batch)):
         return batch
     # What is no tensor may hold some, as a graph does, and know how to move them.
     return map_leaves(lambda part: part.to(device) if hasattr(part, "to") else part, batch)
+
+
+def _is_on(device: torch.device, part: Any) -> bool:
+    return part.device == device if isinstance(part, Tensor) else not hasattr(part, "to")
 
 
 def rows_of(batch: Batch) -> int:

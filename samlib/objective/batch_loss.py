@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -117,7 +118,7 @@ class BatchLoss:
         """
         return self.known_weight if self._seen is None else self._seen
 
-    @property
+    @functools.cached_property
     def known_weight(self) -> float | Tensor:
         """How much it counts before it was evaluated: its rows, if no size is given."""
         if self._size is None:

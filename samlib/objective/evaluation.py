@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,23 +43,21 @@ def evaluation(
     constants
         Trainable parameters that are constants now, by their identity.
     """
-    with (
-        _EVALUATION,
-        _uncompiled(),
-        _formulas(model),
-        _hooks_that_require_grad(model),
-        _without_checkpoints(),
-        sdpa_kernel(SDPBackend.MATH),  # fused attention has no second derivative
-        _slow_path_of_attention(),
-        _recurrence_differentiable_twice(model, parts),
-        disable_saved_tensors_hooks(_NO_HOOKS),
-        _borrowed(model, parts, constants),
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_EVALUATION)
+        modules = list(model.modules())
+        for context in _instead(modules, on_gpu=next(iter(parts.values())).is_cuda):
+            stack.enter_context(context)
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the fused one has no second derivative
+        stack.enter_context(disable_saved_tensors_hooks(_NO_HOOKS))
+        stack.enter_context(_borrowed(modules, parts, constants))
         yield
 
 
 @contextlib.contextmanager
-def _borrowed(model: nn.Module, parts: Mapping[int, Tensor], constants: set[int]) -> Iterator[None]:
+def _borrowed(
+    modules: Sequence[nn.Module], parts: Mapping[int, Tensor], constants: set[int]
+) -> Iterator[None]:
     """Put the module into eval mode and parts in place of its parameters; then give it back.
 
     Each submodule gets dictionaries of tensors of its own for the time, in which one parameter is
@@ -75,7 +73,7 @@ def _borrowed(model: nn.Module, parts: Mapping[int, Tensor], constants: set[int]
         return parts.get(id(parameter), parameter)
 
     try:
-        for module in model.modules():
+        for module in modules:
             attributes, parameters, buffers = vars(module), module._parameters, module._buffers
             lent.append((attributes, attributes.copy()))
             attributes["training"] = False
@@ -94,6 +92,24 @@ def _borrowed(model: nn.Module, parts: Mapping[int, Tensor], constants: set[int]
 
 # ------------------------------------------------- what is evaluated in another, equal way
 
+_ATTENTIVE = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder)
+
+
+def _instead(
+    modules: Sequence[nn.Module], *, on_gpu: bool
+) -> Iterator[contextlib.AbstractContextManager[Any]]:
+    """What these modules need for derivatives of any order."""
+    yield _uncompiled()
+    yield _without_checkpoints()
+    if any(isinstance(module, _ATTENTIVE) for module in modules):
+        yield _slow_path_of_attention()
+    if any(map(_has_weight_norm, modules)):
+        yield _PlainWeightNorm()
+    if any(module._forward_hooks for module in modules):
+        yield _NoRequiringGrad()
+    if on_gpu and any(isinstance(module, nn.RNNBase) for module in modules):
+        yield torch.backends.cudnn.flags(enabled=False)  # has no second derivative
+
 
 class _PlainWeightNorm(TorchFunctionMode):
     """Weight norm by its formula: torch's fused kernel has a wrong second derivative."""
@@ -108,18 +124,18 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     return v * (g / torch.norm_except_dim(v, 2, dim))
 
 
-def _formulas(model: nn.Module) -> contextlib.AbstractContextManager[Any]:
-    normalizes = any(map(_has_weight_norm, model.modules()))
-    return _PlainWeightNorm() if normalizes else contextlib.nullcontext()
-
-
 def _has_weight_norm(module: nn.Module) -> bool:
-    hooks = module._forward_pre_hooks.values()
-    return isinstance(module, _WeightNorm) or any(isinstance(hook, WeightNorm) for hook in hooks)
+    hooks = module._forward_pre_hooks
+    if hooks and any(isinstance(hook, WeightNorm) for hook in hooks.values()):
+        return True
+    return isinstance(module, _WeightNorm)
 
 
 class _NoRequiringGrad(TorchFunctionMode):
-    """Without requires_grad_() on what a transform of torch.func follows anyway, and refuses it."""
+    """Without requires_grad_() on what a transform of torch.func follows anyway, and refuses it.
+
+    Hooks of checkpointed models ask for gradients of embeddings in this way.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -127,12 +143,6 @@ class _NoRequiringGrad(TorchFunctionMode):
         if func is Tensor.requires_grad_ and is_transformed(args[0]):
             return args[0]
         return func(*args, **(kwargs or {}))
-
-
-def _hooks_that_require_grad(model: nn.Module) -> contextlib.AbstractContextManager[Any]:
-    """Let hooks ask for gradients of embeddings, as those of checkpointed models do."""
-    hooked = any(module._forward_hooks for module in model.modules())
-    return _NoRequiringGrad() if hooked else contextlib.nullcontext()
 
 
 def _uncompiled() -> contextlib.AbstractContextManager[Any]:
@@ -178,14 +188,3 @@ def _slow_path_of_attention() -> Iterator[None]:
         yield
     finally:
         mha.set_fastpath_enabled(before)
-
-
-def _recurrence_differentiable_twice(
-    model: nn.Module, parts: Mapping[int, Tensor]
-) -> contextlib.AbstractContextManager[Any]:
-    """Without cuDNN, whose recurrent layers have no second derivative."""
-    on_gpu = next(iter(parts.values())).is_cuda
-    if on_gpu and any(isinstance(module, nn.RNNBase) for module in model.modules()):
-        flags: contextlib.AbstractContextManager[Any] = torch.backends.cudnn.flags(enabled=False)
-        return flags
-    return contextlib.nullcontext()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,6 +54,10 @@ class LossCall:
         return None if size is None else size(self.targets)
 
 
+_LOSSES = frozenset(LOSSES)
+_signature = functools.cache(inspect.signature)
+
+
 class _Watching(TorchFunctionMode):
     """Keeps what torch's losses were called with and what they gave."""
 
@@ -64,8 +69,8 @@ class _Watching(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if any(func is one for one in LOSSES):
-            bound = inspect.signature(func).bind(*args, **(kwargs or {})).arguments
+        if func in _LOSSES:
+            bound = _signature(func).bind(*args, **(kwargs or {})).arguments
             outputs, targets, *_ = bound.values()
             options = dict(list(bound.items())[2:])
             self.calls.append((LossCall(func, outputs, targets, options), result))

@@ -38,6 +38,11 @@ class Network:
     parameters
         Which of the trainable parameters make x; the others are constants. All, if None.
 
+    Attributes
+    ----------
+    is_mixed
+        Whether the parameters have different dtypes.
+
     Raises
     ------
     ValueError
@@ -59,16 +64,12 @@ class Network:
         self._dtypes = [p.dtype for p in self.parameters.values()]
         self._widest = reduce(torch.promote_types, self._dtypes)
         self.dim = sum(self._sizes)
+        self.is_mixed = any(dtype != self._widest for dtype in self._dtypes)
 
     @property
     def convolves(self) -> bool:
         """Whether a layer is a convolution."""
         return any(isinstance(module, _ConvNd) for module in self.module.modules())
-
-    @property
-    def is_mixed(self) -> bool:
-        """Whether the parameters have different dtypes."""
-        return any(dtype != self._widest for dtype in self._dtypes)
 
     def flatten(self) -> Tensor:
         """A copy of the parameters as they are now: [dim], in the widest of their dtypes."""

@@ -49,16 +49,18 @@ class Together:
         self.obstacle: str | None = None
         self._bytes: dict[Hashable, int] = {}
 
-    def __call__(self, function: Function, kind: Hashable, *points: Tensor) -> tuple[Tensor, ...]:
+    def __call__(
+        self, function: Function, kind: Callable[[], Hashable], *points: Tensor
+    ) -> tuple[Tensor, ...]:
         """Give what ``function`` gives at points of shape [..., dim].
 
-        Functions of one ``kind`` need the same memory at a point, which is measured once.
+        Functions of one ``kind()`` need the same memory at a point, which is measured once.
         """
         if points[0].dim() == 1 or points[0].shape[:-1].numel() < 2 or self.obstacle:
             return at_points(function, *points, at_once=1)
         if any(is_transformed(point) for point in points):
             return at_points(function, *points, at_once=points[0].shape[:-1].numel())
-        at_once = max(1, BYTES_AT_ONCE // self._bytes_of(function, kind, *points))
+        at_once = max(1, BYTES_AT_ONCE // self._bytes_of(function, kind(), *points))
         try:
             return at_points(function, *points, at_once=at_once)
         except Exception as error:
