@@ -74,6 +74,9 @@ and in two steps, where ``scaler.unscale_(optimizer)`` and clipping may come bef
 ``perturb_with="local", model=ddp_model`` each with the gradient of its own rows (m-sharpness). The
 update is averaged in either case, and the replicas stay equal to the bit.
 
+**Watching**: ``register_gradient_hook`` shows g, the perturbation and g_p of each step; see
+:class:`samlib.training.SAMEffect` for what they say about it.
+
 **Checkpoints**: ``state_dict`` holds the base optimizer's state and the optimizer's own.
 """
 

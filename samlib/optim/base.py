@@ -18,12 +18,13 @@ from samlib.optim.order import Calls
 from samlib.optim.replicas import PerturbWith, first_pass, require_perturb_with
 from samlib.optim.restore import RunningStatistics, SavedWeights
 from samlib.optim.vectors import Gathered, flatten, wide
-from samlib.optim.wrapper import ParameterGroups, Wrapper
+from samlib.optim.watchers import Watched
+from samlib.optim.wrapper import ParameterGroups
 
 Radius = float | Tensor
 
 
-class SharpnessAware(Wrapper):
+class SharpnessAware(Watched):
     """Base of the family: a step with gradients at the weights w and at perturbed weights w + ε.
 
     A subclass says what ε is (:meth:`_perturbation`), how many times the weights are perturbed
@@ -63,7 +64,7 @@ class SharpnessAware(Wrapper):
     _combines: ClassVar[bool] = False
 
     _active: list[Tensor]  # the parameters with a gradient in the first pass
-    _first: Tensor | None  # their gradient, if _combines
+    _first: Tensor | None  # their gradient, if _combines or somebody watches
     _finite: bool
 
     def __init__(
@@ -131,6 +132,7 @@ class SharpnessAware(Wrapper):
         """End the step: running statistics return, everything of this step is let go of."""
         self._statistics.release()
         self._weights.forget()
+        self._watchers.forget()
         self._passes.start_over()
         self._calls.start_over()
         self._active, self._first, self._finite = [], None, True
@@ -249,9 +251,12 @@ class SharpnessAware(Wrapper):
         """Move to w + ε and clear the gradients."""
         if self._finite:
             gradient = self._gradient()
-            if self._combines and self._first is None:
+            if not self._calls.ascended:
+                self._watchers.begin()
+            if (self._combines or self._watchers) and self._first is None:
                 self._first = gradient.clone()
             perturbation = self._perturbation(gradient, self._radius())
+            self._watchers.keep(perturbation)
             if self._calls.ascended:
                 self._weights.restore()
             self._perturb(perturbation)
@@ -281,20 +286,25 @@ class SharpnessAware(Wrapper):
             return
         touched = with_gradient(self._parameters())
         self._weights.save(self._parameters())
-        if self._combines:
-            self._combine_gradients(touched)
+        if self._combines or self._watchers:
+            first, last = self._two_gradients(touched)
+            self._watchers.show(first, last)
+            if self._combines:
+                self._step_with(self._combine(first, last))
         self._weights.restore()
         self.base_optimizer.step()
         self._remember()
 
-    def _combine_gradients(self, touched: list[Tensor]) -> None:
-        """Replace the last gradient by the update's; one missing in either pass counts as zero."""
+    def _two_gradients(self, touched: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The first gradient [D] and the last; one missing in either pass counts as zero."""
         known = set(self._active)
         self._active = self._active + [p for p in touched if p not in known]
         last = self._gathered.gather([gradient_of(p) for p in self._active])
         first = last.new_zeros(last.shape) if self._first is None else self._first
-        first = torch.cat([first, first.new_zeros(last.numel() - first.numel())])
-        update = self._combine(first, last)
+        return torch.cat([first, first.new_zeros(last.numel() - first.numel())]), last
+
+    def _step_with(self, update: Tensor) -> None:
+        """Replace the last gradient by the update's [D]."""
         pieces = self._gathered.pieces(update, self._active)
         for p, gradient in zip(self._active, pieces, strict=True):
             p.grad = gradient.clone()

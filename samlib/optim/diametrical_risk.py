@@ -52,6 +52,7 @@ class DiametricalRisk(ByLoss):
     """
 
     in_two_steps = False
+    two_gradients = False
 
     def __init__(
         self,

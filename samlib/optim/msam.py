@@ -54,6 +54,7 @@ class MSAM(SAM):
 
     takes_batch = True
     in_two_steps = False
+    has_edge = False  # a micro-batch has its own ρ/‖g‖ and its own Hessian
 
     def __init__(
         self,
@@ -105,6 +106,7 @@ class MSAM(SAM):
                 losses.append(share * torch.as_tensor(self._both_gradients(call, enabled(scaler))))
                 if not self._finite:
                     break
+                self._show_micro_batch()
                 self._add_to(totals, share)
                 self._return()
             for p, total in totals.items():
@@ -125,6 +127,11 @@ class MSAM(SAM):
             piece = [tensor[start : start + self.m] for tensor in batch]
             yield len(piece[0]) / rows, piece
 
+    def _show_micro_batch(self) -> None:
+        if self._watchers:
+            self._watchers.show(*self._two_gradients(with_gradient(self._parameters())))
+            self._watchers.forget()
+
     def _add_to(self, totals: dict[Tensor, Tensor], share: float) -> None:
         for p in with_gradient(self._parameters()):
             part = gradient_of(p) * share
@@ -135,7 +142,7 @@ class MSAM(SAM):
         """Go back to w between two micro-batches; running statistics follow each once."""
         self._weights.restore()
         self._statistics.release()
-        self._active, self._calls.ascended = [], 0
+        self._active, self._first, self._calls.ascended = [], None, 0
 
     def _settings(self) -> dict[str, Any]:
         return {"m": self.m, **super()._settings()}

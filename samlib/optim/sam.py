@@ -57,6 +57,8 @@ class SAM(SharpnessAware):
     >>> loss = optimizer.step(closure)  # the loss at the weights before the step
     """
 
+    has_edge = True
+
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:
         return unit_(gradient).mul_(rho)
 
@@ -86,6 +88,8 @@ class UnnormalizedSAM(SharpnessAware):
     >>> w.tolist()  # 1 − 0.5 · 1.1
     [0.449...]
     """
+
+    has_edge = True  # with ρ itself in place of ρ/‖g‖
 
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:
         return gradient.mul_(rho)

@@ -43,6 +43,7 @@ class GSAM(SAM):
     0.3
     """
 
+    has_edge = False  # its steps are no longer SAM's
     _combines = True
 
     def __init__(
@@ -113,6 +114,7 @@ class LookSAM(SAM):
     [1, 0, 0, 1]
     """
 
+    has_edge = False  # its steps are no longer SAM's
     _combines = True
 
     def __init__(
