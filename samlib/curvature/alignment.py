@@ -62,10 +62,14 @@ def alignment(
 
 
 def largest_sine(values: Tensor, residuals: Tensor) -> float:
-    """Bound sin∠(v, v₁) for the Ritz vector v of the first of two pairs: residual over gap."""
+    """Bound the sines of the angles to the truth, for the span of all Ritz vectors but the last.
+
+    The last pair says where the next eigenvalue is: the bound is the residuals over the gap to it
+    (Davis and Kahan, 1970). A single pair is taken to be all there is.
+    """
     if len(values) == 1:
         return 0.0
-    gap = values[0] - values[1] - residuals[1]
+    gap = values[-2] - values[-1] - residuals[-1]
     if not bool(gap > 0):
         return 1.0
-    return min(1.0, float(residuals[0] / gap))
+    return min(1.0, float(residuals[:-1].norm() / gap))

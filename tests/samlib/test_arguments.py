@@ -105,6 +105,7 @@ SUBJECTS = {
     "samlib.training.SharpnessMonitor": {"measure"},
     "explore.widget.Explore": {"loss_fn", "data"},
     "explore.explore.explore": {"loss_fn", "data"},
+    "samlib.training.SAMEffect": {"measure"},
     "Explore.sweep": {"radii"},
     "Explore.wait": {"timeout"},
     "Explore.to_html": {"id"},

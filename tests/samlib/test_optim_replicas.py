@@ -12,6 +12,8 @@ from optimizers import Problem, make, step
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from samlib.training import SAMEffect
+
 CPU = torch.device("cpu")
 RUNS = [
     ("SAM", "averaged"),
@@ -23,6 +25,8 @@ RUNS = [
     ("BatchNorm", "local"),
 ]
 
+READ = ("SAM", "averaged")  # with a monitor that reads the two gradients
+
 
 def replica(rank: int, folder: str, runs: list[tuple[str, str]]) -> None:
     """Train on this rank's half of the rows; save the weights of every run."""
@@ -30,7 +34,7 @@ def replica(rank: int, folder: str, runs: list[tuple[str, str]]) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
     )
-    results = {}
+    results: dict[Any, Any] = {}
     for name, perturb_with in runs:
         problem = Problem(CPU)
         if name == "BatchNorm":
@@ -49,6 +53,7 @@ def replica(rank: int, folder: str, runs: list[tuple[str, str]]) -> None:
             value.backward()
             return value
 
+        effect = SAMEffect(optimizer) if (name, perturb_with) == READ else None
         for _ in range(4):
             optimizer.step(loss if optimizer.takes_loss else closure)
         if name == "SAM":  # and once more in two steps
@@ -58,6 +63,8 @@ def replica(rank: int, folder: str, runs: list[tuple[str, str]]) -> None:
             optimizer.first_step()
             loss().backward()
             optimizer.second_step()
+        if effect is not None:
+            results["read"] = effect(5, model)
         weights = torch.cat([p.detach().flatten() for p in problem.model.parameters()])
         results[name, perturb_with] = weights
     torch.save(results, f"{folder}/{rank}.pt")
@@ -95,3 +102,21 @@ def test_perturbed_with_local_gradients_replicas_are_m_sharpness(replicas: Any) 
     torch.testing.assert_close(replicas[0]["SAM", "local"], problem.weights(), atol=1e-12, rtol=0)
     difference = replicas[0]["SAM", "local"] - replicas[0]["SAM", "averaged"]
     assert float(difference.norm()) > 1e-6
+
+
+def test_all_replicas_read_of_their_gradients_what_one_process_would(replicas: Any) -> None:
+    assert replicas[0]["read"] == replicas[1]["read"]
+    problem = Problem(CPU)
+    optimizer = make("SAM", problem, momentum=0.9)
+    effect = SAMEffect(optimizer)
+    for _ in range(5):
+        step(problem, optimizer)
+    assert replicas[0]["read"] == pytest.approx(effect(5, problem.model), rel=1e-9)
+
+
+def test_local_gradients_are_not_compared_with_averaged_ones() -> None:
+    problem = Problem(CPU)
+    problem.model.no_sync = nullcontext  # as DistributedDataParallel has it
+    local = make("SAM", problem, model=problem.model, perturb_with="local")
+    with pytest.raises(ValueError, match="one replica's rows"):
+        SAMEffect(local)

@@ -176,6 +176,33 @@ OF_NETWORKS: dict[str, Callable[[World], Row]] = {
         "step": free(0, "monitors may use it; this one does not"),
         "model": network(w),
     },
+    "samlib.training.SAMEffect": lambda w: {
+        "optimizer": instance(
+            optim.SAM(w.groups(), w.base, rho=0.1), r"an optimizer of samlib\.optim", w.base
+        ),
+        "measure": Argument(
+            ("cosine", "edge", "share"),
+            (*(each for each in some_of("edge", "edge").bad if each is not None), [], ()),
+            "among difference, ratio, cosine|at least one",
+        ),
+        "k": count(2),
+        "every": count(2).or_none(),
+        "data": loss_of_a_network(w)["data"].or_none(),
+        "loss_fn": function(w.loss_fn).or_none(),
+        "loss": Argument(None, (3, "loss"), "callable|both|either"),
+        "size": Argument(None, (3, "rows", True, [len]), "callable|'batch'"),
+        "rtol": fraction(),
+        "prefix": text("test_"),
+        "clipping": positive().or_none(),
+    },
+    "samlib.training.SAMEffect.start": lambda w: {
+        "data": loss_of_a_network(w)["data"].or_none(),
+        "loss": instance(LossOfOutputs(w.loss_fn), "fit makes", w.loss_fn).or_none(),
+    },
+    "samlib.training.SAMEffect.__call__": lambda w: {
+        "step": free(0, "monitors may use it; this one does not"),
+        "model": network(w),
+    },
     "samlib.training.AccuracyMonitor": lambda w: {
         "data": replace(loss_of_a_network(w)["data"], good=(w.inputs, w.targets[:, 0].long())),
         "every": count(2).or_none(),
@@ -215,6 +242,10 @@ OF_NETWORKS: dict[str, Callable[[World], Row]] = {
             called=r"MSAM\.step",
         ),
         "scaler": scaler(),
+    },
+    "samlib.optim.watchers.Watched.register_gradient_hook": lambda w: {
+        "hook": function(lambda first, perturbation, last: None),
+        "when": function(lambda: True).or_none(),
     },
     "samlib.optim.wrapper.Wrapper.add_param_group": added_group,
     "samlib.optim.wrapper.Wrapper.load_state_dict": loaded_state,

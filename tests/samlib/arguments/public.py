@@ -57,6 +57,7 @@ UNAVAILABLE = {
     "samlib.Objective.component_gradient",
     "samlib.optim.MSAM.first_step",
     "samlib.optim.DiametricalRisk.first_step",
+    "samlib.optim.DiametricalRisk.register_gradient_hook",
 }
 
 # What these need beside samlib.
