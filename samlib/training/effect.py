@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from samlib._validation import (
-    require_callable,
     require_count,
     require_fraction,
     require_instance,
@@ -30,6 +29,7 @@ from samlib.objective import (
 )
 from samlib.objective.data import require_batches
 from samlib.objective.losses import LossOfModel, LossOfOutputs
+from samlib.objective.shares import require_size
 from samlib.optim import SharpnessAware
 from samlib.training.edge import edge, edge_error, edge_limit, why_no_edge
 from samlib.training.gradient_pairs import Means, PairMeans
@@ -181,8 +181,7 @@ class SAMEffect:
         self.clipping = clipping
         given = loss_fn is not None or loss is not None
         self._loss = require_one_loss(loss_fn, loss) if given else None
-        if size is not None and size != "batch":
-            require_callable("size", size, "a batch ↦ a number of units; or 'batch'")
+        require_size(size)
         self._data, self._size = data, size
         self.start(None, None)
         self._handle = optimizer.register_gradient_hook(self._add, when=self._due)
