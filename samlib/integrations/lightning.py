@@ -1,9 +1,16 @@
-"""Lightning: a log that holds the losses of the network, and not those of perturbed weights."""
+"""Lightning: both passes of a step in its loop, and a log of the losses at the weights."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
+from torch import Tensor
+
+from samlib._validation import require_callable
 from samlib.optim import SharpnessAware
 
 
@@ -28,6 +35,178 @@ class LogsUnperturbed:
         """Log as a LightningModule does, unless the weights are perturbed."""
         if not any(_is_perturbed(optimizer) for optimizer in self.trainer.optimizers):
             super().log(name, value, *args, **kwargs)  # type: ignore[misc]
+
+
+class SharpnessAwareTraining(LogsUnperturbed):
+    """A mixin for a LightningModule: all that an optimizer of :mod:`samlib.optim` needs there.
+
+    In automatic optimization, every pass of a step goes over all micro-batches of
+    ``accumulate_grad_batches``, 16-bit mixed precision unscales each pass, ``gradient_clip_val``
+    applies to the gradient that the base optimizer steps with, and what is logged and returned is
+    the loss at the unperturbed weights. In manual optimization, see :meth:`manual_step`.
+
+    Raises
+    ------
+    RuntimeError
+        In training, if ``on_train_batch_start`` is overridden without a call of ``super()``'s.
+
+    Examples
+    --------
+    >>> from samlib.integrations.lightning import SharpnessAwareTraining
+    >>> import lightning.pytorch as lightning  # doctest: +SKIP
+    >>> class Net(SharpnessAwareTraining, lightning.LightningModule):  # doctest: +SKIP
+    ...     ...
+    """
+
+    training_step: Callable[..., Any]
+    optimizers: Callable[[], Any]
+    _micro_batches: tuple[tuple[Any, int], ...] = ()  # (batch, index) since the last step
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> Any:
+        """Keep the micro-batch up to the end of the step."""
+        most = self.trainer.accumulate_grad_batches
+        self._micro_batches = (*self._micro_batches, (batch, batch_idx))[-most:]
+        return super().on_train_batch_start(batch, batch_idx)  # type: ignore[misc]
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
+    ) -> None:
+        """Step as a LightningModule does, with a closure over all micro-batches."""
+        step = super().optimizer_step  # type: ignore[misc]
+        own = getattr(optimizer, "optimizer", optimizer)
+        if not isinstance(own, SharpnessAware):
+            step(epoch, batch_idx, optimizer, optimizer_closure)
+            return
+        closure = _AllMicroBatches(self, own, self._earlier(batch_idx), optimizer_closure)
+        self._micro_batches, scaler = (), self._scaler()
+        try:
+            ready = closure if scaler is None else _run_scaled(own, closure, scaler)
+            step(epoch, batch_idx, optimizer, ready)
+        except BaseException:
+            own.restore()
+            raise
+
+    def clip_gradients(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+        """Clip as a LightningModule does, but only what the base optimizer steps with."""
+        own = getattr(optimizer, "optimizer", optimizer)
+        if isinstance(own, SharpnessAware):
+            if own.ascents and not own.perturbed:
+                return
+            if self._scaler() is not None:  # unscaled already, which Lightning cannot know
+                optimizer = SimpleNamespace(param_groups=own.param_groups)
+        super().clip_gradients(optimizer, *args, **kwargs)  # type: ignore[misc]
+
+    def manual_step(
+        self, closure: Callable[..., Any], *batch: Tensor, optimizer: Any = None
+    ) -> Any:
+        """One step in manual optimization, for every optimizer of the family and every precision.
+
+        Parameters
+        ----------
+        closure
+            What the optimizer's ``step`` takes: it computes the loss, calls
+            ``self.manual_backward`` on it and returns it; for EigenSAM and DiametricalRisk it only
+            returns it.
+        batch
+            For MSAM, what its ``step`` takes after the closure.
+        optimizer
+            The one of ``self.optimizers()`` to step with; not needed if there is but one.
+
+        Returns
+        -------
+        Any
+            The loss at the weights before the step.
+        """
+        require_callable("closure", closure, "it computes the loss and returns it")
+        chosen = self.optimizers() if optimizer is None else optimizer
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.increment_ready()
+        scaler = self._scaler()
+        loss = getattr(chosen, "optimizer", chosen).step(closure, *batch, scaler=scaler)
+        if scaler is not None:
+            scaler.update()
+        progress.increment_completed()
+        return loss
+
+    def _scaler(self) -> Any:
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        return scaler if scaler is not None and scaler.is_enabled() else None
+
+    def _earlier(self, batch_idx: int) -> list[tuple[Any, ...]]:
+        """What training_step took for the micro-batches before the last one of a step."""
+        count = batch_idx % self.trainer.accumulate_grad_batches
+        earlier = self._micro_batches[-count - 1 : -1]
+        if [index for _, index in earlier] != list(range(batch_idx - count, batch_idx)):
+            raise RuntimeError(
+                f"{count} earlier micro-batches are needed for this step, got {len(earlier)}: if "
+                "you override on_train_batch_start, call super().on_train_batch_start(batch, "
+                "batch_idx) in it"
+            )
+        indexed = len(inspect.signature(self.training_step).parameters) > 1
+        return [(batch, index) if indexed else (batch,) for batch, index in earlier]
+
+
+class _AllMicroBatches:
+    """The closure of a step: Lightning has run it for all micro-batches but the last at w.
+
+    The first call ends that pass; the others run all of them anew.
+    """
+
+    def __init__(
+        self,
+        module: SharpnessAwareTraining,
+        optimizer: SharpnessAware,
+        earlier: list[tuple[Any, ...]],
+        last: Callable[[], Any],
+    ) -> None:
+        self._module, self._optimizer, self._earlier, self._last = module, optimizer, earlier, last
+        self._gradients = []
+        if earlier:  # the step would refuse them: only here it is known how to get them again
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            self._gradients = [(p, p.grad) for p in parameters]
+            for p in parameters:
+                p.grad = None
+        self._first = True
+
+    def __call__(self) -> Any:
+        """Add up the gradients of all micro-batches at the present weights."""
+        if self._first:
+            self._first = False
+            for p, gradient in self._gradients:
+                p.grad = gradient
+            self._gradients = []
+            return self._last()
+        strategy = self._module.trainer.strategy
+        for arguments in self._earlier:
+            with getattr(strategy, "block_backward_sync", nullcontext)():
+                self._run(arguments)
+        # not called, which would replace the result that Lightning reports
+        return getattr(self._last, "closure", self._last)()
+
+    def _run(self, arguments: tuple[Any, ...]) -> None:
+        trainer = self._module.trainer
+        output = trainer.strategy.training_step(*arguments)
+        loss = output["loss"] if isinstance(output, Mapping) else output
+        if loss is not None:
+            trainer.strategy.backward(loss / trainer.accumulate_grad_batches, self._optimizer)
+
+
+def _run_scaled(
+    optimizer: SharpnessAware, closure: Callable[[], Any], scaler: Any
+) -> Callable[[], Any]:
+    """Run all passes, and return the closure that is left for Lightning's GradScaler to call."""
+    loss = closure()
+    if loss is None:  # training_step skipped the batch
+        return lambda: None
+    for _ in range(optimizer.ascents):
+        optimizer.first_step(scaler)
+        closure()
+
+    def unscaled() -> Any:  # so that the gradient may be clipped
+        scaler.unscale_(optimizer)
+        return loss
+
+    return unscaled
 
 
 def _is_perturbed(optimizer: object) -> bool:

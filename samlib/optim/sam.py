@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from samlib._validation import require_number
 from samlib.optim.base import Radius, SharpnessAware
 from samlib.optim.replicas import PerturbWith
 from samlib.optim.vectors import flatten, scale_, unit_
-from samlib.optim.wrapper import ParameterGroups
+from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
 
 
 class SAM(SharpnessAware):
@@ -69,7 +68,7 @@ class UnnormalizedSAM(SharpnessAware):
 
     Parameters
     ----------
-    params, base_optimizer, rho, model, perturb_with
+    params, base_optimizer, rho, model, perturb_with, same_masks
         As for :class:`SAM`; here ρ multiplies the gradient itself.
 
     Examples
@@ -101,7 +100,7 @@ class ASAM(SharpnessAware):
 
     Parameters
     ----------
-    params, base_optimizer, rho, model, perturb_with
+    params, base_optimizer, rho, model, perturb_with, same_masks
         As for :class:`SAM`. A good ρ is about ten times that of SAM.
     eta
         η ≥ 0, which lets weights at zero be perturbed too.
@@ -123,15 +122,23 @@ class ASAM(SharpnessAware):
     def __init__(
         self,
         params: ParameterGroups,
-        base_optimizer: Optimizer,
+        base_optimizer: BaseOptimizer,
         *,
         rho: float,
         eta: float = 0.01,
         model: nn.Module | None = None,
         perturb_with: PerturbWith = "averaged",
+        same_masks: bool = False,
     ) -> None:
         self.eta = require_number("eta", eta)
-        super().__init__(params, base_optimizer, rho=rho, model=model, perturb_with=perturb_with)
+        super().__init__(
+            params,
+            base_optimizer,
+            rho=rho,
+            model=model,
+            perturb_with=perturb_with,
+            same_masks=same_masks,
+        )
 
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:
         scale = flatten(self._active).abs_().add_(self.eta)
