@@ -11,7 +11,7 @@ from samlib.integrations.micro_batches import MicroBatches
 from samlib.optim import SharpnessAware
 
 
-class Passes:
+class BothPasses:
     """Backward passes at the weights and at perturbed weights, in the place of one.
 
     What ``accelerator.prepare`` returns for an optimizer of :mod:`samlib.optim` hides its
@@ -33,7 +33,7 @@ class Passes:
 
     Examples
     --------
-    >>> passes = Passes(accelerator, model, optimizer)  # doctest: +SKIP
+    >>> passes = BothPasses(accelerator, model, optimizer)  # doctest: +SKIP
     >>> loss_of = lambda x, y: loss_fn(model(x), y)  # doctest: +SKIP
     >>> for x, y in loader:  # doctest: +SKIP
     ...     with accelerator.accumulate(model):

@@ -11,7 +11,7 @@ from samlib.integrations.micro_batches import MicroBatches
 from samlib.optim import SharpnessAware
 
 
-class SharpnessAwareTraining:
+class BothPasses:
     """A mixin for a ``transformers.Trainer``: sharpness-aware steps around its own optimizer.
 
     Gradient accumulation, clipping, mixed precision, schedulers and checkpoints are the Trainer's.
@@ -36,9 +36,9 @@ class SharpnessAwareTraining:
     Examples
     --------
     >>> from functools import partial
-    >>> from samlib.integrations.huggingface import SharpnessAwareTraining
+    >>> from samlib.integrations.huggingface import BothPasses
     >>> from samlib.optim import SAM
-    >>> class SAMTrainer(SharpnessAwareTraining, Trainer):  # doctest: +SKIP
+    >>> class SAMTrainer(BothPasses, Trainer):  # doctest: +SKIP
     ...     pass
     >>> trainer = SAMTrainer(model, args, sharpness_aware=partial(SAM, rho=0.05))  # doctest: +SKIP
     """

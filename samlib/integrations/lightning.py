@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from samlib._validation import require_callable
 from samlib.optim import SharpnessAware
+from samlib.optim.same_masks import RandomState, random_state, set_random_state
 
 
 class LogsUnperturbed:
@@ -37,7 +39,13 @@ class LogsUnperturbed:
             super().log(name, value, *args, **kwargs)  # type: ignore[misc]
 
 
-class SharpnessAwareTraining(LogsUnperturbed):
+class _MicroBatch(NamedTuple):
+    batch: Any
+    number: int
+    draws: RandomState  # at its first pass; empty if the others draw anew
+
+
+class BothPasses(LogsUnperturbed):
     """A mixin for a LightningModule: all that an optimizer of :mod:`samlib.optim` needs there.
 
     In automatic optimization, every pass of a step goes over all micro-batches of
@@ -52,20 +60,25 @@ class SharpnessAwareTraining(LogsUnperturbed):
 
     Examples
     --------
-    >>> from samlib.integrations.lightning import SharpnessAwareTraining
+    >>> from samlib.integrations.lightning import BothPasses
     >>> import lightning.pytorch as lightning  # doctest: +SKIP
-    >>> class Net(SharpnessAwareTraining, lightning.LightningModule):  # doctest: +SKIP
+    >>> class Net(BothPasses, lightning.LightningModule):  # doctest: +SKIP
     ...     ...
     """
 
     training_step: Callable[..., Any]
     optimizers: Callable[[], Any]
-    _micro_batches: tuple[tuple[Any, int], ...] = ()  # (batch, index) since the last step
+    _micro_batches: tuple[_MicroBatch, ...] = ()  # since the last step
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> Any:
         """Keep the micro-batch up to the end of the step."""
         most = self.trainer.accumulate_grad_batches
-        self._micro_batches = (*self._micro_batches, (batch, batch_idx))[-most:]
+        draws: RandomState = {}
+        for optimizer in self.trainer.optimizers:
+            if getattr(optimizer, "same_masks", False):
+                draws = random_state(_devices_of(optimizer))
+        new = _MicroBatch(batch, batch_idx, draws)
+        self._micro_batches = (*self._micro_batches, new)[-most:]
         return super().on_train_batch_start(batch, batch_idx)  # type: ignore[misc]
 
     def optimizer_step(
@@ -92,8 +105,9 @@ class SharpnessAwareTraining(LogsUnperturbed):
         if isinstance(own, SharpnessAware):
             if own.ascents and not own.perturbed:
                 return
-            if self._scaler() is not None:  # unscaled already, which Lightning cannot know
-                optimizer = SimpleNamespace(param_groups=own.param_groups)
+            # In mixed precision Lightning refuses what copes with a GradScaler itself, as we do: it
+            # cannot know that the gradient is unscaled already.
+            optimizer = SimpleNamespace(param_groups=own.param_groups)
         super().clip_gradients(optimizer, *args, **kwargs)  # type: ignore[misc]
 
     def manual_step(
@@ -132,18 +146,17 @@ class SharpnessAwareTraining(LogsUnperturbed):
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         return scaler if scaler is not None and scaler.is_enabled() else None
 
-    def _earlier(self, batch_idx: int) -> list[tuple[Any, ...]]:
-        """What training_step took for the micro-batches before the last one of a step."""
+    def _earlier(self, batch_idx: int) -> tuple[_MicroBatch, ...]:
+        """The micro-batches before the last one of a step."""
         count = batch_idx % self.trainer.accumulate_grad_batches
         earlier = self._micro_batches[-count - 1 : -1]
-        if [index for _, index in earlier] != list(range(batch_idx - count, batch_idx)):
+        if [each.number for each in earlier] != list(range(batch_idx - count, batch_idx)):
             raise RuntimeError(
                 f"{count} earlier micro-batches are needed for this step, got {len(earlier)}: if "
                 "you override on_train_batch_start, call super().on_train_batch_start(batch, "
                 "batch_idx) in it"
             )
-        indexed = len(inspect.signature(self.training_step).parameters) > 1
-        return [(batch, index) if indexed else (batch,) for batch, index in earlier]
+        return earlier
 
 
 class _AllMicroBatches:
@@ -154,9 +167,9 @@ class _AllMicroBatches:
 
     def __init__(
         self,
-        module: SharpnessAwareTraining,
+        module: BothPasses,
         optimizer: SharpnessAware,
-        earlier: list[tuple[Any, ...]],
+        earlier: tuple[_MicroBatch, ...],
         last: Callable[[], Any],
     ) -> None:
         self._module, self._optimizer, self._earlier, self._last = module, optimizer, earlier, last
@@ -176,25 +189,30 @@ class _AllMicroBatches:
                 p.grad = gradient
             self._gradients = []
             return self._last()
-        strategy = self._module.trainer.strategy
-        for arguments in self._earlier:
-            with getattr(strategy, "block_backward_sync", nullcontext)():
-                self._run(arguments)
+        draws = random_state(_devices_of(self._optimizer)) if self._optimizer.same_masks else {}
+        for each in self._earlier:
+            set_random_state(each.draws)
+            self._run(each)
+        set_random_state(draws)
         # not called, which would replace the result that Lightning reports
         return getattr(self._last, "closure", self._last)()
 
-    def _run(self, arguments: tuple[Any, ...]) -> None:
+    def _run(self, micro_batch: _MicroBatch) -> None:
         trainer = self._module.trainer
-        output = trainer.strategy.training_step(*arguments)
-        loss = output["loss"] if isinstance(output, Mapping) else output
-        if loss is not None:
-            trainer.strategy.backward(loss / trainer.accumulate_grad_batches, self._optimizer)
+        indexed = len(inspect.signature(self._module.training_step).parameters) > 1
+        arguments = (micro_batch.batch, micro_batch.number) if indexed else (micro_batch.batch,)
+        with getattr(trainer.strategy, "block_backward_sync", nullcontext)():
+            output = trainer.strategy.training_step(*arguments)
+            loss = output["loss"] if isinstance(output, Mapping) else output
+            if loss is not None:
+                trainer.strategy.backward(loss / trainer.accumulate_grad_batches, self._optimizer)
 
 
 def _run_scaled(
     optimizer: SharpnessAware, closure: Callable[[], Any], scaler: Any
 ) -> Callable[[], Any]:
     """Run all passes, and return the closure that is left for Lightning's GradScaler to call."""
+    closure = optimizer.with_same_masks(closure) if optimizer.same_masks else closure
     loss = closure()
     if loss is None:  # training_step skipped the batch
         return lambda: None
@@ -207,6 +225,11 @@ def _run_scaled(
         return loss
 
     return unscaled
+
+
+def _devices_of(optimizer: Any) -> set[torch.device]:
+    devices = {p.device for group in optimizer.param_groups for p in group["params"]}
+    return {torch.device("cpu"), *devices}
 
 
 def _is_perturbed(optimizer: object) -> bool:
