@@ -19,7 +19,9 @@ def require_base(base_optimizer: Any, refused: type) -> Optimizer:
     if not isinstance(base_optimizer, (list, tuple)):
         return _require_one_base(base_optimizer, refused)
     if not base_optimizer:
-        raise ValueError("base_optimizer must be an instance, or several of them; got none")
+        raise ValueError(
+            f"base_optimizer must be an instance, or several of them; got {shown(base_optimizer)}"
+        )
     bases = [_require_one_base(each, refused) for each in base_optimizer]
     parameters = [id(p) for each in bases for group in each.param_groups for p in group["params"]]
     if len(set(parameters)) < len(parameters):

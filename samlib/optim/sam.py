@@ -27,12 +27,13 @@ class SAM(SharpnessAware):
         The parameters, or the parameter groups, that the base optimizer was made with. A group
         given as a dict may carry its own ``rho``.
     base_optimizer
-        An instance of :class:`torch.optim.Optimizer`. Learning-rate schedulers may be attached
-        to it or to this optimizer: both share their parameter groups.
+        An instance of :class:`torch.optim.Optimizer`, or a list of them, such as Muon for matrices
+        and AdamW for the rest: the norm is over the parameters of all. Learning-rate schedulers may
+        be attached to each or to this optimizer: they share their parameter groups.
     rho
         ρ ≥ 0, the radius of the perturbation.
-    model, perturb_with
-        For compiled models and for DistributedDataParallel: see :mod:`samlib.optim`.
+    model, perturb_with, same_masks
+        For compiled models, DistributedDataParallel and dropout: see :mod:`samlib.optim`.
 
     Raises
     ------
