@@ -17,7 +17,8 @@ class BothPasses:
     What ``accelerator.prepare`` returns for an optimizer of :mod:`samlib.optim` hides its
     ``first_step``, and ``accumulate`` leaves gradients at the unperturbed weights. Call
     :meth:`backward` instead of ``accelerator.backward``; everything else of the loop stays:
-    clipping, ``optimizer.step()``, schedulers, ``accumulate``, mixed precision.
+    clipping, ``optimizer.step()``, schedulers, ``accumulate``, mixed precision. (For
+    ``perturb_with="local"`` prepare the model first, and make the optimizer with it as ``model=``.)
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -50,7 +50,8 @@ class MicroBatches:
         call: Callable[[], Any] = partial(evaluate, *batch)
         call = optimizer.with_same_masks(call) if optimizer.same_masks else call
         self._calls.append(call)
-        result = call()
+        with without_sync() if optimizer.perturb_with == "local" else nullcontext():
+            result = call()
         if last:
             calls, self._calls = self._calls, []
             for _ in range(optimizer.ascents):

@@ -155,6 +155,42 @@ def test_with_a_scaler(accumulate: int) -> None:
     torch.testing.assert_close(weights(model), weights(hand), **CLOSE)
 
 
+def of_a_process(folder: str, perturb_with: str, accumulate: int) -> None:
+    """Train in one of two processes, on its batches; save the weights."""
+    run = accelerator(accumulate)
+    model, rows = run.prepare(network(), loader(batches()))
+    given = {"model": model, "perturb_with": "local"} if perturb_with == "local" else {}
+    base = torch.optim.SGD(model.parameters(), lr=0.1)
+    prepared = run.prepare(SAM(model.parameters(), base, rho=RHO, **given))
+    passes = BothPasses(run, model, prepared)
+    for batch in rows:
+        with run.accumulate(model):
+            passes.backward(lambda *part: mse(model, part), *batch)
+            prepared.step()
+            prepared.zero_grad()
+    assert run.num_processes == 2
+    torch.save(weights(run.unwrap_model(model)), f"{folder}/{run.process_index}.pt")
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("perturb_with", ["averaged", "local"])
+def test_two_processes(perturb_with: str, accumulate: int, tmp_path: Path) -> None:
+    arguments = (str(tmp_path), perturb_with, accumulate)
+    accelerate.debug_launcher(of_a_process, arguments, num_processes=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert torch.equal(first, second)
+    hand = network()
+    if perturb_with == "averaged":
+        sam_by_hand(hand, in_steps(batches(), 2 * accumulate), sgd(hand))
+    else:  # either process has every other batch, and perturbs by the gradient on those of a step
+        optimizer = MSAM(hand.parameters(), sgd(hand), rho=RHO, m=4 * accumulate)
+        for step in in_steps(batches(), 2 * accumulate):
+            ordered = [*step[0::2], *step[1::2]]
+            inputs, targets = (torch.cat([batch[i] for batch in ordered]) for i in (0, 1))
+            optimizer.step(lambda *part: closure_of(hand, part)(), inputs, targets)
+    torch.testing.assert_close(first, weights(hand), **CLOSE)
+
+
 def test_save_state_and_load_state(tmp_path: Path) -> None:
     def sam(model: nn.Module) -> SAM:
         base = torch.optim.AdamW(model.parameters(), lr=0.01)
