@@ -27,6 +27,10 @@ class BothPasses:
     model, optimizer
         As ``accelerator.prepare`` returned them.
 
+    Notes
+    -----
+    It keeps the micro-batches since the last step. Make a new one for a loop that starts over.
+
     Raises
     ------
     TypeError

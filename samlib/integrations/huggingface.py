@@ -59,27 +59,36 @@ class BothPasses:
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """Put the sharpness-aware optimizer around the one that the Trainer makes."""
         super().create_optimizer(*args, **kwargs)  # type: ignore[misc]
-        if self._sharpness_aware is not None and not isinstance(self.optimizer, SharpnessAware):
+        if self._sharpness_aware is not None and not isinstance(self._own(), SharpnessAware):
             self.optimizer = self._sharpness_aware(self.optimizer.param_groups, self.optimizer)
-        if not (isinstance(self.optimizer, SharpnessAware) and self.optimizer.in_two_steps):
+        own = self._own()
+        if not (isinstance(own, SharpnessAware) and own.in_two_steps):
             raise TypeError(
                 "the Trainer's optimizer must be one of samlib.optim that can step in two, given "
-                f"by sharpness_aware= or optimizers=; got {shown(self.optimizer)}"
+                f"by sharpness_aware= or optimizers=; got {shown(own)}"
             )
         return self.optimizer
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train as a Trainer does, without what an interrupted training left."""
+        self._micro_batches = MicroBatches()
+        return super().train(*args, **kwargs)  # type: ignore[misc]
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> Any:
         """Evaluate a micro-batch, and with the last one of a step all of them once more."""
-        prepared = self.optimizer
         return self._micro_batches.run(
-            getattr(prepared, "optimizer", prepared),
+            self._own(),
             super().training_step,  # type: ignore[misc]
             model,
             inputs,
             num_items_in_batch,
             last=self.accelerator.sync_gradients,
-            scaler=getattr(prepared, "scaler", None),
+            scaler=getattr(self.optimizer, "scaler", None),
             without_sync=partial(self.accelerator.no_sync, model),
         )
+
+    def _own(self) -> Any:
+        """The optimizer itself, without what Accelerate puts around it."""
+        return getattr(self.optimizer, "optimizer", self.optimizer)

@@ -57,6 +57,8 @@ class BothPasses(LogsUnperturbed):
     ------
     RuntimeError
         In training, if ``on_train_batch_start`` is overridden without a call of ``super()``'s.
+    TypeError
+        In automatic optimization, if the optimizer's closure is not one that calls ``backward``.
 
     Examples
     --------
@@ -90,6 +92,12 @@ class BothPasses(LogsUnperturbed):
         if not isinstance(own, SharpnessAware):
             step(epoch, batch_idx, optimizer, optimizer_closure)
             return
+        if own.takes_loss or own.takes_batch:
+            raise TypeError(
+                f"{type(own).__name__} needs manual optimization, because Lightning's own closure "
+                "calls backward() on a whole batch: set automatic_optimization = False and call "
+                "self.manual_step(closure)"
+            )
         closure = _AllMicroBatches(self, own, self._earlier(batch_idx), optimizer_closure)
         self._micro_batches, scaler = (), self._scaler()
         try:

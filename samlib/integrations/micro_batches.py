@@ -49,9 +49,9 @@ class MicroBatches:
         """
         call: Callable[[], Any] = partial(evaluate, *batch)
         call = optimizer.with_same_masks(call) if optimizer.same_masks else call
-        self._calls.append(call)
         with without_sync() if optimizer.perturb_with == "local" else nullcontext():
             result = call()
+        self._calls.append(call)  # only now: what failed has left no gradient to be matched
         if last:
             calls, self._calls = self._calls, []
             for _ in range(optimizer.ascents):

@@ -89,11 +89,12 @@ class Calls:
         if self.ascended < ascents:
             if self.ascended:
                 raise RuntimeError(f"second_step() {self._after()} of {ascents}")
+            by = " (In Lightning, see samlib.integrations.lightning.)" if by_scaler else ""
             raise ValueError(
                 f"{self._name}.step needs a closure, because it evaluates the gradient at two "
                 "points: optimizer.step(closure), where closure() computes the loss, calls "
                 "backward() and returns the loss; or call first_step(), run a second backward "
-                "pass, and call second_step()"
+                f"pass, and call second_step(){by}"
             )
         if self.ascended and self.scaled != by_scaler:
             raise RuntimeError(

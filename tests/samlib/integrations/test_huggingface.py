@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from page import recipe
 from torch import Tensor, nn
 from truth import RHO, Masks, in_steps, sam_by_hand, weights
 
-from samlib.optim import MSAM, SAM
+from samlib.optim import MSAM, SAM, EigenSAM
 
 # Losses in float32, of micro-batches or of all rows, over eight steps.
 CLOSE = {"rtol": 0.0, "atol": 1e-6}
@@ -197,6 +198,16 @@ def test_what_cannot_be_done_is_refused(kind: str, tmp_path: Path) -> None:
         train(tmp_path, model, **given)
 
 
+def test_eigensam_is_refused(tmp_path: Path) -> None:
+    model = language_model()
+    eigen = EigenSAM(
+        model.parameters(), torch.optim.SGD(model.parameters(), lr=LR), rho=RHO, alpha=0.1
+    )
+    with pytest.raises(ValueError, match=r"create_graph=optimizer\.refreshes"):
+        train(tmp_path, model, optimizers=(eigen, None))
+    assert torch.equal(weights(model), weights(language_model()))
+
+
 def test_an_error_in_the_second_pass_leaves_the_weights(tmp_path: Path) -> None:
     model, calls = language_model(), []
 
@@ -212,3 +223,27 @@ def test_an_error_in_the_second_pass_leaves_the_weights(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="stop"):
         train(tmp_path, model, optimizers=(SAM(model.parameters(), base, rho=RHO), None))
     assert torch.equal(weights(model), before)
+
+
+@pytest.mark.parametrize("of_its_own", [True, False])
+def test_after_an_interrupt_training_starts_over(of_its_own: bool, tmp_path: Path) -> None:
+    model, hand, calls = language_model(), language_model(), []
+
+    def interrupt(*_: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:  # the second micro-batch of the first step
+            raise KeyboardInterrupt
+
+    hook = model.register_forward_pre_hook(interrupt)
+    given: dict[str, Any] = {"sharpness_aware": partial(SAM, rho=RHO)}
+    if of_its_own:
+        base = torch.optim.SGD(model.parameters(), lr=LR)
+        given = {"optimizers": (SAM(model.parameters(), base, rho=RHO), None)}
+    kind = AFTER.run(names(tmp_path, language_model()))["SAMTrainer"]
+    trainer = kind(model, arguments(tmp_path, 2), train_dataset=rows(), **given)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    hook.remove()
+    trainer.train()
+    by_hand(hand, 4)
+    torch.testing.assert_close(weights(model), weights(hand), **CLOSE)

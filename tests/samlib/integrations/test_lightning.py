@@ -26,7 +26,7 @@ from truth import (
     weights,
 )
 
-from samlib.optim import SAM, LookSAM, UnnormalizedSAM
+from samlib.optim import MSAM, SAM, DiametricalRisk, EigenSAM, LookSAM, UnnormalizedSAM
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice
 AFTER = recipe("Lightning").run({})
@@ -242,6 +242,29 @@ def test_without_the_mixin_accumulation_is_refused() -> None:
     net = net_of(plain, network(), configure_optimizers=lambda self: adamw(self)[0])
     with pytest.raises(RuntimeError, match=r"samlib\.integrations"):
         fit(net, accumulate_grad_batches=2)
+
+
+def test_without_the_mixin_16_bits_are_refused() -> None:
+    plain = recipe("Lightning", "Before").run({})
+    model = network(dtype=torch.float32)
+    net = net_of(plain, model, configure_optimizers=lambda self: adamw(self)[0])
+    with pytest.raises(ValueError, match=r"samlib\.integrations\.lightning"):
+        fit(net, batches(dtype=torch.float32), plugins=[half_precision()])
+    assert torch.equal(weights(model), weights(network(dtype=torch.float32)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [(EigenSAM, {"alpha": 0.1}), (MSAM, {"m": 2}), (DiametricalRisk, {})],
+    ids=["EigenSAM", "MSAM", "DiametricalRisk"],
+)
+def test_what_needs_manual_optimization_says_so(kind: Any, settings: dict[str, Any]) -> None:
+    def configure(self: Any) -> Any:
+        base = torch.optim.SGD(self.parameters(), lr=0.1)
+        return kind(self.parameters(), base, rho=RHO, **settings)
+
+    with pytest.raises(TypeError, match=r"self\.manual_step\(closure\)"):
+        fit(net_of(AFTER, network(), configure_optimizers=configure))
 
 
 def test_another_optimizer_trains_as_ever() -> None:
