@@ -140,8 +140,12 @@ def test_a_step_without_a_closure_in_between_says_how_it_ends() -> None:
         self.manual_backward(mse(self.model, batch))
         optimizer.step()
 
-    with pytest.raises(RuntimeError, match=r"end that step with second_step\(\)"):
-        fit(net_of(AFTER, network(), training_step=wrong))
+    model = network()
+    net = net_of(AFTER, model, training_step=wrong)
+    with pytest.raises(RuntimeError, match=r"end that step with second_step\(\) or restore\(\)"):
+        fit(net)
+    net.optimizers().restore()
+    assert torch.equal(weights(model), weights(network()))
 
 
 def test_what_lightning_returns_can_be_restored() -> None:

@@ -11,7 +11,7 @@ import torch
 from page import recipe
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.optim.swa_utils import AveragedModel, update_bn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from truth import (
     CLOSE,
     RHO,
@@ -40,7 +40,8 @@ SAME_LOOPS = [
 
 def names(model: nn.Module, loader: list[Batch] | None = None) -> dict[str, Any]:
     loader = batches() if loader is None else loader
-    return {"model": model, "loader": loader, "loss_fn": nn.MSELoss(), "device": "cpu"}
+    given = {"model": model, "loader": loader, "loss_fn": nn.MSELoss()}
+    return {**given, "device": "cpu", "averaging": None}
 
 
 @pytest.mark.parametrize("section", SAME_LOOPS)
@@ -128,14 +129,16 @@ def test_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     assert torch.equal(weights(resumed), weights(whole))
 
 
-def test_averages_of_weights() -> None:
+@pytest.mark.parametrize("averaging", [None, get_ema_multi_avg_fn(0.9)], ids=["SWA", "EMA"])
+def test_averages_of_weights(averaging: Any) -> None:
     def normalized() -> nn.Sequential:
         model = network()
         return nn.Sequential(model[0], nn.BatchNorm1d(5).double(), *model[1:])
 
     model, hand = normalized(), normalized()
-    scope = recipe("Averages of weights").run(names(model))
-    base, average = torch.optim.SGD(hand.parameters(), lr=0.1), AveragedModel(hand)
+    scope = recipe("Averages of weights").run({**names(model), "averaging": averaging})
+    base = torch.optim.SGD(hand.parameters(), lr=0.1)
+    average = AveragedModel(hand, multi_avg_fn=averaging)
     statistics = copy.deepcopy(hand[1])
     sam_by_hand(
         hand, in_steps(batches()), base, after=lambda: average.update_parameters(hand), rho=RHO
