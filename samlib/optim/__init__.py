@@ -33,8 +33,12 @@ All are used alike, ``optimizer.step(closure)``, or in two steps around your own
 
 **Gradient accumulation**: call ``backward`` for every micro-batch in each of the two passes: in the
 closure, or before each of the two steps. Gradients of earlier backward passes would enter the first
-pass only. Lightning's ``accumulate_grad_batches`` and Accelerate's ``accumulate`` leave such, and a
-step with a closure that does not clear them refuses.
+pass only, and a step with a closure that does not clear them refuses. For Lightning, Accelerate and
+Hugging Face's Trainer, which leave such, ``samlib.integrations`` runs each pass over all of them.
+
+**Several base optimizers**: a list of them, each with parameters of its own, shares one ball.
+
+**Dropout**: with ``same_masks=True`` all passes of a step draw the same random numbers.
 
 **BatchNorm**: running statistics follow the first pass only, once a step. The modules that run are
 watched to this end. Give a compiled model as ``model=``: one compiled inside a function is not

@@ -6,14 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from samlib._validation import require_count, require_number
 from samlib.linalg import norm
 from samlib.optim.base import Radius, SharpnessAware
 from samlib.optim.replicas import PerturbWith
 from samlib.optim.vectors import flatten, quotient, scale_, split
-from samlib.optim.wrapper import ParameterGroups
+from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
 
 
 class AWP(SharpnessAware):
@@ -27,7 +26,7 @@ class AWP(SharpnessAware):
 
     Parameters
     ----------
-    params, base_optimizer, rho, model, perturb_with
+    params, base_optimizer, rho, model, perturb_with, same_masks
         As for :class:`SAM`; ρ is relative to the norm of each weight, 0.005 in the paper.
 
     Examples
@@ -56,7 +55,7 @@ class AMP(SharpnessAware):
 
     Parameters
     ----------
-    params, base_optimizer, rho, model, perturb_with
+    params, base_optimizer, rho, model, perturb_with, same_masks
         As for :class:`SAM`.
     inner_lr
         ζ > 0, the learning rate of the ascent.
@@ -82,17 +81,25 @@ class AMP(SharpnessAware):
     def __init__(
         self,
         params: ParameterGroups,
-        base_optimizer: Optimizer,
+        base_optimizer: BaseOptimizer,
         *,
         rho: float,
         inner_lr: float = 1.0,
         inner_steps: int = 1,
         model: nn.Module | None = None,
         perturb_with: PerturbWith = "averaged",
+        same_masks: bool = False,
     ) -> None:
         self.inner_lr = require_number("inner_lr", inner_lr, positive=True)
         self.inner_steps = require_count("inner_steps", inner_steps, minimum=1)
-        super().__init__(params, base_optimizer, rho=rho, model=model, perturb_with=perturb_with)
+        super().__init__(
+            params,
+            base_optimizer,
+            rho=rho,
+            model=model,
+            perturb_with=perturb_with,
+            same_masks=same_masks,
+        )
 
     @property
     def ascents(self) -> int:

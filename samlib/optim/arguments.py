@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from samlib._validation import require_instance, shown
+from samlib._validation import require_instance, require_number, shown
+from samlib.optim.together import Together
 
 
-def require_base(base_optimizer: Any, refused: type) -> None:
+def require_base(base_optimizer: Any, refused: type) -> Optimizer:
+    """Return the base optimizer, several of them as one; refuse what cannot be one."""
+    if not isinstance(base_optimizer, (list, tuple)):
+        return _require_one_base(base_optimizer, refused)
+    if not base_optimizer:
+        raise ValueError(
+            f"base_optimizer must be an instance, or several of them; got {shown(base_optimizer)}"
+        )
+    bases = [_require_one_base(each, refused) for each in base_optimizer]
+    parameters = [id(p) for each in bases for group in each.param_groups for p in group["params"]]
+    if len(set(parameters)) < len(parameters):
+        raise ValueError(
+            "each parameter must be in one base_optimizer only, got one in several of "
+            f"{shown(base_optimizer)}"
+        )
+    return bases[0] if len(bases) == 1 else Together(bases)
+
+
+def _require_one_base(base_optimizer: Any, refused: type) -> Optimizer:
     """Refuse what is no optimizer, needs a closure, or is around another optimizer itself."""
     if not isinstance(base_optimizer, Optimizer):
         raise TypeError(
@@ -25,6 +45,7 @@ def require_base(base_optimizer: Any, refused: type) -> None:
         raise TypeError(
             f"base_optimizer must be able to step without a closure, got {shown(base_optimizer)}"
         )
+    return base_optimizer
 
 
 def require_params(params: Any) -> list[Any]:
@@ -41,15 +62,24 @@ def require_params(params: Any) -> list[Any]:
     return given
 
 
-def require_same_parameters(own: list[dict[str, Any]], base: list[dict[str, Any]]) -> None:
-    """Refuse groups that are not the base optimizer's."""
+def require_radii(own: list[dict[str, Any]], base_optimizer: Optimizer) -> list[float]:
+    """Return ρ for each group of the base optimizer; refuse groups of other parameters.
+
+    For several base optimizers all parameters may come as one group, in any order.
+    """
+    base = base_optimizer.param_groups
     own_ids, base_ids = ([[id(p) for p in g["params"]] for g in groups] for groups in (own, base))
+    radii = [require_number("rho of a parameter group", group["rho"]) for group in own]
+    if isinstance(base_optimizer, Together) and len(own) == 1:
+        radii *= len(base)
+        own_ids, base_ids = ([sorted(chain(*ids))] for ids in (own_ids, base_ids))
     if own_ids != base_ids:
         raise ValueError(
             "params must be the same parameters, in the same groups, as base_optimizer's; got "
             f"{sum(map(len, own_ids))} in {len(own_ids)} groups against "
-            f"{sum(map(len, base_ids))} in {len(base_ids)}"
+            f"{sum(map(len, base_ids))} in {len(base)}"
         )
+    return radii
 
 
 def require_group(param_group: Any) -> dict[str, Any]:

@@ -8,18 +8,18 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from samlib._validation import require_instance
+from samlib._validation import require_callable, require_flag, require_instance, require_number
 from samlib.optim.grad_scaler import Passes, enabled, hang_up, is_calling, unscale_as_told
 from samlib.optim.gradients import Leftovers, clear, gradient_of, with_gradient
 from samlib.optim.lost_perturbation import Rounding
-from samlib.optim.order import Calls
+from samlib.optim.order import Calls, wrapped
 from samlib.optim.replicas import PerturbWith, first_pass, require_perturb_with
 from samlib.optim.restore import RunningStatistics, SavedWeights
+from samlib.optim.same_masks import Replayed
 from samlib.optim.vectors import Gathered, flatten, wide
 from samlib.optim.watchers import Watched
-from samlib.optim.wrapper import ParameterGroups
+from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
 
 Radius = float | Tensor
 
@@ -37,8 +37,9 @@ class SharpnessAware(Watched):
         The parameters, or the parameter groups, that the base optimizer was made with. A group
         given as a dict may carry its own ``rho``.
     base_optimizer
-        An instance of :class:`torch.optim.Optimizer`. Both share parameter groups and state, so
-        learning-rate schedulers may be attached to either.
+        An instance of :class:`torch.optim.Optimizer`, or a list of them, each with parameters of
+        its own. All share parameter groups and state, so learning-rate schedulers may be attached
+        to any.
     rho
         ρ ≥ 0, the radius of the perturbation.
     model
@@ -51,6 +52,10 @@ class SharpnessAware(Watched):
         averaged over the replicas; ``"local"``, each replica takes that of its own rows, which
         is m-sharpness with m the rows of a replica (Foret et al., 2021). In use with a closure
         the first pass then runs in ``model.no_sync()``; in two-step use, do that yourself.
+    same_masks
+        Whether all passes of a step with a closure draw the same random numbers of torch, such
+        as the masks of dropout. The stream goes on as after one pass. (In two steps, see
+        :meth:`with_same_masks`.)
     """
 
     # How an optimizer of the family is to be called, for the loops around it.
@@ -70,16 +75,18 @@ class SharpnessAware(Watched):
     def __init__(
         self,
         params: ParameterGroups,
-        base_optimizer: Optimizer,
+        base_optimizer: BaseOptimizer,
         *,
         rho: float,
         model: nn.Module | None = None,
         perturb_with: PerturbWith = "averaged",
+        same_masks: bool = False,
     ) -> None:
         if model is not None:
             require_instance("model", model, nn.Module, "a torch.nn.Module or None")
         self.model = model
         self.perturb_with = require_perturb_with(perturb_with, model)
+        self.same_masks = require_flag("same_masks", same_masks)
         super().__init__(params, base_optimizer, rho=rho)
 
     def _start(self) -> None:
@@ -175,8 +182,8 @@ class SharpnessAware(Watched):
         self._require_order(closure)
         loss = None
         with torch.no_grad(), self._restored_if_it_fails():
-            if closure is None:
-                self._end_two_step()
+            if closure is None or self._calls.ending:
+                self._end_two_step(closure)
             else:
                 loss = self._both_gradients(closure, enabled(scaler))
             self._descend()
@@ -204,7 +211,10 @@ class SharpnessAware(Watched):
         ValueError
             If no parameter has a gradient, or the weights' dtype cannot hold the perturbation.
         """
-        self._calls.require_first_step(self.ascents)
+        if (own := wrapped(self)) is not self:
+            own.first_step(scaler)
+            return
+        self._calls.require_first_step(self.ascents, same_masks=self.same_masks)
         with torch.no_grad(), self._restored_if_it_fails():
             self._calls.scaled = enabled(scaler) is not None
             self._finite = self._unscale(enabled(scaler)) and self._finite
@@ -221,10 +231,24 @@ class SharpnessAware(Watched):
             If no parameter has a gradient.
         """
         self._calls.require_second_step(self.ascents)
-        self.step()
+        with self._calls.end():
+            self.step()
+
+    def with_same_masks(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """Return a function that draws the same random numbers whenever it is called.
+
+        For a step in two with ``same_masks=True``: take what it returns for both passes. The random
+        numbers are torch's, on the CPU and on the devices of the parameters.
+        """
+        require_callable("closure", closure, "it computes the loss and returns it")
+        self._calls.same_masks = True
+        return Replayed(closure, {p.device for p in self._parameters()})
 
     def restore(self) -> None:
         """Put weights and running statistics back as they were before the step, and end it."""
+        if (own := wrapped(self)) is not self:
+            own.restore()
+            return
         with torch.no_grad():
             self._weights.restore()
         if self._leftovers.begun:
@@ -236,6 +260,7 @@ class SharpnessAware(Watched):
     def _both_gradients(self, closure: Callable[[], Any], scaler: Any) -> Any:
         """Run the passes; leave the last gradient in .grad and the weights perturbed."""
         self._leftovers.begin(self._parameters())
+        closure = self.with_same_masks(closure) if self.same_masks else closure
         with torch.enable_grad(), first_pass(self.perturb_with, self.model):
             loss = self._evaluate(closure, scaler)
         self._require_cleared()
@@ -326,7 +351,7 @@ class SharpnessAware(Watched):
 
     def _require_order(self, closure: Callable[..., Any] | None) -> None:
         try:
-            if closure is None:
+            if closure is None or self._calls.ending:
                 self._calls.require_end(self.ascents, by_scaler=is_calling(self))
             else:
                 self._calls.require_closure(closure, by_scaler=is_calling(self))
@@ -337,16 +362,17 @@ class SharpnessAware(Watched):
     def _require_cleared(self) -> None:
         two_steps = "or use first_step() and second_step(), each after all of them; "
         self._leftovers.require_cleared(
-            "To accumulate (as Lightning's accumulate_grad_batches and Accelerate's accumulate() "
-            "do), let the closure call backward() for every micro-batch, "
-            f"{two_steps if self.in_two_steps else ''}to drop them, call zero_grad() before"
+            "To accumulate, let the closure call backward() for every micro-batch, "
+            f"{two_steps if self.in_two_steps else ''}with Lightning's accumulate_grad_batches or "
+            "Accelerate's accumulate(), take samlib.integrations; to drop them, call zero_grad() "
+            "before"
         )
 
     # ------------------------------------------------------------------------------- gradients
 
     def _radius(self) -> Radius:
         """ρ as a number, or as a vector with one entry a parameter where groups differ."""
-        radii = {group["rho"] for group in self.param_groups}
+        radii = {require_number("rho of a group", g["rho"]) for g in self.param_groups}
         if len(radii) == 1:
             return float(radii.pop())
         of = {p: group["rho"] for group in self.param_groups for p in group["params"]}
@@ -364,12 +390,15 @@ class SharpnessAware(Watched):
         with_gradient(self._parameters())
         return self._passes.unscale(scaler, self)
 
-    def _end_two_step(self) -> None:
+    def _end_two_step(self, closure: Callable[[], Any] | None) -> None:
         """Unscale the last gradients where a GradScaler called step(): it left what it found."""
+        if closure is not None:  # Lightning's, for its hooks; it evaluates nothing
+            closure()
         if self._finite and is_calling(self):
             gradients = [gradient_of(p) for p in with_gradient(self._parameters())]
             self._finite = unscale_as_told(self, gradients)
 
     def _settings(self) -> dict[str, Any]:
         mine = {} if self.perturb_with == "averaged" else {"perturb_with": self.perturb_with}
-        return {**mine, **super()._settings()}
+        masks = {"same_masks": True} if self.same_masks else {}
+        return {**mine, **masks, **super()._settings()}

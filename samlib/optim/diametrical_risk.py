@@ -7,12 +7,11 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from samlib._validation import require_count, require_seed
 from samlib.optim.by_loss import ByLoss
 from samlib.optim.vectors import normal, unit_
-from samlib.optim.wrapper import ParameterGroups
+from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
 
 
 class DiametricalRisk(ByLoss):
@@ -25,7 +24,7 @@ class DiametricalRisk(ByLoss):
 
     Parameters
     ----------
-    params, base_optimizer, rho, model
+    params, base_optimizer, rho, model, same_masks
         As for :class:`SAM`; ρ is the paper's γ. Each replica takes its own worst direction.
     directions
         n ≥ 1. A step takes n + 2 or n + 3 evaluations of the loss, one of them with a gradient.
@@ -57,16 +56,17 @@ class DiametricalRisk(ByLoss):
     def __init__(
         self,
         params: ParameterGroups,
-        base_optimizer: Optimizer,
+        base_optimizer: BaseOptimizer,
         *,
         rho: float,
         directions: int = 20,
         seed: int = 0,
         model: nn.Module | None = None,
+        same_masks: bool = False,
     ) -> None:
         self.directions = require_count("directions", directions, minimum=1)
         self.seed = require_seed("seed", seed, bits=32)  # the other half of 64 is the step
-        super().__init__(params, base_optimizer, rho=rho, model=model)
+        super().__init__(params, base_optimizer, rho=rho, model=model, same_masks=same_masks)
 
     def first_step(self, scaler: Any = None) -> NoReturn:
         """Not for a search over losses: raises RuntimeError."""
@@ -77,6 +77,7 @@ class DiametricalRisk(ByLoss):
 
     def _both_gradients(self, closure: Callable[[], Any], scaler: Any) -> Any:
         self._leftovers.begin(self._parameters())
+        closure = self.with_same_masks(closure) if self.same_masks else closure
         loss = self._loss(closure).detach()
         self._active = [p for p in self._parameters() if p.requires_grad]
         self._weights.save(self._parameters())

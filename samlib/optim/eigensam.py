@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from samlib._validation import require_count, require_number, require_seed
 from samlib.optim.base import Radius
 from samlib.optim.by_loss import ByLoss
 from samlib.optim.grad_scaler import enabled, scaled
 from samlib.optim.gradients import gradient_of, with_gradient
+from samlib.optim.order import wrapped
 from samlib.optim.replicas import PerturbWith, is_replicated
 from samlib.optim.vectors import flatten, normal, rejection, unit_
-from samlib.optim.wrapper import ParameterGroups
+from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
 
 
 class EigenSAM(ByLoss):
@@ -30,7 +30,7 @@ class EigenSAM(ByLoss):
 
     Parameters
     ----------
-    params, base_optimizer, rho, model, perturb_with
+    params, base_optimizer, rho, model, perturb_with, same_masks
         As for :class:`SAM`. DistributedDataParallel cannot average a gradient that is to be
         differentiated, so replicas need ``perturb_with="local"``; each has a v of its own.
     alpha
@@ -67,7 +67,7 @@ class EigenSAM(ByLoss):
     def __init__(
         self,
         params: ParameterGroups,
-        base_optimizer: Optimizer,
+        base_optimizer: BaseOptimizer,
         *,
         rho: float,
         alpha: float,
@@ -76,6 +76,7 @@ class EigenSAM(ByLoss):
         seed: int = 0,
         model: nn.Module | None = None,
         perturb_with: PerturbWith = "averaged",
+        same_masks: bool = False,
     ) -> None:
         self.alpha = require_number("alpha", alpha)
         self.every = require_count("every", every, minimum=1)
@@ -86,7 +87,14 @@ class EigenSAM(ByLoss):
                 'EigenSAM with DistributedDataParallel needs perturb_with="local": a gradient that '
                 "is to be differentiated again cannot be averaged"
             )
-        super().__init__(params, base_optimizer, rho=rho, model=model, perturb_with=perturb_with)
+        super().__init__(
+            params,
+            base_optimizer,
+            rho=rho,
+            model=model,
+            perturb_with=perturb_with,
+            same_masks=same_masks,
+        )
 
     @property
     def refreshes(self) -> bool:
@@ -108,6 +116,9 @@ class EigenSAM(ByLoss):
         ValueError
             If no parameter has a gradient, or one that the step must differentiate has no graph.
         """
+        if (own := wrapped(self)) is not self:
+            own.first_step(scaler)
+            return
         enabled(scaler)  # before anything is touched
         if self.refreshes and not self._calls.ascended:
             reached = with_gradient(self._parameters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 import torch
@@ -35,13 +36,15 @@ class Leftovers:
     A closure is evaluated again at the perturbed weights, earlier backward passes are not: their
     gradients would enter only half of the step. What a step of the family leaves in ``.grad``
     carries a mark, and is dropped as long as nothing was added to it; whatever else is there the
-    closure itself must clear.
+    closure itself must clear. One that does so step after step may well lose micro-batches, and is
+    warned of once.
     """
 
     def __init__(self) -> None:
         self.begun = False
         self._held: dict[Tensor, tuple[Tensor, int]] = {}
         self._any = torch.tensor(False)
+        self._lost, self._lost_before, self._warned = False, False, False
 
     def begin(self, parameters: list[Tensor]) -> None:
         """Begin a step: drop what the last one left, hold what else there is."""
@@ -65,6 +68,15 @@ class Leftovers:
                 "closure does not clear them. They would enter only the first gradient of the "
                 f"step, because the closure alone is evaluated again at perturbed weights. {advice}"
             )
+        self._lost |= bool(self._held) and not kept
+        if self._lost and self._lost_before and not self._warned and bool(self._any):
+            self._warned = True
+            warnings.warn(
+                "for two steps now the closure has cleared gradients of earlier backward passes. "
+                f"If those were micro-batches of the step, they are lost. {advice}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         for p, gradient, version in kept:  # zeros, which count as no gradient
             if gradient._version == version:
                 p.grad = None
@@ -76,6 +88,7 @@ class Leftovers:
             if p.grad is not None and p not in self._held:
                 setattr(p.grad, _MARK, p.grad._version)
         self._held, self.begun = {}, False
+        self._lost_before, self._lost = self._lost, False
 
 
 def _any_nonzero(gradients: list[Tensor]) -> Tensor:

@@ -8,14 +8,13 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from samlib._validation import require_count
 from samlib.optim.grad_scaler import enabled
 from samlib.optim.gradients import gradient_of, with_gradient
 from samlib.optim.replicas import PerturbWith
 from samlib.optim.sam import SAM
-from samlib.optim.wrapper import ParameterGroups
+from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
 
 
 class MSAM(SAM):
@@ -28,7 +27,7 @@ class MSAM(SAM):
 
     Parameters
     ----------
-    params, base_optimizer, rho, model, perturb_with
+    params, base_optimizer, rho, model, perturb_with, same_masks
         As for :class:`SAM`.
     m
         The rows of a micro-batch; the last one of a batch may be smaller.
@@ -59,15 +58,23 @@ class MSAM(SAM):
     def __init__(
         self,
         params: ParameterGroups,
-        base_optimizer: Optimizer,
+        base_optimizer: BaseOptimizer,
         *,
         rho: float,
         m: int,
         model: nn.Module | None = None,
         perturb_with: PerturbWith = "averaged",
+        same_masks: bool = False,
     ) -> None:
         self.m = require_count("m", m, minimum=1)
-        super().__init__(params, base_optimizer, rho=rho, model=model, perturb_with=perturb_with)
+        super().__init__(
+            params,
+            base_optimizer,
+            rho=rho,
+            model=model,
+            perturb_with=perturb_with,
+            same_masks=same_masks,
+        )
 
     def step(
         self, closure: Callable[..., Any] | None = None, *batch: Tensor, scaler: Any = None

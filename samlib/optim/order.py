@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from samlib._validation import require_callable
+
+
+def wrapped(optimizer: Any) -> Any:
+    """Return the optimizer whose method runs on Lightning's wrapper, or else the optimizer itself.
+
+    A LightningOptimizer is of the class of the optimizer in it, so that its methods run with the
+    wrapper as ``self``: what they would set must not be set there.
+    """
+    return vars(optimizer).get("_optimizer", optimizer)
 
 
 class Calls:
@@ -14,10 +25,12 @@ class Calls:
         self._name = name  # of the optimizer, for errors
         self.ascended = 0
         self.scaled = False  # whether the first pass of a two-step came with a GradScaler
+        self.same_masks = False  # whether passes of a two-step repeat their random numbers
+        self.ending = False  # whether second_step() is calling step()
 
     def start_over(self) -> None:
         """Begin a new step."""
-        self.ascended, self.scaled = 0, False
+        self.ascended, self.scaled, self.same_masks = 0, False, False
 
     def require_unperturbed(self, what: str) -> None:
         """Refuse what would take the perturbed weights for the weights."""
@@ -27,8 +40,23 @@ class Calls:
                 "restore() before"
             )
 
-    def require_first_step(self, ascents: int) -> None:
-        """Refuse more perturbations than the step takes."""
+    @contextmanager
+    def end(self) -> Iterator[None]:
+        """Let step() end a two-step, also where another library gives it a closure."""
+        self.ending = True
+        try:
+            yield
+        finally:
+            self.ending = False
+
+    def require_first_step(self, ascents: int, *, same_masks: bool) -> None:
+        """Refuse more perturbations than the step takes, and masks that nobody can repeat."""
+        if same_masks and not self.same_masks:
+            raise RuntimeError(
+                "first_step() comes after the pass whose random numbers same_masks=True is to "
+                "repeat: use step(closure), or in both passes loss().backward() with loss = "
+                "optimizer.with_same_masks(lambda: loss_fn(model(inputs), targets))"
+            )
         if self.ascended >= ascents:
             raise RuntimeError(
                 f"first_step() {self._after()}: {ascents} a step; next comes a backward "
@@ -61,11 +89,12 @@ class Calls:
         if self.ascended < ascents:
             if self.ascended:
                 raise RuntimeError(f"second_step() {self._after()} of {ascents}")
+            by = " (In Lightning, see samlib.integrations.lightning.)" if by_scaler else ""
             raise ValueError(
                 f"{self._name}.step needs a closure, because it evaluates the gradient at two "
                 "points: optimizer.step(closure), where closure() computes the loss, calls "
                 "backward() and returns the loss; or call first_step(), run a second backward "
-                "pass, and call second_step()"
+                f"pass, and call second_step(){by}"
             )
         if self.ascended and self.scaled != by_scaler:
             raise RuntimeError(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from samlib._validation import require_number
 from samlib.optim.base import Radius, SharpnessAware
 from samlib.optim.replicas import PerturbWith
 from samlib.optim.vectors import flatten, scale_, unit_
-from samlib.optim.wrapper import ParameterGroups
+from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
 
 
 class SAM(SharpnessAware):
@@ -28,12 +27,13 @@ class SAM(SharpnessAware):
         The parameters, or the parameter groups, that the base optimizer was made with. A group
         given as a dict may carry its own ``rho``.
     base_optimizer
-        An instance of :class:`torch.optim.Optimizer`. Learning-rate schedulers may be attached
-        to it or to this optimizer: both share their parameter groups.
+        An instance of :class:`torch.optim.Optimizer`, or a list of them, such as Muon for matrices
+        and AdamW for the rest: the norm is over the parameters of all. Learning-rate schedulers may
+        be attached to each or to this optimizer: they share their parameter groups.
     rho
         ρ ≥ 0, the radius of the perturbation.
-    model, perturb_with
-        For compiled models and for DistributedDataParallel: see :mod:`samlib.optim`.
+    model, perturb_with, same_masks
+        For compiled models, DistributedDataParallel and dropout: see :mod:`samlib.optim`.
 
     Raises
     ------
@@ -71,7 +71,7 @@ class UnnormalizedSAM(SharpnessAware):
 
     Parameters
     ----------
-    params, base_optimizer, rho, model, perturb_with
+    params, base_optimizer, rho, model, perturb_with, same_masks
         As for :class:`SAM`; here ρ multiplies the gradient itself.
 
     Examples
@@ -105,7 +105,7 @@ class ASAM(SharpnessAware):
 
     Parameters
     ----------
-    params, base_optimizer, rho, model, perturb_with
+    params, base_optimizer, rho, model, perturb_with, same_masks
         As for :class:`SAM`. A good ρ is about ten times that of SAM.
     eta
         η ≥ 0, which lets weights at zero be perturbed too.
@@ -127,15 +127,23 @@ class ASAM(SharpnessAware):
     def __init__(
         self,
         params: ParameterGroups,
-        base_optimizer: Optimizer,
+        base_optimizer: BaseOptimizer,
         *,
         rho: float,
         eta: float = 0.01,
         model: nn.Module | None = None,
         perturb_with: PerturbWith = "averaged",
+        same_masks: bool = False,
     ) -> None:
         self.eta = require_number("eta", eta)
-        super().__init__(params, base_optimizer, rho=rho, model=model, perturb_with=perturb_with)
+        super().__init__(
+            params,
+            base_optimizer,
+            rho=rho,
+            model=model,
+            perturb_with=perturb_with,
+            same_masks=same_masks,
+        )
 
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:
         scale = flatten(self._active).abs_().add_(self.eta)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from samlib._validation import require_count, require_number
 from samlib.linalg import norm
 from samlib.optim.sam import SAM
 from samlib.optim.vectors import quotient, rejection
-from samlib.optim.wrapper import ParameterGroups
+from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
 
 
 class GSAM(SAM):
@@ -24,7 +23,7 @@ class GSAM(SAM):
 
     Parameters
     ----------
-    params, base_optimizer, rho, model
+    params, base_optimizer, rho, model, same_masks
         As for :class:`SAM`. The update contains both gradients, so replicas must average both.
     alpha
         α ≥ 0; 0 is SAM.
@@ -49,20 +48,21 @@ class GSAM(SAM):
     def __init__(
         self,
         params: ParameterGroups,
-        base_optimizer: Optimizer,
+        base_optimizer: BaseOptimizer,
         *,
         rho: float,
         alpha: float,
         model: nn.Module | None = None,
+        same_masks: bool = False,
     ) -> None:
         self.alpha = require_number("alpha", alpha)
-        super().__init__(params, base_optimizer, rho=rho, model=model)
+        super().__init__(params, base_optimizer, rho=rho, model=model, same_masks=same_masks)
 
     def _combine(self, first: Tensor, last: Tensor) -> Tensor:
         return last - self.alpha * rejection(first, last)
 
     def _settings(self) -> dict[str, Any]:
-        return {"alpha": self.alpha}
+        return {"alpha": self.alpha, **super()._settings()}
 
 
 class LookSAM(SAM):
@@ -74,7 +74,7 @@ class LookSAM(SAM):
 
     Parameters
     ----------
-    params, base_optimizer, rho, model
+    params, base_optimizer, rho, model, same_masks
         As for :class:`SAM`. The update contains both gradients, so replicas must average both.
     alpha
         α ≥ 0, the weight of the direction that is used again.
@@ -120,16 +120,17 @@ class LookSAM(SAM):
     def __init__(
         self,
         params: ParameterGroups,
-        base_optimizer: Optimizer,
+        base_optimizer: BaseOptimizer,
         *,
         rho: float,
         alpha: float,
         every: int = 5,
         model: nn.Module | None = None,
+        same_masks: bool = False,
     ) -> None:
         self.alpha = require_number("alpha", alpha)
         self.every = require_count("every", every, minimum=1)
-        super().__init__(params, base_optimizer, rho=rho, model=model)
+        super().__init__(params, base_optimizer, rho=rho, model=model, same_masks=same_masks)
 
     @property
     def ascents(self) -> int:
@@ -144,4 +145,4 @@ class LookSAM(SAM):
         return last + self.alpha * quotient(norm(last), norm(kept)) * kept
 
     def _settings(self) -> dict[str, Any]:
-        return {"alpha": self.alpha, "every": self.every}
+        return {"alpha": self.alpha, "every": self.every, **super()._settings()}

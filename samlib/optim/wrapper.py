@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -13,12 +13,15 @@ from samlib.optim.arguments import (
     require_base,
     require_group,
     require_params,
-    require_same_parameters,
+    require_radii,
     require_state,
 )
 from samlib.optim.memory import Memory
+from samlib.optim.popular import says_what_to_write
+from samlib.optim.together import set_mode
 
 ParameterGroups = Iterable[Tensor] | Iterable[dict[str, Any]]
+BaseOptimizer = Optimizer | Sequence[Optimizer]
 
 
 class Wrapper(Optimizer):
@@ -28,16 +31,22 @@ class Wrapper(Optimizer):
     others serve a single step, and :meth:`_start` makes them anew.
     """
 
-    def __init__(self, params: ParameterGroups, base_optimizer: Optimizer, *, rho: float) -> None:
-        require_base(base_optimizer, Wrapper)
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in {"__init__", "first_step", "second_step"} & set(vars(cls)):
+            setattr(cls, name, says_what_to_write(vars(cls)[name]))
+
+    def __init__(
+        self, params: ParameterGroups, base_optimizer: BaseOptimizer, *, rho: float
+    ) -> None:
+        base = require_base(base_optimizer, Wrapper)
         super().__init__(require_params(params), {"rho": require_number("rho", rho)})
-        require_same_parameters(self.param_groups, base_optimizer.param_groups)
-        radii = [require_number("rho of a parameter group", g["rho"]) for g in self.param_groups]
+        radii = require_radii(self.param_groups, base)
         # Only now, when nothing can fail any more.
-        for base, radius in zip(base_optimizer.param_groups, radii, strict=True):
-            base["rho"] = radius
-        self.defaults = {**base_optimizer.defaults, **self.defaults}
-        self.base_optimizer = base_optimizer
+        for group, radius in zip(base.param_groups, radii, strict=True):
+            group["rho"] = radius
+        self.defaults = {**base.defaults, **self.defaults}
+        self.base_optimizer = base
         self._memory = Memory()
         self._start()
 
@@ -73,6 +82,14 @@ class Wrapper(Optimizer):
         group = require_group(param_group)
         rho = require_number("rho", group.get("rho", self.defaults["rho"]))
         self.base_optimizer.add_param_group({**group, "rho": rho})
+
+    def train(self) -> None:
+        """Put a base optimizer with two modes (a schedule-free one) into that of training."""
+        set_mode([self.base_optimizer], "train")
+
+    def eval(self) -> None:
+        """Put a base optimizer with two modes into that of evaluation."""
+        set_mode([self.base_optimizer], "eval")
 
     def state_dict(self) -> dict[str, Any]:
         """The base optimizer's state with ρ in its groups, and what is this optimizer's own."""

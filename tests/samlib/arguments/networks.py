@@ -54,9 +54,14 @@ def optimizer(w: World, local: bool = True, **others: Argument) -> Row:
             "parameters|≥ 0",
             called="params|rho",
         ),
-        "base_optimizer": instance(w.base, "instance|without a closure", *bases),
+        "base_optimizer": Argument(
+            w.base,
+            (None, 3, "name", object(), type(w.base), [], [w.base, w.base], [w.base, 3], *bases),
+            "instance|without a closure|one base_optimizer only",
+        ),
         "rho": non_negative(),
         "model": instance(w.model, r"torch\.nn\.Module", w.loss).or_none(),
+        "same_masks": flag(),
         **others,
     }
     if local:
@@ -232,6 +237,7 @@ OF_NETWORKS: dict[str, Callable[[World], Row]] = {
     ),
     "samlib.optim.SharpnessAware.step": lambda w: {"closure": closure_of(w), "scaler": scaler()},
     "samlib.optim.SharpnessAware.first_step": first_step,
+    "samlib.optim.SharpnessAware.with_same_masks": lambda w: {"closure": function(w.loss)},
     "samlib.optim.EigenSAM.first_step": first_step,
     "samlib.optim.MSAM.step": lambda w: {
         "closure": Argument(w.loss_and_backward, function(None).bad, "callable|needs a closure"),
