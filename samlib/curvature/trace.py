@@ -152,8 +152,8 @@ def _deflated_trace(
         error = torch.hypot(_standard_error(seen[1].to(wide)), rounding + own)
         bar.update(wanted - products)
         products = wanted
-        converged = bool(error <= rtol * value.abs())
-        if converged or products == max_products or not bool(value.isfinite()):
+        converged, finite = torch.stack([error <= rtol * value.abs(), value.isfinite()]).tolist()
+        if converged or products == max_products or not finite:
             spent = products + (operator.nearby is not None)
             return Estimate(value.to(x), error.to(x), spent, converged)
         if krylov.products == most:  # these vectors will not be needed again

@@ -220,19 +220,22 @@ class _Search:
             x = self._points(solver.y)
             slope = self.objective.gradient(x).norm(dim=-1)
             lost = ~(x.norm(dim=-1) <= horizon[active]) | ~slope.isfinite()
-            if bool(lost.any()):  # bound for infinity; their overflow would stop the others, too
+            last = solver.status != "running" or self.evaluations >= max_evaluations
+            done = self.done[active]
+            due = ~done & (last | (slope < tried_at[active] / 10))
+            counts = torch.stack([lost.sum(), due.sum(), (~done).sum()])
+            leave, trying, left = counts.tolist()  # the one look of a step
+            if leave:  # bound for infinity; their overflow would stop the others, too
                 active, x = active[~lost], x[~lost]
                 solver = self._integrator(x)
                 continue
-            done = self.done[active]
-            self.found[active[~done]] = x[~done]
-            last = solver.status != "running" or self.evaluations >= max_evaluations
-            due = ~done & (last | (slope < tried_at[active] / 10))
+            self.found[active] = torch.where(done.unsqueeze(-1), self.found[active], x)
             # A try for many points costs little more than for one; for few, it can wait.
-            if 2 * int(due.sum()) >= int((~done).sum()) > 0:
+            if 2 * trying >= left > 0:
                 self._try(active[due], x[due])
-                tried_at[active[due]] = slope[due]
-            if last or bool(self.done[active].all()):
+                tried_at[active] = torch.where(due, slope, tried_at[active])
+                left = int((~self.done[active]).sum())
+            if last or not left:
                 break
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # LSODA's own; what it means is in its status

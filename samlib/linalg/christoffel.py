@@ -20,7 +20,7 @@ def most_mass(chain: Lanczos, level: float) -> float:
     With the polynomials p₀, p₁, … that are orthonormal under that measure, it is 1/Σpⱼ(μ)², the
     Christoffel function. It falls on the way out from the Ritz values.
     """
-    projected, beta = chain.projected.cpu().double(), chain.seen.beta
+    projected, beta = chain.on_host, chain.seen.beta
     diagonal, beside = projected.diagonal().tolist(), [*projected.diagonal(1).tolist(), beta]
     before, here, total, last = 0.0, 1.0, 1.0, 0.0
     for at, following in zip(diagonal, beside, strict=True):

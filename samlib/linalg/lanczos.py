@@ -87,7 +87,8 @@ class Lanczos:
         self._basis[0] = start / start.norm()
         self.size = 0
         self.products = 0
-        self.seen = _ritz_pairs(self._projected[:0, :0].cpu().double(), 0.0)
+        self._host = torch.empty(0, 0, dtype=torch.float64)
+        self.seen = _ritz_pairs(self._host, 0.0)
 
     @property
     def full(self) -> bool:
@@ -128,7 +129,8 @@ class Lanczos:
         small = self._projected[: self.size, : self.size]
         together = torch.cat([small, self._betas[None, : self.size]])
         host = together.cpu().double()
-        projected, betas = host[:-1], host[-1]
+        self._host = projected = host[:-1]
+        betas = host[-1]
         for m in range(first + 1, self.size + 1):
             seen, beta = projected[:m, :m], float(betas[m - 1])
             if not (bool(seen.isfinite().all()) and math.isfinite(beta)):
@@ -150,12 +152,13 @@ class Lanczos:
 
     def restart(self, keep: int) -> None:
         """Keep the ``keep`` top Ritz vectors (thick restart)."""
-        ritz = _ritz_pairs(self._projected[: self.size, : self.size].cpu().double(), 0.0)
+        ritz = _ritz_pairs(self.on_host, 0.0)
         following = self._basis[self.size].clone()
         rotate_rows(self._basis[: self.size], ritz.vectors[:, :keep])
         self._basis[keep] = following
         self._projected.zero_()
-        self._projected[:keep, :keep] = ritz.values[:keep].diag().to(self._projected)
+        self._host = ritz.values[:keep].diag()
+        self._projected[:keep, :keep] = self._host.to(self._projected)
         self.size = keep
 
     def vectors(self, ritz: RitzPairs, k: int) -> Tensor:
@@ -182,6 +185,11 @@ class Lanczos:
     def projected(self) -> Tensor:
         """QᵀHQ, [size, size], on the device, in float64 where it has that."""
         return self._projected[: self.size, : self.size]
+
+    @property
+    def on_host(self) -> Tensor:
+        """The same as last looked at, float64 on the host: nobody waits for it."""
+        return self._host[: self.size, : self.size]
 
 
 def _outside(vector: Tensor, avoided: Tensor) -> Tensor:

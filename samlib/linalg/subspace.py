@@ -8,6 +8,7 @@ said of the others.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +40,7 @@ class Subspace:
     @classmethod
     def of(cls, krylov: Lanczos) -> Subspace:
         """What Lanczos has found so far."""
-        projected, beta = krylov.projected.cpu().double(), krylov.seen.beta
+        projected, beta = krylov.on_host, krylov.seen.beta
         couplings = projected.new_zeros(1, len(projected))
         couplings[0, -1] = beta
         outside = int(beta > 0)
@@ -53,9 +54,13 @@ class Subspace:
         values, vectors = torch.linalg.eigh((self.projected + self.projected.T) / 2)
         values, vectors = values.flip(0)[:k], vectors.flip(1)[:, :k]
         outside = self.couplings @ vectors
-        gram = (self.remainders @ self.remainders.T).cpu().double()
-        squares = (outside * (gram @ outside)).sum(dim=0)
+        squares = (outside * (self._gram @ outside)).sum(dim=0)
         return values, vectors, squares.clamp(min=0).sqrt()
+
+    @functools.cached_property
+    def _gram(self) -> Tensor:
+        """EEᵀ, float64 on the host."""
+        return (self.remainders @ self.remainders.T).cpu().double()
 
     def vectors(self, coefficients: Tensor) -> Tensor:
         """Vectors of the full space, [dim, k], from their coefficients [m, k]."""

@@ -174,7 +174,7 @@ class _MatrixFreeSearch:
         climbed = [self._climb_by_gradient(group, rtol) for group in torch.split(starts, at_once)]
         v = torch.cat([v for v, _ in climbed])
         rise = torch.cat([rise for _, rise in climbed])
-        best = rise.argmax()
+        best = int(rise.argmax())
         return self._climb_by_model(v[best], rise[best], rtol)
 
     def _climb_by_gradient(self, v: Tensor, rtol: float) -> tuple[Tensor, Tensor]:
@@ -216,15 +216,15 @@ class _MatrixFreeSearch:
         The subspace holds v and the Krylov space of the slope, to which every solution of the
         trust-region problem belongs but for the hard case, from which the start at v₁ leads away.
         """
-        slope = self._slope(v)
+        slope, moved = self._slope(v), bool(v.any())
         product = self._objective.hessian_operator(self._x + self._rho * v)
         krylov = Lanczos(
             lambda u: self._rho**2 * product(u),
-            v if bool(v.any()) else unit_direction(slope),
+            v if moved else unit_direction(slope),
             capacity=self._MODEL_PRODUCTS,
         )
         krylov.grow(at_most=1)
-        if bool(v.any()):
+        if moved:
             krylov.open_block(slope)
         while not (krylov.full or krylov.grow().exhausted):
             pass
@@ -254,15 +254,18 @@ def _into_ball(v: Tensor) -> Tensor:
 
 def _along_gradient(v: Tensor, gradient: Tensor) -> Tensor:
     """Points of the ball reached from v along the gradient, [..., lengths, dim]."""
-    steps = v.new_tensor(_LENGTHS).unsqueeze(-1)
-    ascended = v.unsqueeze(-2) + steps * unit_direction(gradient).unsqueeze(-2)
-    return _into_ball(ascended)
+    return _into_ball(_at_fractions(v, unit_direction(gradient), _LENGTHS))
 
 
 def _towards(v: Tensor, target: Tensor) -> Tensor:
     """Points of the ball on the way from v to target, [..., fractions, dim]."""
-    parts = v.new_tensor(_FRACTIONS).unsqueeze(-1)
-    return v.unsqueeze(-2) + parts * (target - v).unsqueeze(-2)
+    return _at_fractions(v, target - v, _FRACTIONS)
+
+
+def _at_fractions(v: Tensor, way: Tensor, fractions: tuple[float, ...]) -> Tensor:
+    """v plus these multiples of a way, [..., fractions, dim]."""
+    # The multiples are Python's: a tensor of them would be copied from the host in every round.
+    return torch.stack([v + fraction * way for fraction in fractions], dim=-2)
 
 
 def _take_best(v: Tensor, rise: Tensor, candidates: Tensor, rises: Tensor) -> tuple[Tensor, Tensor]:

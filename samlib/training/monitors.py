@@ -249,7 +249,7 @@ class SharpnessMonitor:
             return None
         if len(vectors) != len(x) or vectors.device != x.device or vectors.dtype != x.dtype:
             return None
-        guess: Tensor = vectors @ vectors.new_tensor([1.0, _PART_OF_SECOND])[: vectors.shape[1]]
+        guess = vectors[:, 0] + _PART_OF_SECOND * vectors[:, 1:2].sum(dim=-1)
         return guess if bool(guess.isfinite().all()) else None
 
 
@@ -285,7 +285,7 @@ class AccuracyMonitor:
     def __call__(self, step: int, model: nn.Module) -> dict[str, float]:
         """Count the rows that the model, as it is, gets right."""
         require_instance("model", model, nn.Module, "a torch.nn.Module")
-        right, rows = 0, 0
+        right, rows = torch.tensor(0), 0
         device = next((p.device for p in model.parameters()), None)
         for batch in self._batches:
             require_batch(batch)
@@ -293,9 +293,9 @@ class AccuracyMonitor:
             targets = targets_of(batch)
             require_integers("targets", targets)
             outputs = call(model, inputs_of(batch))
-            right += int((outputs.argmax(dim=-1) == targets).sum())
+            right = right + (outputs.argmax(dim=-1) == targets).sum()  # on the device
             rows += len(targets)
-        return {self.name: right / rows}
+        return {self.name: int(right) / rows}
 
 
 def _require_data(data: Data, loss: Loss | None, *, sized: bool) -> Data:
