@@ -100,7 +100,13 @@ def rows_of(batch: Batch) -> int:
 
 def sliced(batch: Batch, chosen: slice | Tensor, rows: int) -> Batch:
     """Some of the rows of a batch; what has one row for all of them stays as it is."""
-    return map_leaves(lambda part: part[chosen] if _has_rows(part, rows) else part, batch)
+
+    def some(part: Any) -> Any:
+        if not _has_rows(part, rows):
+            return part
+        return part[chosen if isinstance(chosen, slice) else chosen.to(part.device)]
+
+    return map_leaves(some, batch)
 
 
 def in_parts(batch: Batch) -> list[Batch]:

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.func import vmap
 
 from samlib._batching import how_many_at_once
+from samlib._precision import wide_dtype
 from samlib._validation import require_indices
 from samlib.objective.average import AverageLoss
-from samlib.objective.batch import Batch, is_row_by_row
+from samlib.objective.batch import Batch, is_row_by_row, tensors, to_device
 from samlib.objective.batch_loss import BatchLoss
 from samlib.objective.derivatives import Derivative, ScalarFunction
 from samlib.objective.rounding_unit import with_rounding_unit
@@ -53,9 +54,10 @@ class Rows:
         if not self._to_check:
             return
         x = self._average.network.flatten()
-        loss, unit = with_rounding_unit(lambda: self._batch(x))
+        batch = self._on(x)
+        loss, unit = with_rounding_unit(lambda: batch(x))
         self._average.check(x, Pass(loss, 1, len(self)))
-        kind = rows_make(self._batch, x, float(loss), unit, alike=True)
+        kind = rows_make(batch, x, float(loss), unit, alike=True)
         if kind != "mean":
             does = "sums" if kind == "sum" else "ignores or weighs targets, or compares rows"
             raise ValueError(
@@ -66,7 +68,10 @@ class Rows:
 
     def alone(self, k: int) -> ScalarFunction:
         """The loss of row k."""
-        row = self._batch.row(k)
+
+        def row(x: Tensor) -> Tensor:
+            return self._on(x).row(k)(x)
+
         if self._shares is None:
             return row
         share = float(self._shares[k])
@@ -86,7 +91,7 @@ class Rows:
     def _together(
         self, derive: Callable[[ScalarFunction], Derivative], x: Tensor, k: Tensor
     ) -> Tensor:
-        batch, together = self._batch, self._average.together
+        batch, together = self._on(x), self._average.together
 
         def of_row(x: Tensor, row: Batch) -> Tensor:
             return derive(batch.one_row(row))(x)[0]
@@ -106,10 +111,18 @@ class Rows:
             together.meets(obstacle)
         return torch.stack(each) if each else x.new_empty(0)
 
+    def _on(self, x: Tensor) -> BatchLoss:
+        """The loss with its batch where x is: moved once, because it is asked for often."""
+        there = to_device(self._batch.batch, x.device)
+        if there is not self._batch.batch:
+            self._batch = self._batch.instead(there)
+        return self._batch
+
     @functools.cached_property
     def _shares(self) -> Tensor | None:
         """How much each row counts, 1 on average; None if all count alike."""
-        shares = self._batch.shares(torch.float64, torch.device("cpu")) * len(self)
+        device = tensors(self._batch.batch)[0].device  # where no step has to wait for them
+        shares = self._batch.shares(wide_dtype(device), device) * len(self)
         return None if bool((shares == shares[0]).all()) else shares
 
 

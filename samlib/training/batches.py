@@ -9,7 +9,7 @@ import torch
 
 from samlib._validation import require_count, shown
 from samlib.objective import Batch, Data
-from samlib.objective.batch import rows_of, sliced
+from samlib.objective.batch import rows_of, sliced, tensors
 from samlib.objective.data import is_one_batch, require_batches
 
 
@@ -64,5 +64,6 @@ class Batches:
             yield self._data
         else:
             order = torch.randperm(self._rows, generator=self._generator)
+            order = order.to(tensors(self._data)[0].device)  # one copy an epoch, not one a step
             for chosen in torch.split(order, self._size):
                 yield sliced(self._data, chosen, self._rows)

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import samlib
 from samlib import Objective, rules
 from samlib.landscapes import CurvedValley, DoubleWell, FourDimensional, Quadratic, TwoValleys
+from samlib.training import AccuracyMonitor, SharpnessMonitor, fit
 
 Device = torch.device
 Measure = Callable[[Device], Any]
@@ -60,10 +61,12 @@ def classifier(
     change: Callable[[Tensor], Tensor] = lambda labels: labels,
     images: bool = False,
     loads: bool = False,
+    stays: bool = False,
     width: int = 12,
 ) -> tuple[samlib.ModuleObjective, Tensor]:
-    """The loss of a small network on labels, and where it is."""
-    inputs, labels = rows(device, *((1, 6, 6) if images else (4,)))
+    """The loss of a small network on labels, and where it is; the data may stay on the CPU."""
+    shape = (1, 6, 6) if images else (4,)
+    inputs, labels = rows(torch.device("cpu") if stays else device, *shape)
     data: Any = inputs, change(labels)
     if loads:
         data = DataLoader(TensorDataset(*data), batch_size=5)
@@ -129,6 +132,7 @@ LOSSES: dict[str, Callable[[Device], tuple[samlib.ModuleObjective, Tensor]]] = {
         device, nn.BCEWithLogitsLoss(pos_weight=weights(device)), change=one_hot
     ),
     "images": lambda device: classifier(device, images=True),
+    "data on the CPU": lambda device: classifier(device, weighted(device), stays=True),
 }
 
 
@@ -155,6 +159,36 @@ def at_network(measure: Callable[[Objective, Tensor], Any]) -> Measure:
 def of_a_function(device: Device) -> list[Tensor]:
     objective = Objective(lambda x: (x.sin() * x).sum() + x.prod(), 3)
     return derivatives(objective, double(1, 2, 3).to(device))
+
+
+def by_name(device: Device) -> list[Tensor]:
+    """A model that computes its loss, of batches on the CPU whose entries have names."""
+
+    class WithLoss(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = perceptron(device)
+
+        def forward(self, inputs: Tensor, labels: Tensor) -> Tensor:
+            return F.cross_entropy(self.network(inputs), labels)
+
+    inputs, labels = rows(torch.device("cpu"), 4)
+    data = [{"inputs": inputs[i : i + 5], "labels": labels[i : i + 5]} for i in (0, 5)]
+    objective = Objective.from_loss(WithLoss(), lambda model, batch: model(**batch), data)
+    return derivatives(objective, objective.flat_parameters())
+
+
+def training(device: Device) -> list[Tensor]:
+    """On batches from the CPU, and watched."""
+    model, (inputs, labels) = perceptron(device), rows(torch.device("cpu"), 4)
+    sam = samlib.optim.SAM(model.parameters(), torch.optim.Adam(model.parameters()), rho=0.1)
+    data = DataLoader(TensorDataset(inputs, labels), batch_size=5)
+    sharpness = SharpnessMonitor(("ascent_direction", "average_direction"), rho=0.1)
+    watched = (sharpness, AccuracyMonitor(data))
+    loss_fn, options = nn.CrossEntropyLoss(), {"seed": 0, "progress": False}
+    history = fit(model, data, sam, loss_fn=loss_fn, epochs=2, monitors=watched, **options)
+    readings = [history[name].values for name in ("accuracy", *sharpness.measure)]
+    return [history.losses, *readings, *(p.detach() for p in model.parameters())]
 
 
 def of_landscapes(device: Device) -> list[Tensor]:
@@ -242,6 +276,9 @@ def tables(device: Device) -> list[Any]:
 MEASURED: dict[str, Measure] = {
     **{f"the loss: {name}": of_loss(name) for name in LOSSES},
     "the loss: batches": of_loader(),
+    "the loss: batches on the CPU": of_loader(stays=True),
+    "the loss: batches by name": by_name,
+    "training": training,
     "the loss: batches with ignored labels": of_loader(change=ignoring),
     "the loss: batches of images": of_loader(images=True),
     "the loss: batches with weights": lambda device: of_loader(loss_fn=weighted(device))(device),
