@@ -182,36 +182,39 @@ def waits_of(cuda: Device, run: Callable[[], object]) -> int:
     return len(cuda.waits) - before
 
 
+def steps_wait(cuda: Device, take: Callable[[], object]) -> int:
+    """How often six steps wait, after those in which the rounding is first looked at."""
+    for _ in range(4):
+        take()
+    return waits_of(cuda, lambda: [take() for _ in range(6)])
+
+
 @every_optimizer
-@pytest.mark.parametrize("use", ["closure", "in two steps", "scaled"])
-def test_a_step_does_not_wait(cuda: Device, name: str, use: str) -> None:
+def test_a_step_does_not_wait(cuda: Device, name: str) -> None:
     problem = Problem(CUDA)
     optimizer = make(name, problem, momentum=0.9)
-    if use == "in two steps" and not optimizer.in_two_steps:
-        pytest.skip("has no two-step use")
-    scaler = scaler_for(CUDA)
-    passes = 0
+    assert steps_wait(cuda, lambda: step(problem, optimizer)) == 0, cuda.waits
 
-    def one_pass() -> None:
-        nonlocal passes
-        passes += 1
+
+@two_step_optimizers
+def test_two_steps_do_not_wait(cuda: Device, name: str) -> None:
+    problem = Problem(CUDA)
+    optimizer = make(name, problem, momentum=0.9)
+    assert steps_wait(cuda, lambda: two_step(problem, optimizer)) == 0, cuda.waits
+
+
+@every_optimizer
+def test_a_step_with_a_scaler_waits_for_its_gradients(cuda: Device, name: str) -> None:
+    """Of each, a GradScaler has to know whether it is finite."""
+    problem = Problem(CUDA)
+    optimizer, scaler = make(name, problem, momentum=0.9), scaler_for(CUDA)
 
     def take() -> None:
-        if use == "scaled":
-            scaled_step(problem, optimizer, scaler)
-            scaler.update()
-        elif use == "closure":
-            step(problem, optimizer, before=one_pass)
-        else:
-            two_step(problem, optimizer)
+        scaled_step(problem, optimizer, scaler)
+        scaler.update()
 
-    for _ in range(4):  # with the first look at rounding
-        take()
-    waits = waits_of(cuda, lambda: [take() for _ in range(6)])
-    # A GradScaler has to know of each gradient whether it is finite. MSAM, m = 3 of 8 rows, takes
-    # six gradients a step, AMP four.
-    most = {"MSAM": 6, "AMP": 4}.get(name, 2) if use == "scaled" else 0
-    assert waits <= 6 * most, cuda.waits[-20:]
+    gradients = {"MSAM": 6, "AMP": 4}.get(name, 2)  # MSAM: with m = 3 of 8 rows
+    assert 0 < steps_wait(cuda, take) <= 6 * gradients, cuda.waits
 
 
 def test_sam_looks_at_rounding_once_in_a_hundred_steps(cuda: Device) -> None:
