@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from samlib.linalg.operator import Product
 from samlib.objective import BatchLoss, Objective, OutputLoss
 from samlib.objective.dependence import require_of_outputs
 from samlib.objective.derivatives import kept_graph
+from samlib.objective.output_layer import ManyLogits
 
 
 def gauss_newton(objective: Objective, x: Tensor) -> Operator:
@@ -63,12 +65,15 @@ def gauss_newton(objective: Objective, x: Tensor) -> Operator:
     network = require_network(objective, x)
     first = next(network.batches(x))
     require_of_outputs(first, x)
-    _warn_if_linear(first, x)
-    return through_outputs(network, x.detach().clone(), _second_derivative)
+    by_layer = first.has_layer(x.detach())
+    if not by_layer:
+        _warn_if_linear(first, x)
+    return through_outputs(network, x.detach().clone(), _second_derivative, by_layer=by_layer)
 
 
 def _second_derivative(batch: BatchLoss, x: Tensor, loss: OutputLoss) -> Product:
-    product = kept_graph(loss.loss, loss.outputs)
+    with ManyLogits() if batch.network.makes_many_classes else nullcontext():
+        product = kept_graph(loss.loss, loss.outputs)
     return lambda v: product(v)[0]
 
 

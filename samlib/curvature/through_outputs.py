@@ -30,8 +30,13 @@ def require_network(objective: Objective, x: Tensor) -> ModuleObjective:
     return objective
 
 
-def through_outputs(objective: ModuleObjective, x: Tensor, middle: Middle) -> Operator:
+def through_outputs(
+    objective: ModuleObjective, x: Tensor, middle: Middle, *, by_layer: bool = False
+) -> Operator:
     """The mean over the data of JᵀMJ at x [dim], which must stay as it is.
+
+    ``by_layer``: where a last layer makes many logits, of which the loss is the cross-entropy and
+    M its second derivative, they are never held all at once.
 
     Over one pair of tensors the linearized network is kept. Over batches it is made anew for each,
     so that memory does not grow with their number.
@@ -41,16 +46,21 @@ def through_outputs(objective: ModuleObjective, x: Tensor, middle: Middle) -> Op
         objective.dim,
         x.device,
         x.dtype,
-        _product(objective, x, middle),
+        _product(objective, x, middle, by_layer),
         rounding=unit,
         nearby=None
         if unit <= FINE
-        else lambda: through_outputs(objective, moved_by_rounding(x, unit), middle),
+        else lambda: through_outputs(
+            objective, moved_by_rounding(x, unit), middle, by_layer=by_layer
+        ),
     )
 
 
-def _product(objective: ModuleObjective, x: Tensor, middle: Middle) -> Product:
+def _product(objective: ModuleObjective, x: Tensor, middle: Middle, by_layer: bool) -> Product:
     def of(batch: BatchLoss, before: int) -> tuple[Product, int]:
+        if by_layer and (found := batch.through_layer(x)):
+            linear, layer = found[0], found[1].gauss_newton()
+            return lambda v: linear.pull(layer(linear.push(v))), 0
         network, loss = batch.through_outputs(x)
         inner = middle(batch, x, replace(loss, before=before))
         return lambda v: network.pull(inner(network.push(v))), loss.targets.numel()

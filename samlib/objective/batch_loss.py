@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from samlib.linalg.operator import Product
 from samlib.objective.batch import Batch, in_parts, map_leaves, rows_of, sliced, tensors
@@ -17,6 +17,7 @@ from samlib.objective.linearization import Linearization
 from samlib.objective.loss_call import size_of_call, watched
 from samlib.objective.losses import Loss
 from samlib.objective.network import Network
+from samlib.objective.output_layer import OutputLayer, output_layer_of
 from samlib.objective.output_loss import OutputLoss, output_loss
 from samlib.objective.shares import BatchSize, one_for_each_batch, shares_of_rows
 
@@ -58,8 +59,7 @@ class BatchLoss:
         """The loss with these tensors in place of the parameters."""
         if self._size is not None:
             return self._evaluate(parts)
-        loss, call = watched(lambda: self._evaluate(parts))
-        self._seen = size_of_call(call)
+        loss, self._seen = self.network.evaluate(parts, self._with_size)
         return loss
 
     def number(self, x: Tensor) -> float:
@@ -188,6 +188,39 @@ class BatchLoss:
     def output_loss(self, parts: Mapping[str, Tensor]) -> OutputLoss:
         """The outputs with these tensors in place of the parameters, and the loss of them."""
         return self.network.evaluate(parts, lambda m: output_loss(self.loss, m, self.batch))
+
+    def through_layer(self, x: Tensor) -> tuple[Linearization, OutputLayer] | None:
+        """What a last layer makes many logits of, near x [dim], and the loss as one of the layer.
+
+        None if the loss is something else than the cross-entropy of such logits.
+        """
+        layers: list[OutputLayer | None] = []
+
+        def before_layer(x: Tensor) -> Tensor:
+            loss, layer = self.network.evaluate(self.network.unflatten(x), self._with_layer)
+            layers.append(layer)
+            return loss if layer is None else layer.flat()
+
+        linearized = Linearization(before_layer, x)
+        return None if layers[0] is None else (linearized, layers[0])
+
+    def has_layer(self, x: Tensor) -> bool:
+        """Whether there is such a layer."""
+        network = self.network
+        if network.convolves or not network.makes_many_classes:  # convolutions: see Linearization
+            return False
+        with torch.no_grad():
+            return network.evaluate(network.unflatten(x), self._with_layer)[1] is not None
+
+    def _with_layer(self, model: nn.Module) -> tuple[Tensor, OutputLayer | None]:
+        loss, self._seen = self._with_size(model)
+        return loss, output_layer_of(loss)
+
+    def _with_size(self, model: nn.Module) -> tuple[Tensor, int | float | Tensor | None]:
+        if self._size is not None:
+            return self.loss(model, self.batch), None
+        loss, call = watched(lambda: self.loss(model, self.batch))
+        return loss, size_of_call(call)
 
     def _evaluate(self, parts: Mapping[str, Tensor]) -> Tensor:
         return self.network.evaluate(parts, lambda model: self.loss(model, self.batch))

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.func import grad, grad_and_value, jvp
 
 from samlib.objective.forward_formulas import PlainNormalization
+from samlib.objective.points import is_transformed
 
 ScalarFunction = Callable[[Tensor], Tensor]
 """L: [dim] → []."""
@@ -37,6 +38,9 @@ def double_backward(function: ScalarFunction) -> Derivative:
     """(x, v) ↦ ∇²L(x) v as the gradient of ⟨∇L(x), v⟩, v held fixed; and L(x)."""
 
     def product(x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        if not any(is_transformed(point) or point.requires_grad for point in (x, v)):
+            return kept_graph(function, x)(v)  # the same, without what transforms cost
+
         def slope(y: Tensor) -> tuple[Tensor, Tensor]:
             first, loss = grad_and_value(function)(y)
             return torch.dot(first, v), loss

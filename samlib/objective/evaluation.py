@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.overrides import TorchFunctionMode
 
+from samlib.objective.output_layer import ManyLogits
 from samlib.objective.points import is_transformed
 
 # One evaluation at a time: it borrows the module. Torch's own threads still share its work.
@@ -30,7 +31,7 @@ _NO_HOOKS = (
 
 @contextlib.contextmanager
 def evaluation(
-    model: nn.Module, parts: Mapping[int, Tensor], constants: set[int]
+    model: nn.Module, parts: Mapping[int, Tensor], constants: set[int], *, many_classes: bool
 ) -> Iterator[None]:
     """Evaluate a module with other tensors in place of its parameters, twice differentiable.
 
@@ -42,12 +43,16 @@ def evaluation(
         What stands in place of a parameter, by its identity.
     constants
         Trainable parameters that are constants now, by their identity.
+    many_classes
+        Whether a cross-entropy of many logits may come, that is worth watching for.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_EVALUATION)
         modules = list(model.modules())
         for context in _instead(modules, on_gpu=next(iter(parts.values())).is_cuda):
             stack.enter_context(context)
+        if many_classes:
+            stack.enter_context(ManyLogits())
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the fused one has no second derivative
         stack.enter_context(disable_saved_tensors_hooks(_NO_HOOKS))
         stack.enter_context(_borrowed(modules, parts, constants))

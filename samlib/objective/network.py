@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from samlib._validation import require_text, shown
 from samlib.objective.evaluation import evaluation
+from samlib.objective.output_layer import MANY_CLASSES
 
 T = TypeVar("T")
 
@@ -42,6 +43,8 @@ class Network:
     ----------
     is_mixed
         Whether the parameters have different dtypes.
+    makes_many_classes
+        Whether a layer may: only then it is worth to watch out for a cross-entropy of them.
 
     Raises
     ------
@@ -65,6 +68,8 @@ class Network:
         self._widest = reduce(torch.promote_types, self._dtypes)
         self.dim = sum(self._sizes)
         self.is_mixed = any(dtype != self._widest for dtype in self._dtypes)
+        weights = [p for p in self.module.parameters() if p.dim() > 1]
+        self.makes_many_classes = any(len(weight) >= MANY_CLASSES for weight in weights)
 
     @property
     def convolves(self) -> bool:
@@ -109,7 +114,8 @@ class Network:
     def evaluate(self, parts: Mapping[str, Tensor], use: Callable[[nn.Module], T]) -> T:
         """What ``use`` makes of the model with these tensors in place of the parameters."""
         by_identity = {id(p): parts[name] for name, p in self.parameters.items()}
-        with evaluation(self._given, by_identity, self._constants):
+        many = self.makes_many_classes
+        with evaluation(self._given, by_identity, self._constants, many_classes=many):
             return use(self.module)
 
 
