@@ -3,6 +3,7 @@
 from samlib.linalg.eigen_search import EigenSearch
 from samlib.linalg.lanczos import Lanczos, RitzPairs, random_direction
 from samlib.linalg.operator import Operator
+from samlib.linalg.shards import Shards
 from samlib.linalg.trust_region import maximize_quadratic
 from samlib.linalg.vectors import norm, power_of_two, unit_direction
 
@@ -11,6 +12,7 @@ __all__ = [
     "Lanczos",
     "Operator",
     "RitzPairs",
+    "Shards",
     "maximize_quadratic",
     "norm",
     "power_of_two",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from samlib._validation import require_tensor
+from samlib.linalg.shards import Shards
 
 # The bits of a number's exponent: they alone, as a number again, are a power of two.
 _EXPONENT = {
@@ -39,12 +40,16 @@ def norm(vector: Tensor) -> Tensor:
     return power * length
 
 
-def unit_direction(gradient: Tensor) -> Tensor:
+def unit_direction(gradient: Tensor, *, shards: Shards | None = None) -> Tensor:
     """u = ∇L/‖∇L‖ along the last dimension; (1, …, 1)/√D where the gradient is exactly zero.
 
     SAM's direction is undefined at a stationary point, and the paper takes an arbitrary unit
     vector there (Appendix B). Ours is fixed, so that results do not depend on chance.
+
+    With ``shards``, the gradient is what this process holds of it, and so is the result.
     """
+    if shards is not None and shards.group is not None:
+        return _spread_unit_direction(gradient, shards)
     if require_tensor("gradient", gradient).dim() == 0 or gradient.shape[-1] == 0:
         raise ValueError(
             f"gradient must have shape [..., dim], dim ≥ 1, got {tuple(gradient.shape)}"
@@ -53,3 +58,9 @@ def unit_direction(gradient: Tensor) -> Tensor:
     length = scaled.norm(dim=-1, keepdim=True)
     fallback = 1 / math.sqrt(gradient.shape[-1])
     return torch.where(length == 0, fallback, scaled / length)
+
+
+def _spread_unit_direction(gradient: Tensor, shards: Shards) -> Tensor:
+    scaled = gradient / shards.largest(power_of_two(gradient))
+    length = shards.norm(scaled).unsqueeze(-1)
+    return torch.where(length == 0, 1 / math.sqrt(shards.dim), scaled / length)
