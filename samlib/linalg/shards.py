@@ -69,7 +69,7 @@ class Shards:
         padded = part.new_zeros(*part.shape[:-1], self._most)
         padded[..., : self.length] = part
         parts = padded.new_empty(dist.get_world_size(self.group), *padded.shape)
-        dist.all_gather_into_tensor(parts.view(-1), padded.view(-1), group=self.group)
+        gather(parts.view(-1), padded.view(-1), self.group)
         if part.dim() > 1:
             parts = parts.movedim(0, -2)
         return parts.reshape(*part.shape[:-1], -1)[..., : self.dim]
@@ -84,7 +84,7 @@ class Shards:
         padded[..., : self.dim] = whole
         padded = padded.view(*whole.shape[:-1], processes, self._most).movedim(-2, 0).contiguous()
         part = padded.new_empty(padded.shape[1:])
-        dist.reduce_scatter_tensor(part.view(-1), padded.view(-1), group=self.group)
+        _scatter_sum(part.view(-1), padded.view(-1), self.group)
         mine: Tensor = part[..., : self.length]
         return mine
 
@@ -118,3 +118,16 @@ class Shards:
         squares = self.total(lengths.to(wide_dtype(lengths.device)).square())
         norms: Tensor = squares.sqrt().to(lengths)
         return norms
+
+
+def gather(whole: Tensor, part: Tensor, group: dist.ProcessGroup | None) -> None:
+    """Put what each process holds, [n], one after another into ``whole`` [processes · n]."""
+    # The name in newer versions of torch, and in older ones.
+    function = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+    function(whole, part, group=group)
+
+
+def _scatter_sum(part: Tensor, whole: Tensor, group: dist.ProcessGroup | None) -> None:
+    """Put this process's part of the sum of all ``whole`` into ``part``."""
+    function = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+    function(part, whole, group=group)

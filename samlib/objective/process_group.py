@@ -17,6 +17,7 @@ from torch import Tensor
 
 from samlib._validation import require_flag, require_instance
 from samlib.linalg import Shards
+from samlib.linalg.shards import gather
 from samlib.objective.network import Network
 from samlib.objective.points import is_transformed
 from samlib.objective.second_pass import nothing_counts
@@ -145,7 +146,7 @@ class Processes:
         for k, number in enumerate(head):
             mine[k] = number
         table = mine.new_empty(dist.get_world_size(self.group), _NUMBERS)
-        dist.all_gather_into_tensor(table.view(-1), mine, group=self.group)
+        gather(table.view(-1), mine, self.group)
         rows = table.tolist()
         if failure is not None:
             raise failure
