@@ -5,7 +5,7 @@ from samlib.linalg.lanczos import Lanczos, RitzPairs, random_direction
 from samlib.linalg.operator import Operator
 from samlib.linalg.shards import Shards
 from samlib.linalg.trust_region import maximize_quadratic
-from samlib.linalg.vectors import norm, power_of_two, unit_direction
+from samlib.linalg.vectors import norm, part_of_unit_direction, power_of_two, unit_direction
 
 __all__ = [
     "EigenSearch",
@@ -15,6 +15,7 @@ __all__ = [
     "Shards",
     "maximize_quadratic",
     "norm",
+    "part_of_unit_direction",
     "power_of_two",
     "random_direction",
     "unit_direction",

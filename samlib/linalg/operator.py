@@ -78,6 +78,7 @@ class Operator:
         require_number("rounding", self.unit, positive=True)
         if self.shards is None:
             object.__setattr__(self, "shards", Shards(self.dim))
+        require_instance("shards", self.shards, Shards, "a samlib.linalg.Shards or None")
         if self.nearby is not None:
             require_callable("nearby", self.nearby, "() ↦ an operator")
 

@@ -40,16 +40,12 @@ def norm(vector: Tensor) -> Tensor:
     return power * length
 
 
-def unit_direction(gradient: Tensor, *, shards: Shards | None = None) -> Tensor:
+def unit_direction(gradient: Tensor) -> Tensor:
     """u = ∇L/‖∇L‖ along the last dimension; (1, …, 1)/√D where the gradient is exactly zero.
 
     SAM's direction is undefined at a stationary point, and the paper takes an arbitrary unit
     vector there (Appendix B). Ours is fixed, so that results do not depend on chance.
-
-    With ``shards``, the gradient is what this process holds of it, and so is the result.
     """
-    if shards is not None and shards.group is not None:
-        return _spread_unit_direction(gradient, shards)
     if require_tensor("gradient", gradient).dim() == 0 or gradient.shape[-1] == 0:
         raise ValueError(
             f"gradient must have shape [..., dim], dim ≥ 1, got {tuple(gradient.shape)}"
@@ -60,7 +56,10 @@ def unit_direction(gradient: Tensor, *, shards: Shards | None = None) -> Tensor:
     return torch.where(length == 0, fallback, scaled / length)
 
 
-def _spread_unit_direction(gradient: Tensor, shards: Shards) -> Tensor:
+def part_of_unit_direction(gradient: Tensor, shards: Shards) -> Tensor:
+    """What this process holds of ∇L/‖∇L‖, from what it holds of ∇L."""
+    if shards.group is None:
+        return unit_direction(gradient)
     scaled = gradient / shards.largest(power_of_two(gradient))
     length = shards.norm(scaled).unsqueeze(-1)
     return torch.where(length == 0, 1 / math.sqrt(shards.dim), scaled / length)

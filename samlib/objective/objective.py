@@ -121,10 +121,9 @@ class Objective(ScalarField):
             same in each process. Every process must make the same calls, and an error in one
             ends them in all. Not given: this process has all rows.
         shard_vectors
-            Whether vectors (x, v, eigenvectors, the basis of Lanczos) are spread over the
-            processes, so that each holds a part, ``objective.shards.length`` entries of
-            ``objective.dim``. They are where the model's parameters are, by ``fully_shard``. An
-            evaluation still has all parameters in each process.
+            Whether each process holds a part alone of vectors (x, v, eigenvectors, the basis of
+            Lanczos), ``objective.shards.length`` entries of ``objective.dim``. It does where the
+            model's parameters are spread by ``fully_shard``. An evaluation has them whole.
         check
             Whether to make sure of what the numbers rest on. The first evaluation then takes a
             second pass over the data, and refuses a loss that is not the same in both, or that
@@ -329,11 +328,7 @@ class ModuleObjective(Objective):
 
     def batches(self, x: Tensor) -> Iterator[BatchLoss]:
         """The loss of each batch of the data, for what is done at x [dim]."""
-        if self._processes.several:
-            raise ValueError(
-                "the Gauss-Newton and the Fisher matrix need all rows in one process, and "
-                "process_group shares them out; see the Hessian, or leave process_group out"
-            )
+        self._processes.require_all_rows()
         return self._average.batch_losses(require_one_point("x", x, self.shards.length))
 
     def value(self, x: Tensor) -> Tensor:

@@ -68,6 +68,14 @@ class Processes:
         """Whether rows may be elsewhere."""
         return self.group is not None
 
+    def require_all_rows(self) -> None:
+        """Raise if other processes have rows."""
+        if self.several:
+            raise ValueError(
+                "the Gauss-Newton and the Fisher matrix need all rows in one process, and "
+                "process_group shares them out; see the Hessian, or leave process_group out"
+            )
+
     def whole(self, *points: Tensor) -> tuple[Tensor, ...]:
         """Points and vectors [..., dim] from what this process holds of them.
 

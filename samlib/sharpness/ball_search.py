@@ -11,7 +11,13 @@ from torch import Tensor
 from samlib._batching import how_many_at_once
 from samlib._progress import ProgressBar
 from samlib.curvature import top_eigenpairs
-from samlib.linalg import Lanczos, Shards, maximize_quadratic, unit_direction
+from samlib.linalg import (
+    Lanczos,
+    Shards,
+    maximize_quadratic,
+    part_of_unit_direction,
+    unit_direction,
+)
 from samlib.linalg.dense import eigh
 from samlib.objective import Objective
 from samlib.sharpness.rounding import measured_rounding, rounding_of
@@ -169,7 +175,7 @@ class _MatrixFreeSearch:
         top = top_eigenpairs(self._objective, self._x, rtol=1e-2, progress=False)
         self._evaluations += 3 * top.products
         first = top.vectors[:, 0].to(self._x)
-        ascent = unit_direction(self._slope(origin), shards=self._shards)
+        ascent = part_of_unit_direction(self._slope(origin), self._shards)
         model = self._model(origin)[0]
         starts = torch.cat([torch.stack([ascent, first, -first, model]), random])
         at_once = how_many_at_once(len(_LENGTHS) * self._shards.dim)
@@ -223,7 +229,7 @@ class _MatrixFreeSearch:
         product = self._objective.hessian_operator(self._x + self._rho * v)
         krylov = Lanczos(
             lambda u: self._rho**2 * product(u),
-            v if moved else unit_direction(slope, shards=shards),
+            v if moved else part_of_unit_direction(slope, shards),
             capacity=self._MODEL_PRODUCTS,
             shards=shards,
         )
@@ -258,9 +264,8 @@ def _into_ball(v: Tensor, shards: Shards) -> Tensor:
 
 def _along_gradient(v: Tensor, gradient: Tensor, shards: Shards) -> Tensor:
     """Points of the ball reached from v along the gradient, [..., lengths, dim]."""
-    steps = v.new_tensor(_LENGTHS).unsqueeze(-1)
-    direction = unit_direction(gradient, shards=shards)
-    return _into_ball(v.unsqueeze(-2) + steps * direction.unsqueeze(-2), shards)
+    direction = part_of_unit_direction(gradient, shards)
+    return _into_ball(_at_fractions(v, direction, _LENGTHS), shards)
 
 
 def _towards(v: Tensor, target: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from samlib._validation import (
     require_seed,
 )
 from samlib.estimate import show_with_error
-from samlib.linalg import unit_direction
+from samlib.linalg import part_of_unit_direction
 from samlib.objective import Objective, require_objective
 from samlib.sharpness.rounding import evaluations_for_rounding, measured_rounding, rounding_of
 
@@ -125,7 +125,7 @@ def ascent_direction_sharpness(objective: Objective, x: Tensor, rho: float | Ten
 
 def _ascended(objective: Objective, x: Tensor, rho: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The direction of the gradient at x, and L before and after the step along it."""
-    direction = unit_direction(objective.gradient(x), shards=objective.shards)
+    direction = part_of_unit_direction(objective.gradient(x), objective.shards)
     return direction, objective.value(x), objective.value(x + rho.unsqueeze(-1) * direction)
 
 

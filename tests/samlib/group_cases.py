@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +44,7 @@ def shares(rank: int) -> list[tuple[Tensor, Tensor]]:
     """One batch in the first process, two in the second, of different lengths."""
     inputs, labels = make_data()
     cuts = [[0, 7], [7, 10, 24]][rank]
-    return [(inputs[i:j], labels[i:j]) for i, j in zip(cuts, cuts[1:], strict=False)]
+    return [(inputs[i:j], labels[i:j]) for i, j in itertools.pairwise(cuts)]
 
 
 def objective_over(data: Any, model: nn.Module | None = None, **options: Any) -> Any:
@@ -52,15 +53,9 @@ def objective_over(data: Any, model: nn.Module | None = None, **options: Any) ->
     return Objective.from_module(model or make_model(), F.cross_entropy, data, **options)
 
 
-def measured(objective: Any) -> Results:
-    """Everything that samlib measures at a point."""
+def evaluated(objective: Any) -> Results:
+    """The loss and its derivatives, at one point and at two together."""
     x, whole = objective.flat_parameters(), objective.shards.whole
-    eigen = samlib.top_eigenpairs(objective, x, k=3, **QUIET)
-    trace = samlib.trace(objective, x, **QUIET)
-    smallest = samlib.smallest_nonzero_eigenvalue(objective, x, rank=3, **QUIET)
-    density = samlib.spectral_density(objective, x, probes=2, steps=12, **QUIET)
-    worst = samlib.worst_direction_sharpness(objective, x, 0.05, restarts=2, **QUIET)
-    average = samlib.average_direction_sharpness(objective, x, 0.05, samples=16, **QUIET)
     points = torch.stack([x, 1.1 * x])
     product = objective.hessian_operator(x)
     return {
@@ -69,6 +64,19 @@ def measured(objective: Any) -> Results:
         "gradients": whole(objective.gradient(points)),
         "product": whole(objective.hessian_vector_product(x, x)),
         "kept product": whole(product(x)),
+    }
+
+
+def measured(objective: Any) -> Results:
+    """What samlib measures at a point beside these."""
+    x, whole = objective.flat_parameters(), objective.shards.whole
+    eigen = samlib.top_eigenpairs(objective, x, k=2, **QUIET)
+    trace = samlib.trace(objective, x, rtol=0.5, max_products=24, **QUIET)
+    smallest = samlib.smallest_nonzero_eigenvalue(objective, x, zero_rtol=0.1, rtol=0.1, **QUIET)
+    density = samlib.spectral_density(objective, x, probes=2, steps=6, **QUIET)
+    worst = samlib.worst_direction_sharpness(objective, x, 0.05, restarts=1, rtol=1e-3, **QUIET)
+    average = samlib.average_direction_sharpness(objective, x, 0.05, samples=16, **QUIET)
+    return {
         "eigenvalues": eigen.values,
         "eigenvector": whole(eigen.vectors[:, 0].contiguous()).abs(),
         "products": torch.tensor(eigen.products),
@@ -121,15 +129,16 @@ def numbers(rank: int) -> Results:
         dicts,
         process_group=dist.group.WORLD,
     )
+    uneven, spread = objective_over(mine), objective_over(mine, spread_model())
     return {
-        "uneven": measured(objective_over(mine)),
-        "pair": measured(objective_over(mine[0] if rank == 0 else mine)),
-        "sampler": measured(objective_over(loader)),
-        "no rows": measured(objective_over(alone)),
-        "mappings": measured(of_dict),
-        "vectors": measured(objective_over(mine, shard_vectors=True)),
-        "fully_shard": measured(objective_over(mine, spread_model())),
-        "whole vectors": measured(objective_over(mine, spread_model(), shard_vectors=False)),
+        "uneven": evaluated(uneven) | measured(uneven),
+        "pair": evaluated(objective_over(mine[0] if rank == 0 else mine)),
+        "sampler": evaluated(objective_over(loader)),
+        "no rows": evaluated(objective_over(alone)),
+        "mappings": evaluated(of_dict),
+        "vectors": evaluated(objective_over(mine, shard_vectors=True)),
+        "fully_shard": evaluated(spread) | measured(spread),
+        "whole vectors": evaluated(objective_over(mine, spread_model(), shard_vectors=False)),
     }
 
 
@@ -140,42 +149,17 @@ def errors(rank: int) -> Results:
     """What is said where something is wrong in one process or in all."""
     mine, first = shares(rank), rank == 0
     inputs, labels = make_data()
-    x = make_model().state_dict()
-    at = torch.cat([part.flatten() for part in x.values()])
-    bad = mine if first else [*mine, (inputs[:, :5], labels)]
+    at = torch.cat([part.flatten() for part in make_model().state_dict().values()])
     other = make_model()
     if rank:
         nn.init.zeros_(other[0].bias)  # type: ignore[arg-type]
-
-    def loaded(rows: int, **options: Any) -> Any:
-        some: Any = Rows(inputs[:rows], labels[:rows])
-        return DataLoader(some, batch_size=4, sampler=DistributedSampler(some, **options))
-
-    sharded_by_accelerate: Any = BatchSamplerShard(
-        BatchSampler(SequentialSampler(inputs[:7]), 2, drop_last=False), PROCESSES, rank
-    )
-    evened: Any = DataLoader(Rows(inputs, labels), batch_sampler=sharded_by_accelerate)
-    once = objective_over(bad, check=False)
+    once = objective_over(mine if first else [*mine, (inputs[:, :5], labels)], check=False)
     said = {
         "one fails": outcome(lambda: once.gradient(at)),
         "one fails in a product": outcome(lambda: once.hessian_operator(at)(at)),
-        "models differ": outcome(
-            lambda: evaluated(objective_over(mine, other))
-        ),
+        "models differ": outcome(lambda: evaluated(objective_over(mine, other))),
         "calls differ": outcome(
             lambda: getattr(objective_over(mine), "value" if first else "gradient")(at)
-        ),
-        "repeats": outcome(lambda: objective_over(loaded(7))),
-        "repeats, as asked": outcome(lambda: objective_over(loaded(7), check=False)),
-        "drops": outcome(lambda: objective_over(loaded(7, drop_last=True))),
-        "another's share": outcome(
-            lambda: objective_over(loaded(8, num_replicas=3, rank=rank))
-        ),
-        "evened by Accelerate": outcome(lambda: objective_over(evened)),
-        "own rows": outcome(
-            lambda: objective_over(
-                DataLoader(Subset(Rows(inputs, labels), range(rank, 24, PROCESSES)), 5)
-            ).value(at)
         ),
         "outside derivative": outcome(
             lambda: objective_over(mine).value(at.clone().requires_grad_())
@@ -183,30 +167,56 @@ def errors(rank: int) -> Results:
         "nothing counts": outcome(
             lambda: objective_over([(inputs, torch.full_like(labels, -100))]).value(at)
         ),
-        "sum": outcome(
-            lambda: Objective.from_loss(
-                make_model(),
-                lambda m, b: (m(b[0]) ** 2).sum(),
-                mine[:1],
-                process_group=dist.group.WORLD,
-            ).value(at)
-        ),
+        "sum": outcome(lambda: squares_added(mine[:1]).value(at)),
         "no group": outcome(lambda: objective_over(mine, spread_model(), process_group=None)),
         "vectors without a group": outcome(
             lambda: objective_over(mine, process_group=None, shard_vectors=True)
         ),
+        "curvature of outputs": outcome(lambda: samlib.gauss_newton(objective_over(mine), at)),
         "draws": outcome(lambda: drawing(mine, draws=not first).value(at)),
         "used elsewhere": outcome(lambda: routed(first).value(torch.ones(3).double())),
         "used nowhere": outcome(lambda: routed(True).value(torch.ones(3).double())),
     }
-    said["afterwards"] = outcome(lambda: objective_over(mine).value(at))
-    return said
+    return {**said, "afterwards": outcome(lambda: objective_over(mine).value(at))}
 
 
-def evaluated(objective: Any) -> Tensor:
-    """Its loss at the parameters of its model."""
-    loss: Tensor = objective.value(objective.flat_parameters())
-    return loss
+def loaders(rank: int) -> Results:
+    """What is said of loaders that give each process its rows."""
+    inputs, labels = make_data()
+    every: Any = Rows(inputs, labels)
+
+    def loaded(rows: int, **options: Any) -> Any:
+        some: Any = Subset(every, range(rows))
+        return DataLoader(some, batch_size=4, sampler=DistributedSampler(some, **options))
+
+    seven = BatchSampler(SequentialSampler(range(7)), 2, drop_last=False)
+
+    def by_accelerate(**options: Any) -> Any:
+        shard: Any = BatchSamplerShard(seven, PROCESSES, rank, **options)
+        return DataLoader(every, batch_sampler=shard)
+
+    given: dict[str, Callable[[], Any]] = {
+        "repeats": lambda: objective_over(loaded(7)),
+        "repeats, as asked": lambda: objective_over(loaded(7), check=False),
+        "drops": lambda: objective_over(loaded(7, drop_last=True)),
+        "another's share": lambda: objective_over(loaded(8, num_replicas=3, rank=rank)),
+        "evened by Accelerate": lambda: objective_over(by_accelerate()),
+        "uneven by Accelerate": lambda: objective_over(by_accelerate(even_batches=False)),
+        "own rows": lambda: evaluated(
+            objective_over(DataLoader(Subset(every, range(rank, 24, PROCESSES)), 5))
+        ),
+    }
+    return {name: outcome(make) for name, make in given.items()}
+
+
+def squares_added(data: Any) -> Any:
+    """An objective whose loss adds up rows."""
+    return Objective.from_loss(
+        make_model(),
+        lambda model, batch: model(batch[0]).square().sum(),
+        data,
+        process_group=dist.group.WORLD,
+    )
 
 
 def drawing(data: Any, *, draws: bool) -> Any:
@@ -264,7 +274,9 @@ def spread(rank: int) -> Results:
     found["placements"] = [str(p.placements) for p in model.parameters()]
     found["length"] = objective.shards.length
     found["where"] = objective.where("0.*")
-    found["dense"] = outcome(lambda: samlib.hessian(objective, objective.flat_parameters()).to_dense())
+    found["dense"] = outcome(
+        lambda: samlib.hessian(objective, objective.flat_parameters()).to_dense()
+    )
     return found
 
 
@@ -275,7 +287,11 @@ def work(rank: int, folder: str) -> None:
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=PROCESSES
     )
     torch.save(
-        {"numbers": numbers(rank), "errors": errors(rank), "spread": spread(rank)},
+        {
+            "numbers": numbers(rank),
+            "said": errors(rank) | loaders(rank),
+            "spread": spread(rank),
+        },
         Path(folder) / f"{rank}.pt",
     )
     dist.destroy_process_group()
