@@ -117,9 +117,8 @@ class Objective(ScalarField):
         process_group
             The processes that share the data, such as ``torch.distributed.group.WORLD``: each has
             the model, with the same parameters, and rows of its own, however many, or none
-            (``data=[]``). Losses, gradients and products are those of all rows, to the bit the
-            same in each process. Every process must make the same calls, and an error in one
-            ends them in all. Not given: this process has all rows.
+            (``data=[]``). Results are those of all rows, to the bit the same in each. Every
+            process must make the same calls, and an error in one ends them in all.
         shard_vectors
             Whether each process holds a part alone of vectors (x, v, eigenvectors, the basis of
             Lanczos), ``objective.shards.length`` entries of ``objective.dim``. It does where the
@@ -276,16 +275,12 @@ class ModuleObjective(Objective):
         return self._processes.shards
 
     def flat_parameters(self) -> Tensor:
-        """A copy of the model's parameters that make x, as they are now: [dim].
-
-        Where vectors are spread over processes, what this one holds.
-        """
+        """A copy of the model's parameters that make x, as they are now: [dim]."""
         return self._network.flatten(self.shards)
 
     def load_flat_parameters(self, x: Tensor) -> None:
         """Write x [dim] into the model's parameters."""
-        x = require_one_point("x", x, self.shards.length)
-        self._network.load(self.shards.whole(x.detach()))
+        self._network.load(self.shards.whole(require_one_point("x", x, self.shards.length)))
 
     def where(self, *names: str) -> Tensor:
         """Which coordinates of x are these parameters: booleans [dim].

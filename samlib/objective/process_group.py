@@ -72,8 +72,8 @@ class Processes:
         """Raise if other processes have rows."""
         if self.several:
             raise ValueError(
-                "the Gauss-Newton and the Fisher matrix need all rows in one process, and "
-                "process_group shares them out; see the Hessian, or leave process_group out"
+                "this matrix needs all rows in one process, and process_group shares them out; "
+                "see samlib.hessian, or leave process_group out"
             )
 
     def whole(self, *points: Tensor) -> tuple[Tensor, ...]:
@@ -218,8 +218,11 @@ def require_group(group: Any) -> dist.ProcessGroup | None:
     """Return a group of processes that this one belongs to, or None; otherwise raise."""
     if group is None:
         return None
-    if isinstance(group, int):  # torch.distributed.GroupMember.NON_GROUP_MEMBER
-        raise ValueError("this process does not belong to process_group; make no objective in it")
+    if group is dist.GroupMember.NON_GROUP_MEMBER:
+        raise ValueError(
+            "process_group must hold this process, so make the objective in its members alone; "
+            f"got NON_GROUP_MEMBER, {group}"
+        )
     require_instance(
         "process_group",
         group,

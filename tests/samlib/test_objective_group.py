@@ -78,7 +78,7 @@ def test_an_error_in_one_process_ends_the_call_in_all(name: str, found: list[Res
         ("sum", "ValueError: loss must average over the rows, and it sums"),
         (
             "curvature of outputs",
-            "ValueError: the Gauss-Newton and the Fisher matrix need all rows",
+            "ValueError: this matrix needs all rows in one process",
         ),
         ("no group", "ValueError: the model's parameters are spread over processes"),
         ("vectors without a group", "ValueError: shard_vectors=True needs process_group"),
