@@ -47,17 +47,18 @@ def alignment(
     tensor([1., 0.])
     """
     require_instance("loss", loss, (Objective, Operator), "a samlib.Objective or samlib.Operator")
+    shards = loss.shards
     if isinstance(loss, Operator):
-        gradient, at = require_one_point("x", x, loss.dim), None
+        gradient, at = require_one_point("x", x, shards.length), None
     else:
-        require_points("x", x, loss.dim)
+        require_points("x", x, shards.length)
         gradient, at = loss.gradient(x), x
     vectors = top_eigenpairs(
         loss, at, k=k, rtol=rtol, confidence=confidence, progress=progress
     ).vectors.to(gradient)
-    coefficients = (vectors * gradient.unsqueeze(-1)).sum(dim=-2)
+    coefficients = shards.total((vectors * gradient.unsqueeze(-1)).sum(dim=-2))
     inside = torch.linalg.vector_norm(coefficients, dim=-1)
-    cosine: Tensor = inside / torch.linalg.vector_norm(gradient, dim=-1)
+    cosine: Tensor = inside / shards.norm(gradient)
     return cosine.clamp(max=1.0)
 
 

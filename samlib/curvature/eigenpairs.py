@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from samlib._precision import wide_dtype
 from samlib._progress import ProgressBar
 from samlib._validation import (
     require_callable,
@@ -25,10 +26,10 @@ from samlib._validation import (
 from samlib.curvature.hessian import operators
 from samlib.curvature.small import is_small, small_matrices
 from samlib.estimate import show_with_error
-from samlib.linalg import Operator
-from samlib.linalg.dense import at_least_single, eigh
+from samlib.linalg import Operator, Shards
+from samlib.linalg.dense import eigh
 from samlib.linalg.eigen_search import Eigenpairs, EigenSearch
-from samlib.linalg.operator import rounding_error
+from samlib.linalg.operator import empty_vector, rounding_error
 from samlib.objective import Objective
 
 
@@ -170,7 +171,7 @@ def top_eigenpairs(
     require_count("max_products", max_products, minimum=k)
     require_fraction("rtol", rtol)
     require_probability("confidence", confidence)
-    _require_guess(guess, dim)
+    _require_guess(guess, loss.shards)
     if on_product is not None:
         require_callable("on_product", on_product, "a function without arguments")
     require_flag("progress", progress)
@@ -192,12 +193,12 @@ def top_eigenpairs(
     return collect_eigenpairs(results, shape)
 
 
-def _require_guess(guess: Tensor | None, dim: int) -> None:
+def _require_guess(guess: Tensor | None, shards: Shards) -> None:
     if guess is None:
         return
-    if require_tensor("guess", guess).shape != (dim,):
-        raise ValueError(f"guess must have shape [{dim}], got {tuple(guess.shape)}")
-    if not 0 < float(guess.cpu().double().norm()) < math.inf:
+    if require_tensor("guess", guess).shape != (shards.length,):
+        raise ValueError(f"guess must have shape [{shards.length}], got {tuple(guess.shape)}")
+    if not 0 < float(shards.norm(guess.to(wide_dtype(guess.device)))) < math.inf:
         raise ValueError(f"guess must be finite and not zero, got {shown(guess)}")
 
 
@@ -231,7 +232,7 @@ def _search(
     done: Callable[[], None],
 ) -> tuple[EigenResult, str]:
     """The k top eigenpairs of one operator, and what keeps their errors large, if anything."""
-    like = at_least_single(torch.empty(operator.dim, dtype=operator.dtype, device=operator.device))
+    like = empty_vector(operator)
 
     def product(vector: Tensor) -> Tensor:
         image = operator.matvec(vector.to(operator.dtype)).to(vector.dtype)
@@ -239,7 +240,13 @@ def _search(
         return image
 
     search = EigenSearch(
-        product, like, k, rtol=rtol, risk=1 - confidence, max_products=max_products
+        product,
+        like,
+        k,
+        rtol=rtol,
+        risk=1 - confidence,
+        max_products=max_products,
+        shards=operator.shards,
     )
     found = search.run(guess)
     values, residuals = found.values.to(like), found.residuals.to(like)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from samlib._validation import require_instance, require_one_point, require_points, shown
-from samlib.linalg import Operator
+from samlib.linalg import Operator, Shards
 from samlib.objective import Objective, require_objective
 
 # Where the arithmetic is that of float64, its rounding is small beside everything else, and a few
@@ -24,7 +24,7 @@ def hessian(objective: Objective, x: Tensor) -> Operator:
     objective
         The loss.
     x
-        One point, [dim].
+        One point, [dim]; where vectors are spread over processes, what this one holds of it.
 
     Raises
     ------
@@ -38,7 +38,8 @@ def hessian(objective: Objective, x: Tensor) -> Operator:
     >>> samlib.hessian(quadratic, torch.zeros(2)) @ torch.ones(2)
     tensor([3., 1.])
     """
-    require_one_point("x", x, require_objective(objective).dim)
+    shards = require_objective(objective).shards
+    require_one_point("x", x, shards.length)
     unit = objective.rounding_unit(x)
     return Operator(
         objective.dim,
@@ -46,14 +47,20 @@ def hessian(objective: Objective, x: Tensor) -> Operator:
         x.dtype,
         objective.hessian_operator(x),
         rounding=unit,
-        nearby=None if unit <= FINE else lambda: hessian(objective, moved_by_rounding(x, unit)),
+        nearby=None
+        if unit <= FINE
+        else lambda: hessian(objective, moved_by_rounding(x, unit, shards=shards)),
+        shards=shards,
     )
 
 
-def moved_by_rounding(x: Tensor, unit: float, *, seed: int = 0) -> Tensor:
+def moved_by_rounding(
+    x: Tensor, unit: float, *, seed: int = 0, shards: Shards | None = None
+) -> Tensor:
     """x with every entry moved by about one relative unit of rounding, at random but fixed."""
+    shards = Shards(x.shape[-1]) if shards is None else shards
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(x.shape[-1], generator=generator, dtype=torch.float64)
+    noise = shards.part(torch.randn(shards.dim, generator=generator, dtype=torch.float64))
     return x * (1 + unit * noise).to(x.dtype).to(x.device)
 
 
@@ -74,6 +81,6 @@ def operators(
         return iter([loss]), torch.Size()
     if x is None:
         raise TypeError("x must be a torch.Tensor, points of the objective, got None")
-    require_points("x", x, loss.dim)
-    points = x.reshape(-1, loss.dim)
+    require_points("x", x, loss.shards.length)
+    points = x.reshape(-1, x.shape[-1])
     return (hessian(loss, point) for point in points), torch.Size(x.shape[:-1])

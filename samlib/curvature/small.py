@@ -12,7 +12,7 @@ from samlib.objective import Objective
 
 def is_small(loss: Objective | Operator) -> bool:
     """Whether the matrix is formed, for all points of a batch at once."""
-    return loss.dim <= DENSE_DIM
+    return loss.dim <= DENSE_DIM and loss.shards.group is None
 
 
 def unit_of(loss: Objective | Operator, x: Tensor | None) -> float:

@@ -28,8 +28,7 @@ from samlib.curvature.hessian import operators
 from samlib.curvature.small import is_small, unit_of
 from samlib.linalg import Lanczos, Operator, random_direction
 from samlib.linalg.christoffel import most_mass, probability_of_less
-from samlib.linalg.dense import at_least_single
-from samlib.linalg.operator import rounding_error
+from samlib.linalg.operator import empty_vector, rounding_error
 from samlib.objective import Objective
 
 # Whether a smaller eigenvalue may be missing is asked at so many places.
@@ -195,19 +194,22 @@ class _SearchInRange:
         self._operator, self._rtol = operator, rtol
         self._zero = math.sqrt(operator.unit) if zero_rtol is None else zero_rtol
         self._risk, self._most, self._bar = 1 - confidence, max_products, bar
-        like = torch.empty(operator.dim, dtype=operator.dtype, device=operator.device)
-        self._random = random_direction(at_least_single(like), torch.Generator().manual_seed(0))
+        self._random = random_direction(
+            empty_vector(operator), torch.Generator().manual_seed(0), operator.shards
+        )
 
     def _product(self, vector: Tensor) -> Tensor:
         return self._operator.matvec(vector.to(self._operator.dtype)).to(vector.dtype)
 
     def run(self) -> EigenResult:
         """Let Lanczos run inside of the range until the smallest eigenvalue is settled and sure."""
-        start = self._product(self._random)
-        length = float(start.norm())
+        start, shards = self._product(self._random), self._operator.shards
+        length = float(shards.norm(start))
         if not length > 0:  # a zero matrix, or one that is not finite
             return self._nothing(1)
-        chain = Lanczos(self._product, start, capacity=self._most, invariant=self._zero)
+        chain = Lanczos(
+            self._product, start, capacity=self._most, invariant=self._zero, shards=shards
+        )
         while True:
             before = chain.products
             seen = chain.grow()

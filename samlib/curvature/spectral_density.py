@@ -20,7 +20,8 @@ from samlib._validation import (
 from samlib.curvature.hessian import operators
 from samlib.curvature.small import is_small
 from samlib.linalg import Lanczos, Operator, random_direction
-from samlib.linalg.dense import at_least_single, eigh
+from samlib.linalg.dense import eigh
+from samlib.linalg.operator import empty_vector
 from samlib.objective import Objective
 
 
@@ -121,7 +122,7 @@ def spectral_density(
     """
     points_of, _ = operators(loss, x)
     if x is not None:
-        require_one_point("x", x, loss.dim)
+        require_one_point("x", x, loss.shards.length)
     for name, count, minimum in (("probes", probes, 2), ("steps", steps, 1), ("points", points, 2)):
         require_count(name, count, minimum=minimum)
     if width is not None:
@@ -152,7 +153,7 @@ def _lanczos_quadrature(
     operator: Operator, probes: int, steps: int, seed: int, progress: bool
 ) -> tuple[Tensor, Tensor, int]:
     """Nodes and weights [probes, steps] of one Gauss quadrature per random vector, and its cost."""
-    x = at_least_single(torch.empty(operator.dim, dtype=operator.dtype, device=operator.device))
+    x, shards = empty_vector(operator), operator.shards
 
     def product(vector: Tensor) -> Tensor:
         return operator.matvec(vector.to(operator.dtype)).to(vector.dtype)
@@ -164,7 +165,8 @@ def _lanczos_quadrature(
     with ProgressBar(probes * steps, "spectral density", progress) as bar:
         for i in range(probes):
             invariant = 100 * torch.finfo(x.dtype).eps
-            krylov = Lanczos(product, random_direction(x, generator), steps, invariant=invariant)
+            start = random_direction(x, generator, shards)
+            krylov = Lanczos(product, start, steps, invariant=invariant, shards=shards)
             while True:
                 before = krylov.products
                 ritz = krylov.grow()

@@ -15,9 +15,8 @@ from samlib.curvature.hessian import operators
 from samlib.curvature.small import is_small, small_matrices
 from samlib.estimate import Estimate
 from samlib.linalg import Lanczos, Operator, random_direction
-from samlib.linalg.dense import at_least_single
 from samlib.linalg.eigen_search import KEPT_VECTORS
-from samlib.linalg.operator import rounding_error
+from samlib.linalg.operator import empty_vector, rounding_error
 from samlib.objective import Objective
 
 # The probability that a normal deviate is at most two standard deviations above its mean.
@@ -124,7 +123,7 @@ def _deflated_trace(
     operator: Operator, rtol: float, seed: int, max_products: int, bar: ProgressBar
 ) -> Estimate:
     """The trace of one operator, with half as many products again until the error is small."""
-    x = at_least_single(torch.empty(operator.dim, dtype=operator.dtype, device=operator.device))
+    x, shards = empty_vector(operator), operator.shards
 
     def product(vector: Tensor) -> Tensor:
         return operator.matvec(vector.to(operator.dtype)).to(vector.dtype)
@@ -132,7 +131,7 @@ def _deflated_trace(
     generator = torch.Generator().manual_seed(seed)
     wide = wide_dtype(x.device)
     most = min(KEPT_VECTORS, max_products // 2)
-    krylov = Lanczos(product, random_direction(x, generator), most)
+    krylov = Lanczos(product, random_direction(x, generator, shards), most, shards=shards)
     tests: list[Tensor] = []
     images: list[Tensor] = []
     settled = x.new_empty(2, 0)
@@ -141,7 +140,7 @@ def _deflated_trace(
     while True:
         _deflate(krylov, min(wanted // 2, most), generator)
         more = wanted - krylov.products - settled.shape[1] - len(tests)
-        new = [random_direction(x, generator) for _ in range(more)]
+        new = [random_direction(x, generator, shards) for _ in range(more)]
         tests, images = tests + new, images + [product(vector) for vector in new]
         outside = [estimate_outside(krylov, *pair) for pair in zip(tests, images, strict=True)]
         seen = torch.cat([settled, torch.stack(outside, dim=1)], dim=1)
@@ -175,7 +174,7 @@ def _deflate(krylov: Lanczos, products: int, generator: torch.Generator) -> None
     while krylov.products < products:
         ritz = krylov.grow(at_most=products - krylov.products)
         if ritz.exhausted and not krylov.full:
-            krylov.open_block(random_direction(krylov.basis[0], generator))
+            krylov.open_block(random_direction(krylov.basis[0], generator, krylov.shards))
 
 
 def estimate_outside(krylov: Lanczos, vector: Tensor, image: Tensor) -> Tensor:
@@ -185,14 +184,15 @@ def estimate_outside(krylov: Lanczos, vector: Tensor, image: Tensor) -> Tensor:
     dimension d, and u the direction of ω there: uniform, so that t = d uᵀBu is unbiased, with
     variance 2d E‖Bu − (uᵀBu)u‖².
     """
-    basis = krylov.basis
-    complement = len(vector) - len(basis)
-    inside = basis @ vector
+    basis, shards = krylov.basis, krylov.shards
+    complement = shards.dim - len(basis)
+    inside = shards.inner(basis, vector)
     vector = vector - inside @ basis
     image = image - krylov.remainder * inside[-1]  # what H makes outside of the part inside
-    image = image - (basis @ image) @ basis
-    quotient = (vector @ image) / (vector @ vector)
-    spread = (image - quotient * vector).square().sum() / (vector @ vector)
+    image = image - shards.inner(basis, image) @ basis
+    square = shards.inner(vector, vector)
+    quotient = shards.inner(vector, image) / square
+    spread = shards.norm(image - quotient * vector).square() / square
     return complement * torch.stack([quotient, spread])
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from samlib.linalg.christoffel import probability_of_missing
 from samlib.linalg.lanczos import Lanczos, random_direction
 from samlib.linalg.operator import Product
+from samlib.linalg.shards import Shards
 from samlib.linalg.subspace import Subspace
 
 # Lanczos vectors that are kept at once: more cost memory, fewer cost products.
@@ -75,6 +76,9 @@ class EigenSearch:
         The probability of a skipped eigenvalue at which to stop; 1: look for none.
     max_products
         Stop after so many products.
+    shards
+        How vectors lie over processes; each has all of them if not given. ``dim`` in shapes is
+        then what this one holds.
     """
 
     def __init__(
@@ -86,8 +90,10 @@ class EigenSearch:
         rtol: float,
         risk: float,
         max_products: int,
+        shards: Shards | None = None,
     ) -> None:
         self._product, self._like, self._k = product, like, k
+        self._shards = Shards(len(like)) if shards is None else shards
         self._rtol, self._risk, self._left = rtol, risk, max_products
         self._most = max_products
         self._capacity = max(KEPT_VECTORS, 3 * k)
@@ -104,7 +110,7 @@ class EigenSearch:
         alone = guess is None and self._sees_all(chain)
         ceiling, risk = self._reach(chain, space, 0) if alone else (math.inf, 1.0)
         while self._left:
-            if len(space) == len(self._like):
+            if len(space) == self._shards.dim:
                 ceiling, risk = -math.inf, 0.0
                 break
             values, _, residuals = space.ritz(self._k)
@@ -159,24 +165,28 @@ class EigenSearch:
 
     def _first_chain(self, guess: Tensor | None) -> Lanczos:
         """Lanczos on the whole space, until k pairs have small residuals or it is exhausted."""
-        start = random_direction(self._like, self._generator) if guess is None else guess
+        start = self._random_direction() if guess is None else guess
         # Invariant to a tenth of what is asked for: beyond it, iteration would follow noise.
         chain = Lanczos(
             self._product,
             start.to(self._like),
             min(self._capacity, self._left),
             invariant=self._rtol / 10,
+            shards=self._shards,
         )
         while self._grow(chain):
             if chain.size >= self._k and self._settled(chain.seen.values, chain.seen.residuals):
                 if guess is not None or chain.full or not self._sees_all(chain):
                     break
                 level = self._level(Subspace.of(chain))
-                if probability_of_missing(chain, level, len(self._like)) <= self._risk:
+                if probability_of_missing(chain, level, self._shards.dim) <= self._risk:
                     break
             if chain.full:
                 chain.restart(keep=self._k + (self._capacity - 2 * self._k) // 4)
         return chain
+
+    def _random_direction(self) -> Tensor:
+        return random_direction(self._like, self._generator, self._shards)
 
     def _grow(self, chain: Lanczos) -> bool:
         """Let a chain grow, and say whether it can grow further."""
@@ -202,9 +212,9 @@ class EigenSearch:
         """Look for what the space does not hold: the space with it, a ceiling, and the risk."""
         space = space.compressed(self._capacity - _ROOM)
         level = self._level(space) if len(space) >= self._k else None
-        start = random_direction(self._like, self._generator)
+        start = self._random_direction()
         chain = space.chain(self._product, start, level, min(self._capacity, self._left))
-        dim = len(self._like) - len(space)
+        dim = self._shards.dim - len(space)
         while self._grow(chain) and not chain.full:
             if level is None or float(chain.seen.values[0]) > level:
                 if float(chain.seen.residuals[0]) <= self._allowed():
@@ -224,7 +234,7 @@ class EigenSearch:
         last, level = float(space.ritz(self._k)[0][-1]), self._level(space)
         margin = level - last
         while float(chain.seen.values[0]) <= level and margin <= 2 * self._scale:
-            risk = probability_of_missing(chain, last + margin, len(self._like) - known)
+            risk = probability_of_missing(chain, last + margin, self._shards.dim - known)
             if risk <= self._risk:
                 return last + margin, risk
             margin *= _WIDER

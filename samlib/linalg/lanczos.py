@@ -14,6 +14,7 @@ from torch import Tensor
 
 from samlib._precision import wide_dtype
 from samlib.linalg.operator import Product
+from samlib.linalg.shards import Shards
 
 # Looking at the small matrix costs nothing on the CPU; elsewhere it makes the host wait.
 PRODUCTS_BETWEEN_LOOKS = {"cpu": 1}
@@ -62,6 +63,9 @@ class Lanczos:
         Orthonormal rows [n, dim]: H is seen on their complement, in which the start lies.
     scale
         Of H, if it is known: at least that large is what is rounded.
+    shards
+        How vectors lie over processes; each has all of them if not given. ``dim`` in shapes is
+        then what this one holds.
     """
 
     def __init__(
@@ -73,18 +77,20 @@ class Lanczos:
         invariant: float = 0.0,
         avoided: Tensor | None = None,
         scale: float = 0.0,
+        shards: Shards | None = None,
     ) -> None:
         self._product = product
+        self.shards = Shards(len(start)) if shards is None else shards
         self._avoided = start.new_empty(0, len(start)) if avoided is None else avoided
         self._scale = scale
-        self._capacity = min(capacity, len(start) - len(self._avoided))
+        self._capacity = min(capacity, self.shards.dim - len(self._avoided))
         self._rounding = 10 * torch.finfo(start.dtype).eps
         self._invariant = max(invariant, self._rounding)
         self._basis = start.new_empty(self._capacity + 1, len(start))
         wide = wide_dtype(start.device)
         self._projected = start.new_zeros(self._capacity, self._capacity, dtype=wide)
         self._betas = start.new_zeros(self._capacity, dtype=wide)
-        self._basis[0] = start / start.norm()
+        self._basis[0] = start / self.shards.norm(start)
         self.size = 0
         self.products = 0
         self._host = torch.empty(0, 0, dtype=torch.float64)
@@ -107,23 +113,29 @@ class Lanczos:
     def _extend(self) -> None:
         j = self.size
         known = self._basis[: j + 1]
-        image = _outside(self._product(known[j]), self._avoided)
-        coefficients = known @ image
+        image = self._outside(self._product(known[j]))
+        coefficients = self.shards.inner(known, image)
         image = image - coefficients @ known
         # Twice, for orthogonality to rounding: the second time at unit length, because of a short
         # remainder a large part is rounding, which lies anywhere.
         tiny = torch.finfo(image.dtype).tiny
-        length = image.norm()
+        length = self.shards.norm(image)
         following = image / length.clamp(min=tiny)
-        correction = known @ following
-        following = _outside(following - correction @ known, self._avoided)
+        correction = self.shards.inner(known, following)
+        following = self._outside(following - correction @ known)
         column = (coefficients + length * correction).to(self._projected)
         self._projected[: j + 1, j] = self._projected[j, : j + 1] = column
-        shortened = following.norm()
+        shortened = self.shards.norm(following)
         self._betas[j] = (length * shortened).to(self._betas)
         self._basis[j + 1] = following / shortened.clamp(min=tiny)
         self.size += 1
         self.products += 1
+
+    def _outside(self, vector: Tensor) -> Tensor:
+        """The part of a vector that is orthogonal to the rows to be avoided."""
+        if not len(self._avoided):
+            return vector
+        return vector - self.shards.inner(self._avoided, vector) @ self._avoided
 
     def _look(self, first: int) -> RitzPairs:
         small = self._projected[: self.size, : self.size]
@@ -146,8 +158,8 @@ class Lanczos:
         """Go on in the complement of the basis, from ``vector``."""
         known = self._basis[: self.size]
         for _ in range(2):
-            vector = vector - (known @ vector) @ known
-            vector = vector / vector.norm()
+            vector = vector - self.shards.inner(known, vector) @ known
+            vector = vector / self.shards.norm(vector)
         self._basis[self.size] = vector
 
     def restart(self, keep: int) -> None:
@@ -192,15 +204,16 @@ class Lanczos:
         return self._host[: self.size, : self.size]
 
 
-def _outside(vector: Tensor, avoided: Tensor) -> Tensor:
-    """The part of a vector that is orthogonal to some orthonormal rows."""
-    return vector - (avoided @ vector) @ avoided if len(avoided) else vector
+def random_direction(
+    like: Tensor, generator: torch.Generator, shards: Shards | None = None
+) -> Tensor:
+    """Draw a unit vector of shape [dim] on the CPU, so that it is the same on every device.
 
-
-def random_direction(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw a unit vector of shape [dim] on the CPU, so that it is the same on every device."""
-    vector = torch.randn(len(like), generator=generator, dtype=torch.float64)
-    unit = (vector / vector.norm()).to(like.dtype)
+    And in any number of processes: each draws all coordinates, and keeps what it holds.
+    """
+    shards = Shards(len(like)) if shards is None else shards
+    vector = torch.randn(shards.dim, generator=generator, dtype=torch.float64)
+    unit = shards.part(vector / vector.norm()).to(like.dtype)
     if like.is_cuda:  # from pinned memory the copy does not make the host wait
         unit = unit.pin_memory()
     moved: Tensor = unit.to(like.device, non_blocking=True)

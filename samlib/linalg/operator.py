@@ -18,6 +18,8 @@ from samlib._validation import (
     require_tensor,
     shown,
 )
+from samlib.linalg.dense import at_least_single
+from samlib.linalg.shards import Shards
 
 Product = Callable[[Tensor], Tensor]
 
@@ -42,6 +44,8 @@ class Operator:
     nearby
         Makes the same operator with its data moved by one unit of rounding. How far the products
         of the two differ shows how far rounding reaches.
+    shards
+        How vectors lie over processes: each has all of them, if not given.
 
     Examples
     --------
@@ -62,6 +66,7 @@ class Operator:
     matvec: Product
     rounding: float | None = field(default=None, kw_only=True)
     nearby: Callable[[], Operator] | None = field(default=None, kw_only=True)
+    shards: Shards = field(default=None, kw_only=True)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         require_count("dim", self.dim, minimum=1)
@@ -71,6 +76,9 @@ class Operator:
         if self.rounding is None:
             object.__setattr__(self, "rounding", torch.finfo(self.dtype).eps)
         require_number("rounding", self.unit, positive=True)
+        if self.shards is None:
+            object.__setattr__(self, "shards", Shards(self.dim))
+        require_instance("shards", self.shards, Shards, "a samlib.linalg.Shards or None")
         if self.nearby is not None:
             require_callable("nearby", self.nearby, "() ↦ an operator")
 
@@ -82,9 +90,10 @@ class Operator:
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """Hv for v [dim] or, column by column, [dim, n]."""
-        if require_tensor("vector", vector).shape[:1] != (self.dim,) or vector.dim() > 2:
+        length = self.shards.length
+        if require_tensor("vector", vector).shape[:1] != (length,) or vector.dim() > 2:
             raise ValueError(
-                f"vector must have shape [{self.dim}] or [{self.dim}, n], got {tuple(vector.shape)}"
+                f"vector must have shape [{length}] or [{length}, n], got {tuple(vector.shape)}"
             )
         if vector.dtype != self.dtype or vector.device != self.device:
             raise ValueError(
@@ -101,6 +110,8 @@ class Operator:
         mine, its = (self.dim, self.device, self.dtype), (other.dim, other.device, other.dtype)
         if mine != its:
             raise ValueError(f"both must have the same dim, device and dtype, got {mine} and {its}")
+        if self.shards.group is not other.shards.group:
+            raise ValueError("both must have their vectors spread over the same processes")
         return replace(
             self,
             matvec=lambda v: self.matvec(v) + other.matvec(v),
@@ -133,6 +144,7 @@ class Operator:
         ValueError
             If ``kept`` is not that.
         """
+        self._require_whole_vectors("restricted()")
         if not isinstance(kept, Tensor) or kept.dtype != torch.bool or kept.shape != (self.dim,):
             raise ValueError(
                 f"kept must be booleans of shape [{self.dim}], not all False, got {shown(kept)}"
@@ -152,17 +164,32 @@ class Operator:
         return replace(
             self,
             dim=len(index),
+            shards=Shards(len(index)),
             matvec=matvec,
             nearby=None if nearby is None else lambda: nearby().restricted(kept),
         )
 
     def to_dense(self) -> Tensor:
         """The matrix, [dim, dim], made symmetric; for small dim."""
+        self._require_whole_vectors("to_dense()")
         matrix = self @ torch.eye(self.dim, dtype=self.dtype, device=self.device)
         return (matrix + matrix.T) / 2
 
+    def _require_whole_vectors(self, method: str) -> None:
+        if self.shards.group is not None:
+            raise ValueError(
+                f"{method} needs whole vectors, and those of this operator are spread over "
+                "processes; make the objective with shard_vectors=False"
+            )
+
     def __repr__(self) -> str:
         return f"Operator(dim={self.dim}, dtype={self.dtype}, device={self.device})"
+
+
+def empty_vector(operator: Operator) -> Tensor:
+    """A vector to compute in, of any numbers: single precision at least."""
+    empty = torch.empty(operator.shards.length, dtype=operator.dtype, device=operator.device)
+    return at_least_single(empty)
 
 
 # Rounding accumulates over the operations of a product.
@@ -181,11 +208,12 @@ def rounding_error(
     the image or of the largest |eigenvalue| seen, ``scale``: it is what is rounded in a product.
     """
     if operator.nearby is None:
-        units: Tensor = _UNITS * operator.unit * image.norm().clamp(min=scale)
+        units: Tensor = _UNITS * operator.unit * operator.shards.norm(image).clamp(min=scale)
         return units
     moved = operator.nearby().matvec(vector.to(operator.dtype))
-    measured = _MEASURED * (moved.to(image.dtype) - image).norm()
-    rounded: Tensor = measured + operator.unit * image.norm()
+    norm = operator.shards.norm
+    measured = _MEASURED * norm(moved.to(image.dtype) - image)
+    rounded: Tensor = measured + operator.unit * norm(image)
     return rounded
 
 

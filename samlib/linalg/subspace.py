@@ -9,13 +9,14 @@ said of the others.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from samlib.linalg.lanczos import Lanczos
 from samlib.linalg.operator import Product
+from samlib.linalg.shards import Shards
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,15 @@ class Subspace:
         G = QHQᵀ, [m, m], float64 on the host.
     remainders, couplings
         E, [c, dim] on the device, orthogonal to Q; C, [c, m], float64 on the host.
+    shards
+        How vectors lie over processes; ``dim`` is what this one holds.
     """
 
     basis: Tensor
     projected: Tensor
     remainders: Tensor
     couplings: Tensor
+    shards: Shards
 
     @classmethod
     def of(cls, krylov: Lanczos) -> Subspace:
@@ -44,7 +48,8 @@ class Subspace:
         couplings = projected.new_zeros(1, len(projected))
         couplings[0, -1] = beta
         outside = int(beta > 0)
-        return cls(krylov.basis, projected, krylov.following[None][:outside], couplings[:outside])
+        remainders = krylov.following[None][:outside]
+        return cls(krylov.basis, projected, remainders, couplings[:outside], krylov.shards)
 
     def __len__(self) -> int:
         return len(self.basis)
@@ -60,7 +65,7 @@ class Subspace:
     @functools.cached_property
     def _gram(self) -> Tensor:
         """EEᵀ, float64 on the host."""
-        return (self.remainders @ self.remainders.T).cpu().double()
+        return self.shards.inner(self.remainders, self.remainders.T).cpu().double()
 
     def vectors(self, coefficients: Tensor) -> Tensor:
         """Vectors of the full space, [dim, k], from their coefficients [m, k]."""
@@ -78,7 +83,9 @@ class Subspace:
             return self
         values, change, _ = self.ritz(keep)
         basis = combine_rows(self.basis, self.basis[:0], change)
-        return Subspace(basis, values.diag(), self.remainders, self.couplings @ change)
+        return replace(
+            self, basis=basis, projected=values.diag(), couplings=self.couplings @ change
+        )
 
     def outside(self, product: Product, level: float | None) -> Product:
         """H on the complement of the space, as it decides what is above ``level``.
@@ -91,16 +98,17 @@ class Subspace:
         if level is None or not len(self.remainders):
             return product
         remainders, schur = self.remainders, self._schur(level).to(self.basis)
-        return lambda vector: product(vector) + (schur @ (remainders @ vector)) @ remainders
+        inner = self.shards.inner
+        return lambda vector: product(vector) + (schur @ inner(remainders, vector)) @ remainders
 
     def chain(self, product: Product, start: Tensor, level: float | None, most: int) -> Lanczos:
         """Lanczos with ``outside(level)`` on the complement, from the part of the start there."""
         for _ in range(2):
-            start = start - (self.basis @ start) @ self.basis
-            start = start / start.norm()
+            start = start - self.shards.inner(self.basis, start) @ self.basis
+            start = start / self.shards.norm(start)
         scale = float(self.ritz(len(self))[0].abs().max())
         outside = self.outside(product, level)
-        return Lanczos(outside, start, most, avoided=self.basis, scale=scale)
+        return Lanczos(outside, start, most, avoided=self.basis, scale=scale, shards=self.shards)
 
     def _schur(self, level: float) -> Tensor:
         values, vectors, _ = self.ritz(len(self))
@@ -115,7 +123,7 @@ class Subspace:
         No product is needed: what H makes of the chain follows from what ``outside(level)`` made.
         """
         grown = Subspace.of(chain)
-        inside = (self.remainders @ grown.basis.T).cpu().double()  # EWᵀ
+        inside = self.shards.inner(self.remainders, grown.basis.T).cpu().double()  # EWᵀ
         schur = inside.new_zeros(len(inside), len(inside)) if level is None else self._schur(level)
         cross = self.couplings.T @ inside
         below = grown.projected - inside.T @ schur @ inside
@@ -132,7 +140,7 @@ class Subspace:
         keep = min(keep, len(projected))
         values, change = values.flip(0)[:keep], vectors.flip(1)[:, :keep]
         basis = combine_rows(self.basis, grown.basis, change)
-        return Subspace(basis, values.diag(), remainders, couplings @ change)
+        return Subspace(basis, values.diag(), remainders, couplings @ change, self.shards)
 
 
 def combine_rows(first: Tensor, second: Tensor, change: Tensor) -> Tensor:

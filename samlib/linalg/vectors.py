@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from samlib._validation import require_tensor
+from samlib.linalg.shards import Shards
 
 # The bits of a number's exponent: they alone, as a number again, are a power of two.
 _EXPONENT = {
@@ -53,3 +54,12 @@ def unit_direction(gradient: Tensor) -> Tensor:
     length = scaled.norm(dim=-1, keepdim=True)
     fallback = 1 / math.sqrt(gradient.shape[-1])
     return torch.where(length == 0, fallback, scaled / length)
+
+
+def part_of_unit_direction(gradient: Tensor, shards: Shards) -> Tensor:
+    """What this process holds of ∇L/‖∇L‖, from what it holds of ∇L."""
+    if shards.group is None:
+        return unit_direction(gradient)
+    scaled = gradient / shards.largest(power_of_two(gradient))
+    length = shards.norm(scaled).unsqueeze(-1)
+    return torch.where(length == 0, 1 / math.sqrt(shards.dim), scaled / length)

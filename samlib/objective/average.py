@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from samlib.objective.batch import Batch, tensors, to_device
 from samlib.objective.batch_loss import BatchLoss
 from samlib.objective.data import is_one_batch, require_batches, require_lasting
+from samlib.objective.dependence import Dependence, warn_of_unused
 from samlib.objective.derivatives import (
     Derivative,
     ScalarFunction,
@@ -22,7 +23,10 @@ from samlib.objective.derivatives import (
 )
 from samlib.objective.losses import Loss
 from samlib.objective.network import Network
-from samlib.objective.points import Together, is_transformed
+from samlib.objective.own_rows import require_own_rows
+from samlib.objective.points import Together, at_points, is_transformed
+from samlib.objective.process_group import Found, Processes
+from samlib.objective.rounding_unit import with_rounding_unit
 from samlib.objective.second_pass import Pass, check_again, nothing_counts
 from samlib.objective.shares import BatchSize
 from samlib.objective.weighted_mean import WeightedMean
@@ -43,6 +47,8 @@ class AverageLoss:
         What a batch counts by; None: by what the loss is seen to divide by, or else its rows.
     require
         Returns a batch, or raises where it is none for x.
+    processes
+        Those that share the rows; each has its own data.
     check
         Whether the first evaluation is followed by a second pass that is compared with it.
 
@@ -62,15 +68,19 @@ class AverageLoss:
         *,
         size: BatchSize | None,
         require: Callable[[Batch, Tensor], Batch],
+        processes: Processes,
         check: bool,
     ) -> None:
         self.network, self._loss = network, loss
+        self._processes = processes
         self._size = loss.size if size is None else size
         self.in_one_batch = is_one_batch(data)
         if check:
-            require_lasting(data)
+            require_lasting(data, alone=not processes.several)
+            require_own_rows(data, processes.group)
         self.data: Any = require_batches(data)
         self._require, self._to_check = require, check
+        self._dependence = Dependence(network)
         self.together = Together()
 
     @property
@@ -83,6 +93,15 @@ class AverageLoss:
 
     def mean(self, derive: Callable[[ScalarFunction], Derivative], *points: Tensor) -> Tensor:
         """The mean over the data of what ``derive`` makes of a batch's loss, at points x, ..."""
+        points = self._processes.whole(*points)
+        first = self._is_first(points[0])
+        mean = self._processes.mean(lambda: self._here(derive, *points), *points)
+        if first:
+            self._conclude(points[0])
+        return mean
+
+    def _here(self, derive: Callable[[ScalarFunction], Derivative], *points: Tensor) -> Found:
+        """The mean over the data of this process."""
         mean, seen, units = WeightedMean(), Pass(), set()
         for batch in self._batches(points[0]):
             seen.batches += 1
@@ -92,40 +111,82 @@ class AverageLoss:
                 units.add(batch.unit)
                 _require_one_unit(units, batch)
                 mean.add(parts if self._to_check else parts[:1], batch.weight)
+        if mean.parts is None:
+            self._require_elsewhere(seen)
+            return Found(at_points(derive(_zero), *points, at_once=1)[0], 0, "")
+        if self._is_first(points[0]):
+            seen.loss = mean.parts[1].reshape(-1)[0]
+            self._check_here(points[0].reshape(-1, self.network.dim)[0], seen)
+        return Found(mean.parts[0], mean.weight, units.pop())
+
+    def _require_elsewhere(self, seen: Pass) -> None:
+        """Raise unless other processes have rows that count, if this one has none."""
+        if self._processes.several:
+            return
         if seen.batches == 0:
             raise ValueError("data gave no batch; it must be possible to iterate it repeatedly")
-        if mean.parts is None:
-            raise nothing_counts()
-        if self._to_check and mean.parts[1].numel():
-            seen.loss = mean.parts[1].reshape(-1)[0]
-            self.check(points[0].reshape(-1, self.network.dim)[0], seen)
-        return mean.parts[0]
+        raise nothing_counts()
 
     def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         """v ↦ ∇²L(x) v, for many v [dim] in turn."""
+        (x,) = self._processes.whole(x)
+        find = self._processes.agreed(lambda: self._product_here(x), x)
+
+        def product(v: Tensor) -> Tensor:
+            (whole,) = self._processes.whole(v)
+            first = self._is_first(x)
+            image = self._processes.mean(lambda: find(whole), whole)
+            if first:
+                self._conclude(x)
+            return image
+
+        return product
+
+    def _product_here(self, x: Tensor) -> Callable[[Tensor], Found]:
         derive = reverse_over_forward if x.is_cuda and self.network.convolves else kept_graph
         if not self.in_one_batch:
-            return lambda v: self.mean(lambda loss: lambda x, v: derive(loss, x)(v), x, v)
+            return lambda v: self._here(lambda loss: lambda x, v: derive(loss, x)(v), x, v)
         (batch,) = self._batches(x)
         product = derive(batch, x)
 
-        def checked(v: Tensor) -> Tensor:
+        def find(v: Tensor) -> Found:
             image, loss = product(v)
-            self.check(x, Pass(loss, 1, batch.rows))
-            return image
+            if self._is_first(x) and (batch.weight or not self._processes.several):
+                self._check_here(x, Pass(loss, 1, batch.rows))
+            return Found(image, batch.weight, batch.unit)
 
-        return checked
+        return find
 
-    def of_first_batch(self, x: Tensor) -> Tensor:
-        """The loss at x [dim] of the first batch alone."""
+    def rounding_unit(self, x: Tensor) -> float:
+        """The unit roundoff of the arithmetic of the first batch's loss at x [dim]."""
+        (x,) = self._processes.whole(x)
+        return self._processes.largest(lambda: self._unit_here(x), x)
+
+    def _unit_here(self, x: Tensor) -> float:
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-            return next(self._batches(x))(x)
+            batch = next(self._batches(x), None)
+            return 0.0 if batch is None else with_rounding_unit(lambda: batch(x))[1]
 
     def check(self, x: Tensor, first: Pass) -> None:
         """Compare a first pass at x [dim] with a second one, once."""
-        if self._to_check and not is_transformed(x):
-            check_again(self._batches(x), x, first)
-            self._to_check = False
+        if self._is_first(x):
+            self._check_here(x, first)
+            self._conclude(x)
+
+    def _is_first(self, x: Tensor) -> bool:
+        """Whether an evaluation at x [..., dim] is to be followed by a second one."""
+        return self._to_check and x.numel() > 0 and not is_transformed(x)
+
+    def _check_here(self, x: Tensor, first: Pass) -> None:
+        check_again(self._batches(x), x, first, self._dependence, several=self._processes.several)
+
+    def _conclude(self, x: Tensor) -> None:
+        """Warn of parameters that no batch of any process uses. There is no third pass."""
+        unused = set(self._dependence.unused)
+        names = list(self.network.parameters)
+        nowhere = self._processes.in_all([name in unused for name in names], x)
+        self._to_check = False
+        warn_of_unused([name for name, flag in zip(names, nowhere, strict=True) if flag])
 
     def batch_losses(self, x: Tensor) -> Iterator[BatchLoss]:
         """The losses of the batches that may count, for what is done at x [dim], checked before."""
@@ -164,3 +225,8 @@ def _require_one_unit(units: set[str], batch: BatchLoss) -> None:
             f"{batch.loss.name} is what one of torch's losses gives in some batches and not in "
             "others, so that it is not known what they count by; say so with size="
         )
+
+
+def _zero(x: Tensor) -> Tensor:
+    """The loss of no rows."""
+    return 0 * x.sum()

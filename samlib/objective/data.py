@@ -109,11 +109,11 @@ def require_like(x: Tensor, inputs: Any) -> None:
             )
 
 
-def require_lasting(data: Any) -> None:
+def require_lasting(data: Any, *, alone: bool = True) -> None:
     """Refuse a DataLoader whose sampler is known to give other rows in each pass.
 
     What is not known, a sampler of one's own, an IterableDataset or an augmentation, shows only
-    when two passes are compared.
+    when two passes are compared. ``alone`` says that no other process has more rows.
     """
     if not isinstance(data, DataLoader) or isinstance(data.dataset, IterableDataset):
         return
@@ -136,10 +136,11 @@ def require_lasting(data: Any) -> None:
             "data shuffles and drops its last batch, so that every pass sees another loss; "
             "make the DataLoader with drop_last=False or shuffle=False"
         )
-    if type(sampler) is DistributedSampler and sampler.num_replicas > 1:
+    if alone and type(sampler) is DistributedSampler and sampler.num_replicas > 1:
         warnings.warn(
             f"data has a DistributedSampler, the share of process {sampler.rank} of "
-            f"{sampler.num_replicas}: the objective is the loss of these rows alone",
+            f"{sampler.num_replicas}: the objective is the loss of these rows alone; for "
+            "that of all rows say process_group=torch.distributed.group.WORLD",
             stacklevel=2,
         )
 

@@ -20,11 +20,16 @@ class Dependence:
 
     A parameter may be without use in one batch and used in the next, as an expert is to which no
     row was sent: it is unused only if it is in all of them.
+
+    Attributes
+    ----------
+    unused
+        The names of those that no batch has used so far.
     """
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._unused = list(network.parameters)
+        self.unused = list(network.parameters)
 
     def loss(self, batch: BatchLoss, x: Tensor) -> Tensor:
         """The loss of a batch; asks for its gradient as long as a parameter was not met.
@@ -34,7 +39,7 @@ class Dependence:
         ValueError
             If the loss depends on the model's own tensors and not only on what is in their place.
         """
-        if not self._unused:
+        if not self.unused:
             with torch.no_grad():
                 return batch(x)
         parts = {n: part.requires_grad_() for n, part in self._network.unflatten(x).items()}
@@ -46,19 +51,20 @@ class Dependence:
             used = {n for n, slope in zip(parts, slopes, strict=False) if slope is not None}
             past = [n for n, g in zip(own, slopes[len(parts) :], strict=True) if g is not None]
             _require_none_past(past)
-            self._unused = [name for name in self._unused if name not in used]
+            self.unused = [name for name in self.unused if name not in used]
         return loss.detach()
 
-    def warn(self) -> None:
-        """Name the parameters that no batch used."""
-        if self._unused:
-            warnings.warn(
-                f"the loss does not depend on {_shown(self._unused)} of the model: their gradient "
-                "is 0, and so are their rows of the Hessian. Freeze them with "
-                "requires_grad_(False); or, if the loss should depend on them, see whether the "
-                "model's forward, replaced or copied, still uses another model's weights",
-                stacklevel=2,
-            )
+
+def warn_of_unused(names: Sequence[str]) -> None:
+    """Name the parameters that no batch used, if there are any."""
+    if names:
+        warnings.warn(
+            f"the loss does not depend on {_shown(names)} of the model: their gradient "
+            "is 0, and so are their rows of the Hessian. Freeze them with "
+            "requires_grad_(False); or, if the loss should depend on them, see whether the "
+            "model's forward, replaced or copied, still uses another model's weights",
+            stacklevel=2,
+        )
 
 
 def require_of_outputs(batch: BatchLoss, x: Tensor) -> None:

@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from samlib.objective.output_layer import ManyLogits
 from samlib.objective.points import is_transformed
+from samlib.objective.sharded import without_gathering
 
 # One evaluation at a time: it borrows the module. Torch's own threads still share its work.
 _EVALUATION = threading.RLock()
@@ -82,6 +83,8 @@ def _borrowed(
             attributes, parameters, buffers = vars(module), module._parameters, module._buffers
             lent.append((attributes, attributes.copy()))
             attributes["training"] = False
+            for name in ("_forward_pre_hooks", "_forward_hooks"):
+                attributes[name] = without_gathering(attributes[name])
             attributes["_parameters"] = {n: instead(p) for n, p in parameters.items()}
             for buffer in buffers.values():
                 if buffer is not None and id(buffer) not in copies:

@@ -13,8 +13,10 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.parallel import DistributedDataParallel
 
 from samlib._validation import require_text, shown
+from samlib.linalg import Shards
 from samlib.objective.evaluation import evaluation
 from samlib.objective.output_layer import MANY_CLASSES
+from samlib.objective.sharded import is_spread, reshard, spread_like, whole
 
 T = TypeVar("T")
 
@@ -55,6 +57,7 @@ class Network:
 
     def __init__(self, model: nn.Module, parameters: Chosen | None = None) -> None:
         self._given, self.module = model, _unwrapped(model)
+        reshard(self.module)
         trainable = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
         if not trainable:
             raise ValueError("model has no parameter with requires_grad=True")
@@ -76,10 +79,25 @@ class Network:
         """Whether a layer is a convolution."""
         return any(isinstance(module, _ConvNd) for module in self.module.modules())
 
-    def flatten(self) -> Tensor:
-        """A copy of the parameters as they are now: [dim], in the widest of their dtypes."""
-        flat = [p.detach().reshape(-1).to(self._widest) for p in self.parameters.values()]
-        return torch.cat(flat)
+    @property
+    def is_spread(self) -> bool:
+        """Whether each process holds a part of the parameters alone."""
+        return any(map(is_spread, self.parameters.values()))
+
+    def flatten(self, shards: Shards | None = None) -> Tensor:
+        """A copy of what this process holds of the parameters as they are now, one after another.
+
+        [length], in the widest of their dtypes. One parameter is whole at a time.
+        """
+        reshard(self.module)
+        shards = Shards(self.dim) if shards is None else shards
+        pieces, before = [], 0
+        for parameter in self.parameters.values():
+            flat = whole(parameter.detach()).reshape(-1)
+            kept = slice(*(min(max(end - before, 0), len(flat)) for end in shards.bounds))
+            pieces.append(flat[kept].to(self._widest, copy=True))
+            before += len(flat)
+        return torch.cat(pieces)
 
     def unflatten(self, x: Tensor) -> dict[str, Tensor]:
         """The parts of x [dim], by the names and in the shapes of the parameters.
@@ -94,10 +112,12 @@ class Network:
         }
 
     def load(self, x: Tensor) -> None:
-        """Write x [dim] into the parameters."""
+        """Write x [dim], whole in every process, into the parameters."""
+        reshard(self.module)
         with torch.no_grad():
             for name, part in self.unflatten(x).items():
-                self.parameters[name].copy_(part)
+                parameter = self.parameters[name]
+                parameter.copy_(spread_like(part.to(parameter.dtype), parameter))
 
     def where(self, patterns: Sequence[str]) -> Tensor:
         """Which entries of x belong to the parameters with these names or shell patterns: [dim].
@@ -113,6 +133,7 @@ class Network:
 
     def evaluate(self, parts: Mapping[str, Tensor], use: Callable[[nn.Module], T]) -> T:
         """What ``use`` makes of the model with these tensors in place of the parameters."""
+        reshard(self.module)
         by_identity = {id(p): parts[name] for name, p in self.parameters.items()}
         many = self.makes_many_classes
         with evaluation(self._given, by_identity, self._constants, many_classes=many):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch.distributed as dist
 from torch import Size, Tensor, nn
 
 from samlib._validation import (
@@ -23,6 +24,7 @@ from samlib._validation import (
     require_text,
     require_vector,
 )
+from samlib.linalg import Shards
 from samlib.objective.average import AverageLoss
 from samlib.objective.batch import Batch, is_cuttable
 from samlib.objective.batch_loss import BatchLoss
@@ -38,6 +40,7 @@ from samlib.objective.losses import (
     inputs_of,
 )
 from samlib.objective.network import Chosen, Network
+from samlib.objective.process_group import processes_of
 from samlib.objective.scalar_field import ScalarField, no_components
 from samlib.objective.shares import SizeArgument, require_size
 
@@ -77,6 +80,8 @@ class Objective(ScalarField):
         *,
         size: SizeArgument = None,
         parameters: Chosen | None = None,
+        process_group: dist.ProcessGroup | None = None,
+        shard_vectors: bool | None = None,
         check: bool = True,
     ) -> ModuleObjective:
         """Make the objective x ↦ loss(model, batch) with x as the model's parameters, averaged.
@@ -109,6 +114,15 @@ class Objective(ScalarField):
             Which of the trainable parameters make x: names or shell patterns of them, as in
             ``model.named_parameters()``, or (name, parameter) ↦ whether it does. The others are
             constants. All, if not given.
+        process_group
+            The processes that share the data, such as ``torch.distributed.group.WORLD``: each has
+            the model, with the same parameters, and rows of its own, however many, or none
+            (``data=[]``). Results are those of all rows, to the bit the same in each. Every
+            process must make the same calls, and an error in one ends them in all.
+        shard_vectors
+            Whether each process holds a part alone of vectors (x, v, eigenvectors, the basis of
+            Lanczos), ``objective.shards.length`` entries of ``objective.dim``. It does where the
+            model's parameters are spread by ``fully_shard``. An evaluation has them whole.
         check
             Whether to make sure of what the numbers rest on. The first evaluation then takes a
             second pass over the data, and refuses a loss that is not the same in both, or that
@@ -134,7 +148,14 @@ class Objective(ScalarField):
         ModuleObjective(dim=3, model=Linear, rows=8)
         """
         return ModuleObjective(
-            model, LossOfModel(loss), data, size=size, parameters=parameters, check=check
+            model,
+            LossOfModel(loss),
+            data,
+            size=size,
+            parameters=parameters,
+            process_group=process_group,
+            shard_vectors=shard_vectors,
+            check=check,
         )
 
     @classmethod
@@ -146,6 +167,8 @@ class Objective(ScalarField):
         *,
         size: SizeArgument = None,
         parameters: Chosen | None = None,
+        process_group: dist.ProcessGroup | None = None,
+        shard_vectors: bool | None = None,
         check: bool = True,
     ) -> ModuleObjective:
         """Make the objective x ↦ loss_fn(model(inputs; x), targets), averaged over the data.
@@ -154,7 +177,7 @@ class Objective(ScalarField):
 
         Parameters
         ----------
-        model, size, parameters, check
+        model, size, parameters, process_group, shard_vectors, check
             As for :meth:`from_loss`.
         loss_fn
             Maps (outputs, targets) to a scalar that averages over the rows, as
@@ -184,7 +207,14 @@ class Objective(ScalarField):
         ModuleObjective(dim=4, model=Linear, data=DataLoader)
         """
         return ModuleObjective(
-            model, LossOfOutputs(loss_fn), data, size=size, parameters=parameters, check=check
+            model,
+            LossOfOutputs(loss_fn),
+            data,
+            size=size,
+            parameters=parameters,
+            process_group=process_group,
+            shard_vectors=shard_vectors,
+            check=check,
         )
 
 
@@ -208,6 +238,8 @@ class ModuleObjective(Objective):
         *,
         size: SizeArgument = None,
         parameters: Chosen | None = None,
+        process_group: dist.ProcessGroup | None = None,
+        shard_vectors: bool | None = None,
         check: bool = True,
     ) -> None:
         require_instance("model", model, nn.Module, "a torch.nn.Module")
@@ -215,6 +247,7 @@ class ModuleObjective(Objective):
         require_instance("loss", loss, (LossOfModel, LossOfOutputs), made)
         data = loss.require_data(data, sized=size is not None)
         self._network = Network(model, parameters)
+        self._processes = processes_of(self._network, process_group, shard_vectors)
         self._loss = loss
         self._average = AverageLoss(
             self._network,
@@ -222,10 +255,12 @@ class ModuleObjective(Objective):
             data,
             size=require_size(size),
             require=self._require_batch,
+            processes=self._processes,
             check=require_flag("check", check),
         )
         self._rows: Rows | None = None
-        if self._average.in_one_batch and is_cuttable(data):
+        alone = not self._processes.several
+        if alone and self._average.in_one_batch and is_cuttable(data):
             self._rows = Rows(self._average, self._average.one_batch, check=check)
         super().__init__(self.value, self._network.dim)
 
@@ -234,13 +269,18 @@ class ModuleObjective(Objective):
         """The shapes of the trainable parameters, by name, in the order in which x holds them."""
         return {name: p.shape for name, p in self._network.parameters.items()}
 
+    @property
+    def shards(self) -> Shards:
+        """How points and vectors lie over processes: each process has all of them, mostly."""
+        return self._processes.shards
+
     def flat_parameters(self) -> Tensor:
         """A copy of the model's parameters that make x, as they are now: [dim]."""
-        return self._network.flatten()
+        return self._network.flatten(self.shards)
 
     def load_flat_parameters(self, x: Tensor) -> None:
         """Write x [dim] into the model's parameters."""
-        self._network.load(require_one_point("x", x, self.dim))
+        self._network.load(self.shards.whole(require_one_point("x", x, self.shards.length)))
 
     def where(self, *names: str) -> Tensor:
         """Which coordinates of x are these parameters: booleans [dim].
@@ -266,7 +306,7 @@ class ModuleObjective(Objective):
         """
         for name in names:
             require_text("names", name)
-        return self._network.where(names)
+        return self.shards.part(self._network.where(names))
 
     @property
     def in_one_batch(self) -> bool:
@@ -283,19 +323,20 @@ class ModuleObjective(Objective):
 
     def batches(self, x: Tensor) -> Iterator[BatchLoss]:
         """The loss of each batch of the data, for what is done at x [dim]."""
-        return self._average.batch_losses(require_one_point("x", x, self.dim))
+        self._processes.require_all_rows()
+        return self._average.batch_losses(require_one_point("x", x, self.shards.length))
 
     def value(self, x: Tensor) -> Tensor:
         """L(x): [..., dim] → [...]."""
-        return self._average.mean(value, require_point("x", x, self.dim))
+        return self._average.mean(value, require_point("x", x, self.shards.length))
 
     def gradient(self, x: Tensor) -> Tensor:
         """∇L(x): [..., dim] → [..., dim]."""
-        return self._average.mean(gradient, require_point("x", x, self.dim))
+        return self._average.mean(gradient, require_point("x", x, self.shards.length))
 
     def hessian_vector_product(self, x: Tensor, v: Tensor) -> Tensor:
         """∇²L(x) v. x and v have shape [..., dim] and broadcast against each other."""
-        return self._average.mean(double_backward, *require_pair(x, v, self.dim))
+        return self._average.mean(double_backward, *require_pair(x, v, self.shards.length))
 
     def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         """v ↦ ∇²L(x) v at one point x [dim], for many v [dim] in turn.
@@ -305,7 +346,7 @@ class ModuleObjective(Objective):
         differentiated forwards first, because the second backward pass of a convolution is slow
         there.
         """
-        product = self._average.hessian_operator(require_one_point("x", x, self.dim))
+        product = self._average.hessian_operator(require_one_point("x", x, self.shards.length))
         return lambda v: product(require_vector("v", v, x))
 
     @property
@@ -325,11 +366,11 @@ class ModuleObjective(Objective):
 
     def component_value(self, x: Tensor, k: Tensor) -> Tensor:
         """L_k(x) with one row index per point: x [batch, dim], k [batch] → [batch]."""
-        return self._require_rows().at(value, require_point("x", x, self.dim), k)
+        return self._require_rows().at(value, require_point("x", x, self.shards.length), k)
 
     def component_gradient(self, x: Tensor, k: Tensor) -> Tensor:
         """∇L_k(x) with one row index per point: x [batch, dim], k [batch] → [batch, dim]."""
-        return self._require_rows().at(gradient, require_point("x", x, self.dim), k)
+        return self._require_rows().at(gradient, require_point("x", x, self.shards.length), k)
 
     def row(self, k: int) -> Objective:
         """The loss of data row k alone, times how much it counts."""
@@ -351,8 +392,8 @@ class ModuleObjective(Objective):
             require_like(x, inputs_of(batch))
         return batch
 
-    def _once(self, x: Tensor) -> Tensor:
-        return self._average.of_first_batch(x)
+    def _unit_at(self, x: Tensor) -> float:
+        return self._average.rounding_unit(x)
 
     def __repr__(self) -> str:
         model = type(self._network.module).__name__

@@ -18,6 +18,7 @@ from samlib._validation import (
     require_points,
     require_vector,
 )
+from samlib.linalg import Shards
 from samlib.objective.derivatives import (
     Derivative,
     ScalarFunction,
@@ -37,6 +38,11 @@ class ScalarField:
         self._function = require_callable("function", function, "x [dim] ↦ a scalar tensor")
         self.dim = require_count("dim", dim, minimum=1)
         self._rounding_units: dict[tuple[torch.dtype, torch.device], float] = {}
+
+    @property
+    def shards(self) -> Shards:
+        """How points and vectors lie over processes: each process has all of them, mostly."""
+        return Shards(self.dim)
 
     def value(self, x: Tensor) -> Tensor:
         """L(x): [..., dim] → [...].
@@ -90,12 +96,11 @@ class ScalarField:
         >>> narrow.rounding_unit(torch.ones(3))
         0.0078125
         """
-        x = require_points("x", x, self.dim)
+        x = require_points("x", x, self.shards.length)
         key = x.dtype, x.device
         if key not in self._rounding_units:
-            point = x.detach().reshape(-1, self.dim)[0]
-            unit = with_rounding_unit(lambda: self._once(point))[1]
-            self._rounding_units[key] = max(unit, torch.finfo(x.dtype).eps)
+            point = x.detach().reshape(-1, x.shape[-1])[0]
+            self._rounding_units[key] = max(self._unit_at(point), torch.finfo(x.dtype).eps)
         return self._rounding_units[key]
 
     @property
@@ -130,9 +135,9 @@ class ScalarField:
             raise ValueError(f"function must return a scalar tensor (shape []), got {got}")
         return value
 
-    def _once(self, x: Tensor) -> Tensor:
-        """L at one point x [dim], or the loss of some of the data there."""
-        return self._scalar(x)
+    def _unit_at(self, x: Tensor) -> float:
+        """The unit roundoff of the arithmetic at one point x [dim], where it exceeds x's."""
+        return with_rounding_unit(lambda: self._scalar(x))[1]
 
     def _batched(self, derive: Callable[[ScalarFunction], Derivative], *points: Tensor) -> Tensor:
         at_once = how_many_at_once(self.dim)

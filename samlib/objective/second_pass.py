@@ -30,10 +30,13 @@ class Pass:
     rows: int = 0
 
 
-def check_again(batches: Iterable[BatchLoss], x: Tensor, first: Pass) -> None:
+def check_again(
+    batches: Iterable[BatchLoss], x: Tensor, first: Pass, dependence: Dependence, *, several: bool
+) -> None:
     """Compare the loss at x [dim] with that of a second pass over the data.
 
-    The random numbers that torch's global generators give afterwards do not change by it.
+    ``dependence`` learns from it, and ``several`` says that other processes have more rows. The
+    random numbers that torch's global generators give afterwards do not change by it.
 
     Raises
     ------
@@ -44,10 +47,10 @@ def check_again(batches: Iterable[BatchLoss], x: Tensor, first: Pass) -> None:
     Warns
     -----
     UserWarning
-        If there are parameters that it does not depend on, or it is no mean over rows.
+        If it is no mean over rows.
     """
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-        second = _SecondPass(x.detach())
+        second = _SecondPass(x.detach(), dependence, several=several)
         for batch in batches:
             second.add(batch)
         second.compare(first)
@@ -57,9 +60,8 @@ def check_again(batches: Iterable[BatchLoss], x: Tensor, first: Pass) -> None:
 class _SecondPass:
     """The loss at x once more, with a closer look at one of the batches."""
 
-    def __init__(self, x: Tensor) -> None:
-        self._x = x
-        self._dependence: Dependence | None = None
+    def __init__(self, x: Tensor, dependence: Dependence, *, several: bool) -> None:
+        self._x, self._dependence, self._several = x, dependence, several
         self._mean = WeightedMean()
         self._seen = Pass()
         self._one: tuple[BatchLoss, Tensor] | None = None  # that can be cut, if there is one
@@ -74,7 +76,6 @@ class _SecondPass:
         self._seen.rows += batch.rows
         if not batch.may_count:
             return
-        self._dependence = self._dependence or Dependence(batch.network)
         loss = (self._watched if self._one is None else self._dependence.loss)(batch, self._x)
         self._row_shapes.update(batch.row_shapes)
         if self._one is None or not self._one[0].parts():
@@ -82,7 +83,6 @@ class _SecondPass:
         self._mean.add((loss,), batch.weight)
 
     def _watched(self, batch: BatchLoss, x: Tensor) -> Tensor:
-        assert self._dependence is not None
         before, look = _random_state(x), self._dependence
         loss, unit = with_rounding_unit(lambda: look.loss(batch, x))
         self._draws = not torch.equal(before, _random_state(x))
@@ -108,7 +108,7 @@ class _SecondPass:
                 f"{values}: the model or {batch.loss.name} draws random numbers, as dropout does "
                 "that does not ask for self.training, or keeps a state"
             )
-        if seen.batches > 1 and not batch.is_whole:
+        if (seen.batches > 1 or self._several) and not batch.is_whole:
             self._rows_make = rows_make(batch, self._x, float(loss), self._unit)
             require_no_sum(self._rows_make, batch.loss.name)
         if suspicious and abs(one - two) > roundings_of(batch, self._x, self._unit):
@@ -120,9 +120,7 @@ class _SecondPass:
 
     def warn(self) -> None:
         """Name what is not wrong in itself, but perhaps not what was meant."""
-        assert self._dependence is not None
         assert self._one is not None
-        self._dependence.warn()
         batch = self._one[0]
         if self._rows_make == "neither":
             warnings.warn(no_mean_over_rows(batch.loss.name), stacklevel=2)

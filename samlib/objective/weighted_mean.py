@@ -14,7 +14,7 @@ class WeightedMean:
 
     def __init__(self) -> None:
         self.parts: tuple[Tensor, ...] | None = None
-        self._total: float | Tensor = 0
+        self.weight: float | Tensor = 0  # of all that came
 
     def add(self, parts: tuple[Tensor, ...], weight: float | Tensor) -> None:
         """Take in tensors of the shapes of those before."""
@@ -22,11 +22,11 @@ class WeightedMean:
             return
         if isinstance(weight, Tensor):  # stays on its device: nobody has to wait for it
             weight = weight.to(torch.promote_types(parts[0].dtype, torch.float32))
-        before, self._total = self._total, self._total + weight
+        before, self.weight = self.weight, self.weight + weight
         if self.parts is None:
             self.parts = parts
             return
-        share = weight / self._total
+        share = weight / self.weight
         self.parts = tuple(
             _towards(mean, part, share, before)
             for mean, part in zip(self.parts, parts, strict=True)

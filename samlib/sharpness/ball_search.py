@@ -11,7 +11,13 @@ from torch import Tensor
 from samlib._batching import how_many_at_once
 from samlib._progress import ProgressBar
 from samlib.curvature import top_eigenpairs
-from samlib.linalg import Lanczos, maximize_quadratic, unit_direction
+from samlib.linalg import (
+    Lanczos,
+    Shards,
+    maximize_quadratic,
+    part_of_unit_direction,
+    unit_direction,
+)
 from samlib.linalg.dense import eigh
 from samlib.objective import Objective
 from samlib.sharpness.rounding import measured_rounding, rounding_of
@@ -28,24 +34,25 @@ DENSE_ROUNDS = 60
 Found = tuple[Tensor, Tensor, int]
 
 
-def random_points_of_ball(like: Tensor, count: int, seed: int) -> Tensor:
+def random_points_of_ball(like: Tensor, count: int, seed: int, shards: Shards) -> Tensor:
     """Random points [count, dim], every other one on the sphere, the rest inside."""
     generator = torch.Generator().manual_seed(seed)
-    dim = like.shape[-1]
+    dim = shards.dim
     v = torch.randn(count, dim, generator=generator, dtype=torch.float64)
     length = torch.rand(count, 1, generator=generator, dtype=torch.float64) ** (1 / dim)
     length[::2] = 1.0
     points: Tensor = v / v.norm(dim=-1, keepdim=True) * length
-    return points.to(like)
+    return shards.part(points).to(like)
 
 
 def remaining_slope(objective: Objective, x: Tensor, rho: Tensor, v: Tensor) -> Tensor:
     """How far a short step along ρ∇L would move v within the ball, per length of the step."""
+    shards = objective.shards
     slope = rho.unsqueeze(-1) * objective.gradient(x + rho.unsqueeze(-1) * v)
-    norm = slope.norm(dim=-1)
-    outward = (slope * v).sum(dim=-1).clamp(min=0)
-    on_sphere = v.norm(dim=-1) > 1 - 1e-6
-    tangential = (slope - outward.unsqueeze(-1) * v).norm(dim=-1)
+    norm = shards.norm(slope)
+    outward = shards.dot(slope, v).clamp(min=0)
+    on_sphere = shards.norm(v) > 1 - 1e-6
+    tangential = shards.norm(slope - outward.unsqueeze(-1) * v)
     remaining: Tensor = torch.where(on_sphere, tangential, norm)
     return remaining
 
@@ -75,6 +82,7 @@ class _DenseSearch:
     def __init__(self, objective: Objective, x: Tensor, radii: Tensor) -> None:
         self._objective = objective
         self._x, self._rho = x, radii[:, None, None]
+        self._shards = objective.shards
         self._before = objective.value(x)
 
     def search(self, random: Tensor, restarts: int, rtol: float) -> Found:
@@ -86,7 +94,7 @@ class _DenseSearch:
         rounding = _rounding(self._objective, self._x, self._before).unsqueeze(1)
         for turn in range(DENSE_ROUNDS):
             target, promise, slope = self._model(v)
-            candidates = torch.cat([_towards(v, target), _along_gradient(v, slope)], dim=-2)
+            candidates = _towards_and_along(v, target, slope, self._shards)
             v, gained = _take_best(v, rise, candidates, self._rise(candidates))
             evaluations += v.shape[1] * (dim + 1 + candidates.shape[2])
             allowed = rtol * gained.abs() + rounding
@@ -157,7 +165,7 @@ class _MatrixFreeSearch:
 
     def __init__(self, objective: Objective, x: Tensor, rho: Tensor) -> None:
         self._objective = objective
-        self._x, self._rho = x, rho
+        self._x, self._rho, self._shards = x, rho, objective.shards
         self._before = objective.value(x)
         self._evaluations = 1
 
@@ -167,10 +175,10 @@ class _MatrixFreeSearch:
         top = top_eigenpairs(self._objective, self._x, rtol=1e-2, progress=False)
         self._evaluations += 3 * top.products
         first = top.vectors[:, 0].to(self._x)
-        ascent = unit_direction(self._slope(origin))
+        ascent = part_of_unit_direction(self._slope(origin), self._shards)
         model = self._model(origin)[0]
         starts = torch.cat([torch.stack([ascent, first, -first, model]), random])
-        at_once = how_many_at_once(len(_LENGTHS) * len(self._x))
+        at_once = how_many_at_once(len(_LENGTHS) * self._shards.dim)
         climbed = [self._climb_by_gradient(group, rtol) for group in torch.split(starts, at_once)]
         v = torch.cat([v for v, _ in climbed])
         rise = torch.cat([rise for _, rise in climbed])
@@ -180,7 +188,7 @@ class _MatrixFreeSearch:
     def _climb_by_gradient(self, v: Tensor, rtol: float) -> tuple[Tensor, Tensor]:
         rise = self._rise(v)
         for turn in range(self._ROUNDS_FROM_EVERY_START):
-            candidates = _along_gradient(v, self._slope(v))
+            candidates = _along_gradient(v, self._slope(v), self._shards)
             v, gained = _take_best(v, rise, candidates, self._rise(candidates))
             done = gained - rise <= 0.01 * gained.abs().max()
             rise = gained
@@ -192,7 +200,7 @@ class _MatrixFreeSearch:
         rounding = _rounding(self._objective, self._x, self._before)
         for turn in range(self._MOST_ROUNDS):
             target, promise, slope = self._model(v)
-            candidates = torch.cat([_towards(v, target), _along_gradient(v, slope)], dim=-2)
+            candidates = _towards_and_along(v, target, slope, self._shards)
             v, gained = _take_best(v, rise, candidates, self._rise(candidates))
             allowed = rtol * gained.abs() + rounding
             done = (promise <= allowed) | (gained - rise <= allowed)
@@ -216,12 +224,14 @@ class _MatrixFreeSearch:
         The subspace holds v and the Krylov space of the slope, to which every solution of the
         trust-region problem belongs but for the hard case, from which the start at v₁ leads away.
         """
-        slope, moved = self._slope(v), bool(v.any())
+        slope, shards = self._slope(v), self._shards
+        moved = bool(shards.norm(v))
         product = self._objective.hessian_operator(self._x + self._rho * v)
         krylov = Lanczos(
             lambda u: self._rho**2 * product(u),
-            v if moved else unit_direction(slope),
+            v if moved else part_of_unit_direction(slope, shards),
             capacity=self._MODEL_PRODUCTS,
+            shards=shards,
         )
         krylov.grow(at_most=1)
         if moved:
@@ -230,7 +240,7 @@ class _MatrixFreeSearch:
             pass
         self._evaluations += 3 * krylov.products
         basis, curvature = krylov.basis, krylov.projected.to(v)
-        inside, down = basis @ v, basis @ slope
+        inside, down = shards.inner(basis, v), shards.inner(basis, slope)
         pull = curvature @ inside
         target, maximum = maximize_quadratic(curvature, down - pull)
         here = (down * inside).sum() - (pull * inside).sum() / 2
@@ -247,14 +257,15 @@ def _looks(turn: int, on: Tensor) -> bool:
     return on.device.type == "cpu" or turn % 4 == 3
 
 
-def _into_ball(v: Tensor) -> Tensor:
-    inside: Tensor = v / v.norm(dim=-1, keepdim=True).clamp(min=1)
+def _into_ball(v: Tensor, shards: Shards) -> Tensor:
+    inside: Tensor = v / shards.norm(v).unsqueeze(-1).clamp(min=1)
     return inside
 
 
-def _along_gradient(v: Tensor, gradient: Tensor) -> Tensor:
+def _along_gradient(v: Tensor, gradient: Tensor, shards: Shards) -> Tensor:
     """Points of the ball reached from v along the gradient, [..., lengths, dim]."""
-    return _into_ball(_at_fractions(v, unit_direction(gradient), _LENGTHS))
+    direction = part_of_unit_direction(gradient, shards)
+    return _into_ball(_at_fractions(v, direction, _LENGTHS), shards)
 
 
 def _towards(v: Tensor, target: Tensor) -> Tensor:
@@ -266,6 +277,10 @@ def _at_fractions(v: Tensor, way: Tensor, fractions: tuple[float, ...]) -> Tenso
     """v plus these multiples of a way, [..., fractions, dim]."""
     # The multiples are Python's: a tensor of them would be copied from the host in every round.
     return torch.stack([v + fraction * way for fraction in fractions], dim=-2)
+
+
+def _towards_and_along(v: Tensor, target: Tensor, gradient: Tensor, shards: Shards) -> Tensor:
+    return torch.cat([_towards(v, target), _along_gradient(v, gradient, shards)], dim=-2)
 
 
 def _take_best(v: Tensor, rise: Tensor, candidates: Tensor, rises: Tensor) -> tuple[Tensor, Tensor]:

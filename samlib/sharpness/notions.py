@@ -26,7 +26,7 @@ from samlib._validation import (
     require_seed,
 )
 from samlib.estimate import show_with_error
-from samlib.linalg import unit_direction
+from samlib.linalg import part_of_unit_direction
 from samlib.objective import Objective, require_objective
 from samlib.sharpness.rounding import evaluations_for_rounding, measured_rounding, rounding_of
 
@@ -125,7 +125,7 @@ def ascent_direction_sharpness(objective: Objective, x: Tensor, rho: float | Ten
 
 def _ascended(objective: Objective, x: Tensor, rho: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The direction of the gradient at x, and L before and after the step along it."""
-    direction = unit_direction(objective.gradient(x))
+    direction = part_of_unit_direction(objective.gradient(x), objective.shards)
     return direction, objective.value(x), objective.value(x + rho.unsqueeze(-1) * direction)
 
 
@@ -209,12 +209,13 @@ def average_direction(
     generator = torch.Generator(x.device).manual_seed(seed)
     before = objective.value(x)
     pairs, rises = samples // 2, []
-    at_once = how_many_at_once(2 * x.numel())
+    shards = objective.shards
+    at_once = how_many_at_once(2 * x[..., 0].numel() * objective.dim)
     with ProgressBar(samples, "average direction", progress) as bar:
         for first in range(0, pairs, at_once):
             shape = (min(at_once, pairs - first), *(1 for _ in x.shape[:-1]), objective.dim)
             g = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
-            step = rho.unsqueeze(-1) * g / g.norm(dim=-1, keepdim=True)
+            step = rho.unsqueeze(-1) * shards.part(g) / g.norm(dim=-1, keepdim=True)
             both = objective.value(torch.stack([x + step, x - step]))
             rises.append(((both - before) / 2).sum(dim=0))
             bar.update(2 * len(g))
@@ -230,7 +231,7 @@ def average_direction(
 
 def points_and_radii(objective: Objective, x: Tensor, rho: float | Tensor) -> tuple[Tensor, Tensor]:
     """Broadcast x [..., dim] and ρ [...] against each other."""
-    require_points("x", x, require_objective(objective).dim)
+    require_points("x", x, require_objective(objective).shards.length)
     if isinstance(rho, Tensor):
         require_positive("rho", rho.reshape(-1))
     else:
@@ -243,4 +244,4 @@ def points_and_radii(objective: Objective, x: Tensor, rho: float | Tensor) -> tu
             f"rho has shape {tuple(radii.shape)}, which does not broadcast against the batch "
             f"{tuple(x.shape[:-1])} of x"
         ) from None
-    return x.detach().expand(*batch, objective.dim), radii.expand(batch)
+    return x.detach().expand(*batch, x.shape[-1]), radii.expand(batch)

@@ -33,7 +33,10 @@ def measured_rounding(
     if not moves:
         return torch.zeros_like(there)
     unit = objective.rounding_unit(x)
-    moved = [function(moved_by_rounding(x, unit, seed=seed)) - there for seed in range(moves)]
+    moved = [
+        function(moved_by_rounding(x, unit, seed=seed, shards=objective.shards)) - there
+        for seed in range(moves)
+    ]
     measured: Tensor = _MEASURED * torch.stack(moved).square().mean(dim=0).sqrt()
     return measured
 

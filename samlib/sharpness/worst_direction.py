@@ -113,10 +113,11 @@ def find_worst_direction(
     require_fraction("rtol", rtol)
     seed = require_seed("seed", seed)
     require_flag("progress", progress)
-    points, radii = x.reshape(-1, objective.dim), rho.reshape(-1)
-    scouts = restarts * (_SCOUTS_PER_START if objective.dim <= DENSE_DIM else 1)
-    random = random_points_of_ball(x, scouts, seed)
-    if objective.dim <= DENSE_DIM:
+    points, radii = x.reshape(-1, x.shape[-1]), rho.reshape(-1)
+    dense = objective.dim <= DENSE_DIM and objective.shards.group is None
+    scouts = restarts * (_SCOUTS_PER_START if dense else 1)
+    random = random_points_of_ball(x, scouts, seed, objective.shards)
+    if dense:
         found = search_densely(objective, points, radii, random, restarts, rtol)
     else:
         found = search_matrix_free(objective, points, radii, random, rtol, progress)
@@ -132,7 +133,7 @@ def find_worst_direction(
     batch = x.shape[:-1]
     result = Sharpness(
         value.reshape(batch),
-        direction.reshape(*batch, objective.dim),
+        direction.reshape(*batch, x.shape[-1]),
         (slope + rounding).reshape(batch),
         "lower bound",
         "worst_direction",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import samlib
 from samlib import rules
 from samlib.landscapes import Quadratic
+from samlib.linalg import Shards
 from samlib.objective.losses import LossOfModel
 from tests.samlib.arguments.kinds import (
     WORDS,
@@ -87,17 +88,28 @@ def through_outputs(w: World) -> Row:
     }
 
 
+def shared_out() -> Row:
+    """What says which processes share the data of an objective."""
+    wrong = (3, True, "world", [0], torch.distributed.GroupMember.NON_GROUP_MEMBER)
+    return {
+        "process_group": Argument(None, wrong, "process_group"),
+        "shard_vectors": flag().or_none(),
+    }
+
+
 OF_LOSSES: dict[str, Callable[[World], Row]] = {
     "samlib.Objective": lambda w: {"function": function(torch.sum), "dim": count(3)},
     "samlib.ModuleObjective": lambda w: {
         **loss_of_batches(w),
+        **shared_out(),
         "parameters": replace(chosen()["parameters"], good=None),
         "loss": instance(LossOfModel(w.loss_of_batch), "from_loss", w.loss_of_batch, w.loss_fn),
     },
-    "samlib.Objective.from_loss": loss_of_batches,
+    "samlib.Objective.from_loss": lambda w: {**loss_of_batches(w), **shared_out()},
     "samlib.Objective.from_module": lambda w: {
         **loss_of_a_network(w),
         **chosen(),
+        **shared_out(),
         "check": flag(),
     },
     "samlib.gauss_newton": through_outputs,
@@ -140,6 +152,7 @@ OF_LOSSES: dict[str, Callable[[World], Row]] = {
         "matvec": function(lambda v: 2 * v),
         "rounding": positive().or_none(),
         "nearby": function(lambda: None).or_none(),
+        "shards": instance(Shards(3), r"samlib\.linalg\.Shards", w.model).or_none(),
     },
     "samlib.Operator.restricted": lambda w: {
         "kept": Argument(
