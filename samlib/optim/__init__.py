@@ -78,10 +78,26 @@ and in two steps, where ``scaler.unscale_(optimizer)`` and clipping may come bef
 ``perturb_with="local", model=ddp_model`` each with the gradient of its own rows (m-sharpness). The
 update is averaged in either case, and the replicas stay equal to the bit.
 
+**ZeRO**: a ``ZeroRedundancyOptimizer`` may be the base optimizer; call its
+``consolidate_state_dict()`` before ``state_dict()``. ``overlap_with_ddp=True`` is refused.
+
+**FSDP**: on weights that ``torch.distributed.fsdp.fully_shard`` shards, each process holds its part
+of every vector, and lengths and products are summed over the processes: the result is that of one
+process, with random directions the same for any number of them. What several processes hold copies
+of (HSDP, or plain parameters, whose gradients you average) counts once; tensor parallelism works
+alike. Weights that stay gathered after a pass are gathered anew where they moved; give a compiled
+model as ``model=`` for that. All optimizers but EigenSAM take such weights; ``"local"``
+perturbations are refused, for there is one copy of a weight to perturb, and so is the older
+``FullyShardedDataParallel``, whose pieces do not tell where the others are. All processes must run
+the same passes.
+
 **Watching**: ``register_gradient_hook`` shows g, the perturbation and g_p of each step; see
 :class:`samlib.training.SAMEffect` for what they say about it.
 
 **Checkpoints**: ``state_dict`` holds the base optimizer's state and the optimizer's own.
+``get_state_dict(model, optimizer)`` and ``set_state_dict`` of torch.distributed.checkpoint take
+both, also to go on with another number of processes; with ``flatten_optimizer_state_dict=True``
+they drop what is the optimizer's own, which then starts anew.
 """
 
 from samlib.optim.adversarial import AMP, AWP

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from samlib._validation import require_count, require_number
-from samlib.linalg import norm
-from samlib.optim.base import Radius, SharpnessAware
+from samlib.optim.base import SharpnessAware
 from samlib.optim.replicas import PerturbWith
-from samlib.optim.vectors import flatten, quotient, scale_, split
-from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
+from samlib.optim.space import quotient
+from samlib.optim.vectors import flatten, split
+from samlib.optim.wrapper import BaseOptimizer, ParameterGroups, Radius
 
 
 class AWP(SharpnessAware):
@@ -38,10 +38,12 @@ class AWP(SharpnessAware):
     """
 
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:
-        weights = flatten(self._active)
-        parts = (split(vector, self._active) for vector in (weights, gradient))
-        for p, w, g in zip(self._active, *parts, strict=True):
-            scale_(g).mul_(quotient(norm(w), norm(g)) if p.dim() > 1 else 0.0)
+        weights, pieces = (split(v, self._active) for v in (flatten(self._active), gradient))
+        for g, power in zip(pieces, self._space.powers_of_two(pieces), strict=True):
+            g.div_(power)
+        ratios = quotient(self._space.norms(weights), self._space.norms(pieces))
+        for p, g, ratio in zip(self._active, pieces, ratios, strict=True):
+            g.mul_(ratio if p.dim() > 1 else 0.0)
         return gradient.mul_(rho)
 
 
@@ -110,7 +112,7 @@ class AMP(SharpnessAware):
         moved = gradient.mul_(self.inner_lr)
         if self._calls.ascended:
             moved.add_(self._perturbed_by)
-        length = norm(moved)
+        length = self._space.norm(moved)
         moved.mul_(torch.where(length > rho, rho / length, 1.0))
         self._perturbed_by = moved.clone()
         return moved

@@ -45,6 +45,11 @@ def _require_one_base(base_optimizer: Any, refused: type) -> Optimizer:
         raise TypeError(
             f"base_optimizer must be able to step without a closure, got {shown(base_optimizer)}"
         )
+    if getattr(base_optimizer, "_overlap_with_ddp", False):
+        raise ValueError(
+            "base_optimizer must step when it is told to: a ZeroRedundancyOptimizer with "
+            "overlap_with_ddp=True steps within backward(), also in the first pass"
+        )
     return base_optimizer
 
 
@@ -82,6 +87,15 @@ def require_radii(own: list[dict[str, Any]], base_optimizer: Optimizer) -> list[
     return radii
 
 
+def require_known_parts(parameters: Iterable[Tensor]) -> None:
+    """Refuse parts that do not tell which processes hold the others."""
+    if any(getattr(p, "_fsdp_flattened", False) for p in parameters):
+        raise ValueError(
+            "params must not be those of FullyShardedDataParallel: they are pieces, and their "
+            "norms those of one process; shard the model with torch.distributed.fsdp.fully_shard"
+        )
+
+
 def require_group(param_group: Any) -> dict[str, Any]:
     """Return a group of parameters that is one."""
     require_instance("param_group", param_group, dict, "a dict with the key 'params'")
@@ -91,29 +105,3 @@ def require_group(param_group: Any) -> dict[str, Any]:
         )
     group: dict[str, Any] = param_group
     return group
-
-
-def require_state(state_dict: Any, parameters: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split a state into the base optimizer's and our own; refuse what would fail half way.
-
-    A state that the base optimizer saved has none of our own, which then starts anew.
-    """
-    require_instance("state_dict", state_dict, dict, "what state_dict() returned")
-    own = state_dict.get("sharpness_aware", {"steps": 0, "vectors": {}})
-    fits = (
-        isinstance(own, dict)
-        and isinstance(own.get("steps"), int)
-        and isinstance(own.get("vectors"), dict)
-        and all(place in range(parameters) for place in own["vectors"])
-    )
-    if not fits:
-        raise ValueError(
-            "state_dict['sharpness_aware'] must be what state_dict() returned for as many "
-            f"parameters, got {shown(own)}"
-        )
-    if missing := {"state", "param_groups"} - set(state_dict):
-        raise ValueError(
-            f"state_dict must be what state_dict() returned, got {shown(state_dict)} "
-            f"without {' and '.join(sorted(missing))}"
-        )
-    return {key: value for key, value in state_dict.items() if key != "sharpness_aware"}, own

@@ -9,19 +9,20 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from samlib._validation import require_callable, require_flag, require_instance, require_number
+from samlib._validation import require_callable, require_flag, require_instance
+from samlib.optim.checkpoint import prepares
 from samlib.optim.grad_scaler import Passes, enabled, hang_up, is_calling, unscale_as_told
-from samlib.optim.gradients import Leftovers, clear, gradient_of, with_gradient
+from samlib.optim.gradients import Leftovers, clear, gradient_of, replace, with_gradient
 from samlib.optim.lost_perturbation import Rounding
 from samlib.optim.order import Calls, wrapped
 from samlib.optim.replicas import PerturbWith, first_pass, require_perturb_with
-from samlib.optim.restore import RunningStatistics, SavedWeights
+from samlib.optim.restore import RunningModules, SavedWeights
 from samlib.optim.same_masks import Replayed
-from samlib.optim.vectors import Gathered, flatten, wide
+from samlib.optim.shards import parts
+from samlib.optim.space import Space
+from samlib.optim.vectors import Gathered
 from samlib.optim.watchers import Watched
-from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
-
-Radius = float | Tensor
+from samlib.optim.wrapper import BaseOptimizer, ParameterGroups, Radius
 
 
 class SharpnessAware(Watched):
@@ -71,6 +72,7 @@ class SharpnessAware(Watched):
     _active: list[Tensor]  # the parameters with a gradient in the first pass
     _first: Tensor | None  # their gradient, if _combines or somebody watches
     _finite: bool
+    _space: Space  # that of the vectors of this step
 
     def __init__(
         self,
@@ -94,7 +96,7 @@ class SharpnessAware(Watched):
         super()._start()
         self._weights = SavedWeights()
         self._gathered = Gathered()
-        self._statistics = RunningStatistics(self.model)
+        self._modules = RunningModules(self.model)
         self._passes = Passes()
         self._leftovers = Leftovers()
         self._rounding = Rounding()
@@ -137,7 +139,7 @@ class SharpnessAware(Watched):
 
     def _forget(self) -> None:
         """End the step: running statistics return, everything of this step is let go of."""
-        self._statistics.release()
+        self._modules.release()
         self._weights.forget()
         self._watchers.forget()
         self._passes.start_over()
@@ -179,6 +181,8 @@ class SharpnessAware(Watched):
         If anything raises, the weights are exactly those before the step. ``.grad`` holds the
         gradient that the base optimizer stepped with.
         """
+        if closure is None and not self._calls.ascended and prepares(self):
+            return self.base_optimizer.step()
         self._require_order(closure)
         loss = None
         with torch.no_grad(), self._restored_if_it_fails():
@@ -251,6 +255,7 @@ class SharpnessAware(Watched):
             return
         with torch.no_grad():
             self._weights.restore()
+        self._modules.interrupt()
         if self._leftovers.begun:
             self._leftovers.end(self._parameters())
         self._forget()
@@ -280,7 +285,7 @@ class SharpnessAware(Watched):
                 self._watchers.begin()
             if (self._combines or self._watchers) and self._first is None:
                 self._first = gradient.clone()
-            perturbation = self._perturbation(gradient, self._radius())
+            perturbation = self._perturbation(gradient, self._radius(self._active))
             self._watchers.keep(perturbation)
             if self._calls.ascended:
                 self._weights.restore()
@@ -292,17 +297,19 @@ class SharpnessAware(Watched):
         """The gradient [D] of the pass that just ran; the first decides who is in it."""
         if not self._active:
             self._active = with_gradient(self._parameters())
+            self._space = Space(self._active)
             self._weights.save(self._parameters())
-            self._statistics.hold()
+            self._modules.hold()
         return self._gathered.gather([gradient_of(p) for p in self._active])
 
     def _perturb(self, perturbation: Tensor) -> None:
         """Go from w to w + ε."""
         self._weights.away = True
-        torch._foreach_add_(self._active, self._gathered.pieces(perturbation, self._active))
+        torch._foreach_add_(parts(self._active), self._gathered.pieces(perturbation, self._active))
+        self._modules.gather_again()
         if self._rounding.due():
-            before, name = self._weights.saved(self._active), type(self).__name__
-            self._rounding.compare(before, self._active, perturbation, name=name, rho=self._radii())
+            vectors = self._weights.saved(self._active), self._active, perturbation, self._space
+            self._rounding.compare(*vectors, name=type(self).__name__, rho=self._radii())
 
     def _descend(self) -> None:
         """Return to w and step, or only return where a gradient was infinite."""
@@ -315,7 +322,8 @@ class SharpnessAware(Watched):
             first, last = self._two_gradients(touched)
             self._watchers.show(first, last)
             if self._combines:
-                self._step_with(self._combine(first, last))
+                update = self._gathered.pieces(self._combine(first, last), self._active)
+                replace(self._active, update)
         self._weights.restore()
         self.base_optimizer.step()
         self._remember()
@@ -324,15 +332,10 @@ class SharpnessAware(Watched):
         """The first gradient [D] and the last; one missing in either pass counts as zero."""
         known = set(self._active)
         self._active = self._active + [p for p in touched if p not in known]
+        self._space = Space(self._active)
         last = self._gathered.gather([gradient_of(p) for p in self._active])
         first = last.new_zeros(last.shape) if self._first is None else self._first
         return torch.cat([first, first.new_zeros(last.numel() - first.numel())]), last
-
-    def _step_with(self, update: Tensor) -> None:
-        """Replace the last gradient by the update's [D]."""
-        pieces = self._gathered.pieces(update, self._active)
-        for p, gradient in zip(self._active, pieces, strict=True):
-            p.grad = gradient.clone()
 
     # --------------------------------------------------------------------- order and exceptions
 
@@ -369,14 +372,6 @@ class SharpnessAware(Watched):
         )
 
     # ------------------------------------------------------------------------------- gradients
-
-    def _radius(self) -> Radius:
-        """ρ as a number, or as a vector with one entry a parameter where groups differ."""
-        radii = {require_number("rho of a group", g["rho"]) for g in self.param_groups}
-        if len(radii) == 1:
-            return float(radii.pop())
-        of = {p: group["rho"] for group in self.param_groups for p in group["params"]}
-        return flatten([torch.full_like(p, of[p], dtype=wide(p.dtype)) for p in self._active])
 
     def _unscale(self, scaler: Any) -> bool:
         """Unscale the gradients of the pass that just ran; return whether they are finite."""

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from samlib._validation import require_count, require_seed
 from samlib.optim.by_loss import ByLoss
-from samlib.optim.vectors import normal, unit_
+from samlib.optim.space import Space
+from samlib.optim.vectors import normal
 from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
 
 
@@ -25,7 +26,8 @@ class DiametricalRisk(ByLoss):
     Parameters
     ----------
     params, base_optimizer, rho, model, same_masks
-        As for :class:`SAM`; ρ is the paper's γ. Each replica takes its own worst direction.
+        As for :class:`SAM`; ρ is the paper's γ. Each replica takes its own worst direction;
+        processes that share the weights (fully_shard) take that of their mean loss.
     directions
         n ≥ 1. A step takes n + 2 or n + 3 evaluations of the loss, one of them with a gradient.
     seed
@@ -52,6 +54,7 @@ class DiametricalRisk(ByLoss):
 
     in_two_steps = False
     two_gradients = False
+    _keeps_vector = True
 
     def __init__(
         self,
@@ -80,8 +83,9 @@ class DiametricalRisk(ByLoss):
         closure = self.with_same_masks(closure) if self.same_masks else closure
         loss = self._loss(closure).detach()
         self._active = [p for p in self._parameters() if p.requires_grad]
+        self._space = Space(self._active)
         self._weights.save(self._parameters())
-        self._statistics.hold()
+        self._modules.hold()
         self._place(self._search(closure))
         self._calls.ascended += 1
         with torch.enable_grad():
@@ -105,13 +109,13 @@ class DiametricalRisk(ByLoss):
         return worst
 
     def _draw(self, generator: torch.Generator) -> Tensor:
-        return unit_(normal(self._active, generator))
+        return self._space.unit_(normal(self._active, generator))
 
     def _place(self, direction: Tensor, closure: Callable[[], Any] | None = None) -> Any:
         """Move to w + ρ v, and evaluate the loss there."""
         self._weights.restore()
-        self._perturb(direction * self._radius())
-        return None if closure is None else self._loss(closure)
+        self._perturb(direction * self._radius(self._active))
+        return None if closure is None else self._space.mean(self._loss(closure).detach())
 
     def _remember(self) -> None:
         self._memory.keep(self._worst, self._active)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from samlib._validation import require_count, require_number, require_seed
-from samlib.optim.base import Radius
 from samlib.optim.by_loss import ByLoss
 from samlib.optim.grad_scaler import enabled, scaled
 from samlib.optim.gradients import gradient_of, with_gradient
 from samlib.optim.order import wrapped
 from samlib.optim.replicas import PerturbWith, is_replicated
-from samlib.optim.vectors import flatten, normal, rejection, unit_
-from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
+from samlib.optim.shards import is_spread
+from samlib.optim.vectors import flatten, normal
+from samlib.optim.wrapper import BaseOptimizer, ParameterGroups, Radius
 
 
 class EigenSAM(ByLoss):
@@ -43,7 +43,8 @@ class EigenSAM(ByLoss):
     Raises
     ------
     ValueError
-        If α, k, p or the seed is out of range, or ``perturb_with`` does not fit the model.
+        If α, k, p or the seed is out of range, ``perturb_with`` does not fit the model, or
+        parameters are sharded.
 
     Notes
     -----
@@ -61,6 +62,7 @@ class EigenSAM(ByLoss):
     >>> loss = optimizer.step(lambda: (w**4).sum())
     """
 
+    _keeps_vector = True
     _graph: list[tuple[Tensor, Tensor]]  # parameters with gradients that can be differentiated
     _improved: Tensor | None
 
@@ -95,6 +97,7 @@ class EigenSAM(ByLoss):
             perturb_with=perturb_with,
             same_masks=same_masks,
         )
+        self._require_plain()
 
     @property
     def refreshes(self) -> bool:
@@ -136,6 +139,7 @@ class EigenSAM(ByLoss):
     def _evaluate(self, closure: Callable[[], Any], scaler: Any) -> Any:
         if self._calls.ascended or not self.refreshes:
             return super()._evaluate(closure, scaler)
+        self._require_plain()
         loss = self._loss(closure)
         parameters = [p for p in self._parameters() if p.requires_grad]
         gradients = torch.autograd.grad(
@@ -149,8 +153,10 @@ class EigenSAM(ByLoss):
 
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:
         v = self._top_eigenvector() if self.refreshes else self._memory.recall(self._active)
-        u = unit_(gradient)
-        return unit_(u + self.alpha * (u @ v).sign() * rejection(v, u)).mul_(rho)
+        u = self._space.unit_(gradient)
+        side = self._space.dot(u, v).sign()
+        direction = u + self.alpha * side * self._space.rejection(v, u)
+        return self._space.unit_(direction).mul_(rho)
 
     def _top_eigenvector(self) -> Tensor:
         """Improve v by power iteration on the Hessian; a scaled loss does not change it."""
@@ -158,7 +164,7 @@ class EigenSAM(ByLoss):
         first = self._memory.empty
         v = normal(self._active, generator) if first else self._memory.recall(self._active)
         for _ in range(self.power_steps):
-            v = unit_(self._hessian_vector_product(v))
+            v = self._space.unit_(self._hessian_vector_product(v))
         self._graph, self._improved = [], v
         return v
 
@@ -172,6 +178,14 @@ class EigenSAM(ByLoss):
             outputs, self._active, vectors, retain_graph=True, materialize_grads=True
         )
         return flatten(products)
+
+    def _require_plain(self) -> None:
+        if any(is_spread(p) for p in self._parameters()):
+            raise ValueError(
+                "EigenSAM needs whole parameters, got some that are sharded: fully_shard gathers "
+                "the weights where no gradient of a gradient can follow; use SAM, or "
+                'DistributedDataParallel with perturb_with="local"'
+            )
 
     def _remember(self) -> None:
         if self._improved is not None:

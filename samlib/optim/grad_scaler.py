@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from samlib._precision import wide_dtype
 from samlib._validation import shown
+from samlib.optim.shards import part
 
 
 def enabled(scaler: Any) -> Any:
@@ -102,5 +103,5 @@ def _unscale(gradients: Iterable[Tensor], scale: Tensor) -> None:
     """Divide the gradients by the scale, in place and to the bit as a GradScaler does."""
     inverse = scale.to(wide_dtype(scale.device)).reciprocal().float()
     for gradient in gradients:
-        values = gradient._values() if gradient.is_sparse else gradient
+        values = gradient._values() if gradient.is_sparse else part(gradient)
         values.mul_(inverse.to(values.device))

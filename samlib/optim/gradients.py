@@ -8,12 +8,18 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from samlib.optim.shards import arranged_like, is_spread, part, spread_like
+from samlib.optim.space import Space
+
 _MARK = "_left_by_samlib"  # on a gradient: its version when a step left it
 
 
 def gradient_of(parameter: Tensor) -> Tensor:
     """Give the gradient of a parameter, zero where it has none."""
-    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+    if parameter.grad is None:
+        return torch.zeros_like(parameter)
+    gradient = parameter.grad
+    return arranged_like(gradient, parameter) if is_spread(gradient) else gradient
 
 
 def with_gradient(parameters: Iterable[Tensor]) -> list[Tensor]:
@@ -28,6 +34,12 @@ def clear(parameters: Iterable[Tensor]) -> None:
     """Leave the parameters without a gradient."""
     for p in parameters:
         p.grad = None
+
+
+def replace(parameters: Iterable[Tensor], gradients: Iterable[Tensor]) -> None:
+    """Leave copies of gradients, of this process's parts, with the parameters."""
+    for p, gradient in zip(parameters, gradients, strict=True):
+        p.grad = spread_like(gradient.clone(), p)
 
 
 class Leftovers:
@@ -52,17 +64,22 @@ class Leftovers:
         for p in parameters:
             if p.grad is None:
                 continue
-            if getattr(p.grad, _MARK, None) == p.grad._version:
+            gradient = part(p.grad)  # fully_shard adds to the part itself
+            if getattr(gradient, _MARK, None) == gradient._version:
                 p.grad = None
             else:
-                self._held[p] = (p.grad, p.grad._version)
+                self._held[p] = (gradient, gradient._version)
         if self._held:  # on the device; looked at only if the closure clears nothing
             self._any = _any_nonzero([gradient for gradient, _ in self._held.values()])
 
     def require_cleared(self, advice: str) -> None:
         """Refuse if the closure, which has run once, added to gradients that were held."""
-        kept = [(p, g, v) for p, (g, v) in self._held.items() if p.grad is g or g._version != v]
-        if kept and bool(self._any):
+        kept = [
+            (p, held, version)
+            for p, (held, version) in self._held.items()
+            if held._version != version or (p.grad is not None and part(p.grad) is held)
+        ]
+        if kept and bool(Space([p for p, _, _ in kept]).any(self._any)):
             raise RuntimeError(
                 "step(closure) found gradients of earlier backward passes in .grad, and the "
                 "closure does not clear them. They would enter only the first gradient of the "
@@ -86,7 +103,8 @@ class Leftovers:
         """Mark what the step leaves, but not what it refused."""
         for p in parameters:
             if p.grad is not None and p not in self._held:
-                setattr(p.grad, _MARK, p.grad._version)
+                gradient = part(p.grad)
+                setattr(gradient, _MARK, gradient._version)
         self._held, self.begun = {}, False
         self._lost_before, self._lost = self._lost, False
 

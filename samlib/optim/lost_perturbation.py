@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from samlib.linalg import norm
-from samlib.optim.vectors import quotient, split
+from samlib.optim.shards import part
+from samlib.optim.space import Space, quotient
+from samlib.optim.vectors import split
 
 EVERY = 100
 WARNED = 0.1
@@ -37,6 +38,7 @@ class Rounding:
         before: Sequence[Tensor],
         after: Sequence[Tensor],
         perturbation: Tensor,
+        space: Space,
         *,
         name: str,
         rho: str,
@@ -45,7 +47,7 @@ class Rounding:
 
         ``name`` and ``rho`` say in an error whose perturbation it is.
         """
-        share = float(lost_share(before, after, perturbation))
+        share = float(lost_share(before, after, perturbation, space))
         said = (
             f"the perturbation of {name} with rho={rho} is too small for weights in "
             f"{_dtypes(after)}: rounding of w + ε loses {share:.0%} of ε; keep the weights in a "
@@ -59,14 +61,16 @@ class Rounding:
             warnings.warn(said, RuntimeWarning, stacklevel=2)
 
 
-def lost_share(before: Sequence[Tensor], after: Sequence[Tensor], perturbation: Tensor) -> Tensor:
+def lost_share(
+    before: Sequence[Tensor], after: Sequence[Tensor], perturbation: Tensor, space: Space
+) -> Tensor:
     """‖ε' − ε‖/‖ε‖ with ε' = after − before, on the device; 0 if ε is zero."""
-    lost, whole = [], []
-    for old, new, piece in zip(before, after, split(perturbation, after), strict=True):
-        moved = new.detach().flatten().to(piece) - old.flatten().to(piece)
-        lost.append(norm(moved - piece))
-        whole.append(norm(piece))
-    return quotient(norm(torch.cat(lost)), norm(torch.cat(whole))).squeeze(-1)
+    pieces = split(perturbation, after)
+    lost = (
+        part(new).detach().flatten().to(piece) - old.flatten().to(piece) - piece
+        for old, new, piece in zip(before, after, pieces, strict=True)
+    )
+    return quotient(norm(space.norms(lost)), norm(space.norms(pieces))).squeeze(-1)
 
 
 def _dtypes(tensors: Sequence[Tensor]) -> str:

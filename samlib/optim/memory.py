@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from samlib.optim.shards import arranged_like, part, spread_like
 from samlib.optim.vectors import flatten, split
 
 
@@ -20,29 +19,28 @@ class Memory:
     @property
     def empty(self) -> bool:
         """Whether no vector was kept yet."""
-        return not self._pieces
+        return not self._pieces or not self.steps
 
     def keep(self, vector: Tensor, parameters: list[Tensor]) -> None:
         """Keep a vector [D] for those parameters."""
         for p, piece in zip(parameters, split(vector, parameters), strict=True):
-            self._pieces[p] = piece.detach().view(p.shape).to(p, copy=True)
+            own = piece.detach().view(part(p).shape)
+            self._pieces[p] = spread_like(own.to(part(p), copy=True), p)
 
     def recall(self, parameters: list[Tensor]) -> Tensor:
         """Give the vector [D] for those parameters; zero for new ones."""
         return flatten([self._pieces.get(p, torch.zeros_like(p)) for p in parameters])
 
-    def state(self, parameters: list[Tensor]) -> dict[str, Any]:
-        """Give what is kept by the places of the parameters, to be saved."""
-        places = {p: place for place, p in enumerate(parameters)}
+    def pieces(self, parameters: list[Tensor]) -> dict[Tensor, Tensor]:
+        """Give the vector's pieces by parameter, to be saved; zero where none was kept yet."""
         return {
-            "steps": self.steps,
-            "vectors": {places[p]: piece for p, piece in self._pieces.items()},
+            p: self._pieces[p] if p in self._pieces else torch.zeros_like(p) for p in parameters
         }
 
-    def load(self, state: dict[str, Any], parameters: list[Tensor]) -> None:
-        """Take over what :meth:`state` gave."""
-        self.steps = state["steps"]
+    def load(self, steps: int, pieces: dict[Tensor, Tensor]) -> None:
+        """Take over what was saved."""
+        self.steps = steps
         self._pieces = {
-            parameters[place]: piece.detach().to(parameters[place], copy=True)
-            for place, piece in state["vectors"].items()
+            p: arranged_like(piece.detach().to(p.device, p.dtype, copy=True), p)
+            for p, piece in pieces.items()
         }

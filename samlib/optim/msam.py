@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from samlib._validation import require_count
+from samlib.optim.checkpoint import prepares
 from samlib.optim.grad_scaler import enabled
 from samlib.optim.gradients import gradient_of, with_gradient
 from samlib.optim.replicas import PerturbWith
@@ -101,6 +102,8 @@ class MSAM(SAM):
             If there is no closure, no batch, or the tensors do not have as many rows.
         """
         if closure is None:
+            if prepares(self):
+                return self.base_optimizer.step()
             raise ValueError(
                 "MSAM.step needs a closure and a batch, step(closure, inputs, targets); got None"
             )
@@ -148,7 +151,7 @@ class MSAM(SAM):
     def _return(self) -> None:
         """Go back to w between two micro-batches; running statistics follow each once."""
         self._weights.restore()
-        self._statistics.release()
+        self._modules.release()
         self._active, self._first, self._calls.ascended = [], None, 0
 
     def _settings(self) -> dict[str, Any]:

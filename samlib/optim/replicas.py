@@ -20,6 +20,12 @@ def is_replicated(model: nn.Module | None) -> bool:
 def require_perturb_with(perturb_with: PerturbWith, model: nn.Module | None) -> PerturbWith:
     """Return ``perturb_with`` if it is allowed for the model."""
     require_name("perturb_with", perturb_with, ("averaged", "local"))
+    if perturb_with == "local" and hasattr(type(model), "set_requires_gradient_sync"):
+        raise ValueError(
+            "perturb_with='local' needs weights that each process can perturb by itself, but of "
+            "those that fully_shard shards there is one copy for all: use "
+            "perturb_with='averaged', or DistributedDataParallel"
+        )
     if perturb_with == "local" and not is_replicated(model):
         raise ValueError(
             "perturb_with='local' needs model=, the DistributedDataParallel module, got "

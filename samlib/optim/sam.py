@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from samlib._validation import require_number
-from samlib.optim.base import Radius, SharpnessAware
+from samlib.optim.base import SharpnessAware
 from samlib.optim.replicas import PerturbWith
-from samlib.optim.vectors import flatten, scale_, unit_
-from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
+from samlib.optim.vectors import flatten
+from samlib.optim.wrapper import BaseOptimizer, ParameterGroups, Radius
 
 
 class SAM(SharpnessAware):
@@ -60,7 +60,7 @@ class SAM(SharpnessAware):
     has_edge = True
 
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:
-        return unit_(gradient).mul_(rho)
+        return self._space.unit_(gradient).mul_(rho)
 
 
 class UnnormalizedSAM(SharpnessAware):
@@ -147,7 +147,8 @@ class ASAM(SharpnessAware):
 
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:
         scale = flatten(self._active).abs_().add_(self.eta)
-        return unit_(scale_(gradient).mul_(scale)).mul_(scale).mul_(rho)
+        scaled = self._space.scale_(gradient).mul_(scale)
+        return self._space.unit_(scaled).mul_(scale).mul_(rho)
 
     def _settings(self) -> dict[str, Any]:
         return {"eta": self.eta, **super()._settings()}

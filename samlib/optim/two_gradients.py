@@ -7,9 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from samlib._validation import require_count, require_number
-from samlib.linalg import norm
 from samlib.optim.sam import SAM
-from samlib.optim.vectors import quotient, rejection
+from samlib.optim.space import quotient
 from samlib.optim.wrapper import BaseOptimizer, ParameterGroups
 
 
@@ -59,7 +58,7 @@ class GSAM(SAM):
         super().__init__(params, base_optimizer, rho=rho, model=model, same_masks=same_masks)
 
     def _combine(self, first: Tensor, last: Tensor) -> Tensor:
-        return last - self.alpha * rejection(first, last)
+        return last - self.alpha * self._space.rejection(first, last)
 
     def _settings(self) -> dict[str, Any]:
         return {"alpha": self.alpha, **super()._settings()}
@@ -116,6 +115,7 @@ class LookSAM(SAM):
 
     has_edge = False  # its steps are no longer SAM's
     _combines = True
+    _keeps_vector = True
 
     def __init__(
         self,
@@ -139,10 +139,11 @@ class LookSAM(SAM):
 
     def _combine(self, first: Tensor, last: Tensor) -> Tensor:
         if self.ascents:
-            self._memory.keep(rejection(last, first), self._active)
+            self._memory.keep(self._space.rejection(last, first), self._active)
             return last
         kept = self._memory.recall(self._active)
-        return last + self.alpha * quotient(norm(last), norm(kept)) * kept
+        ratio = quotient(self._space.norm(last), self._space.norm(kept))
+        return last + self.alpha * ratio * kept
 
     def _settings(self) -> dict[str, Any]:
         return {"alpha": self.alpha, "every": self.every, **super()._settings()}

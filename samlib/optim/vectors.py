@@ -1,21 +1,23 @@
-"""Parameters as one vector: the formulas of the papers are written on flat vectors."""
+"""Parameters as one vector: the formulas of the papers are written on flat vectors.
+
+Of parameters that are spread over processes, a vector holds the parts in this process.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import reduce
 
 import torch
 from torch import Tensor
 
-from samlib.linalg import power_of_two
+from samlib.optim.shards import part, part_of, parts
 
 Kind = list[tuple[torch.Size, torch.dtype, torch.device]]
 
 
 def kind(tensors: Sequence[Tensor]) -> Kind:
-    """What memory for a copy of the tensors must agree with."""
+    """What memory for a copy of the tensors, all of them plain, must agree with."""
     return [(t.shape, t.dtype, t.device) for t in tensors]
 
 
@@ -43,6 +45,7 @@ class Gathered:
 
     def gather(self, tensors: Sequence[Tensor]) -> Tensor:
         """Copy the tensors, dense or sparse, into the vector [D] and return it."""
+        tensors = parts(tensors)
         if self._kind != (new := kind(tensors)):
             dtype = reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
             size = sum(t.numel() for t in tensors)
@@ -54,6 +57,7 @@ class Gathered:
 
     def pieces(self, vector: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
         """Cut a vector, this one or another, into pieces that can be added to the parameters."""
+        parameters = parts(parameters)
         views = self._pieces if vector is self._vector else _views(vector, parameters)
         if all(p.dtype == vector.dtype and p.device == vector.device for p in parameters):
             return views
@@ -71,36 +75,17 @@ def _views(vector: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
 
 def split(vector: Tensor, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Cut a vector into parts with as many numbers as the tensors have."""
-    return torch.split(vector, [t.numel() for t in tensors])
+    return torch.split(vector, [part(t).numel() for t in tensors])
 
 
 def normal(like: Sequence[Tensor], generator: torch.Generator) -> Tensor:
-    """Draw a normal vector [D] on the device of the first tensor."""
-    device = generator.device
-    return flatten(
-        [torch.randn(p.shape, generator=generator, dtype=p.dtype, device=device) for p in like]
-    )
+    """Draw a normal vector [D] on the device of the first tensor.
 
-
-def scale_(vector: Tensor) -> Tensor:
-    """Divide v in place by the power of two in its largest entry: exact, and safe to square."""
-    return vector.div_(power_of_two(vector))
-
-
-def unit_(vector: Tensor) -> Tensor:
-    """v/‖v‖ in place, and (1, …, 1)/√D at zero, without waiting for the device to know which."""
-    length = torch.linalg.vector_norm(scale_(vector))
-    zero = length == 0
-    return vector.div_(length + zero).add_(zero, alpha=1 / math.sqrt(vector.numel()))
-
-
-def rejection(vector: Tensor, onto: Tensor) -> Tensor:
-    """The part of ``vector`` orthogonal to ``onto``; all of it where ``onto`` is zero."""
-    onto = onto / power_of_two(onto)
-    return vector - quotient(vector @ onto, onto @ onto) * onto
-
-
-def quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient of two numbers on the device, and 0 where the denominator is 0."""
-    zero = denominator == 0
-    return torch.where(zero, 0.0, numerator / (denominator + zero))
+    Of spread parameters each process draws all and keeps its part, one parameter at a time: equal
+    generators give the same vector over any number of processes.
+    """
+    vector = Gathered().gather(like)
+    for p, piece in zip(like, split(vector, like), strict=True):
+        drawn = torch.randn(p.shape, generator=generator, dtype=p.dtype, device=generator.device)
+        piece.copy_(part_of(drawn, p).flatten())
+    return vector

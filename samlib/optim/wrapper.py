@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -12,14 +13,18 @@ from samlib._validation import require_number
 from samlib.optim.arguments import (
     require_base,
     require_group,
+    require_known_parts,
     require_params,
     require_radii,
-    require_state,
 )
+from samlib.optim.checkpoint import joined, separated
 from samlib.optim.memory import Memory
 from samlib.optim.popular import says_what_to_write
+from samlib.optim.shards import part
 from samlib.optim.together import set_mode
+from samlib.optim.vectors import flatten, wide
 
+Radius = float | Tensor
 ParameterGroups = Iterable[Tensor] | Iterable[dict[str, Any]]
 BaseOptimizer = Optimizer | Sequence[Optimizer]
 
@@ -30,6 +35,8 @@ class Wrapper(Optimizer):
     Attributes without an underscore and the memory are what a copy or a pickle takes along; the
     others serve a single step, and :meth:`_start` makes them anew.
     """
+
+    _keeps_vector: ClassVar[bool] = False  # whether there is one in the memory
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -42,6 +49,7 @@ class Wrapper(Optimizer):
         base = require_base(base_optimizer, Wrapper)
         super().__init__(require_params(params), {"rho": require_number("rho", rho)})
         radii = require_radii(self.param_groups, base)
+        require_known_parts(self._parameters())
         # Only now, when nothing can fail any more.
         for group, radius in zip(base.param_groups, radii, strict=True):
             group["rho"] = radius
@@ -70,6 +78,14 @@ class Wrapper(Optimizer):
     def _parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
 
+    def _radius(self, parameters: list[Tensor]) -> Radius:
+        """ρ as a number, or as a vector with one entry for each of theirs where groups differ."""
+        radii = {require_number("rho of a group", g["rho"]) for g in self.param_groups}
+        if len(radii) == 1:
+            return float(radii.pop())
+        of = {p: group["rho"] for group in self.param_groups for p in group["params"]}
+        return flatten([torch.full_like(part(p), of[p], dtype=wide(p.dtype)) for p in parameters])
+
     def _radii(self) -> str:
         return " | ".join(dict.fromkeys(f"{group['rho']:g}" for group in self.param_groups))
 
@@ -94,16 +110,19 @@ class Wrapper(Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """The base optimizer's state with ρ in its groups, and what is this optimizer's own."""
         self._require_settled("state_dict()")
-        own = self._memory.state(self._parameters())
-        return {**self.base_optimizer.state_dict(), "sharpness_aware": own}
+        parameters = self._parameters()
+        kept = [p for p in parameters if p.requires_grad] if self._keeps_vector else []
+        own = self._memory.steps, self._memory.pieces(kept)
+        return joined(self.base_optimizer.state_dict(), *own, parameters)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned; a state saved by the base optimizer will do."""
         self._require_settled("load_state_dict()")
-        of_base, own = require_state(state_dict, len(self._parameters()))
+        of_base, steps, pieces = separated(state_dict, self._parameters())
         self.base_optimizer.load_state_dict(of_base)
         self._share_with_base()
-        self._memory.load(own, self._parameters())
+        known = bool(pieces) or not self._keeps_vector  # SAM's state is no beginning of LookSAM's
+        self._memory.load(steps if known else 0, pieces)
 
     def __getstate__(self) -> dict[str, Any]:
         self._require_settled("copying")

@@ -17,10 +17,13 @@ from torch import Tensor, nn
 import samlib
 from samlib import Objective, rules
 from samlib.linalg import norm, power_of_two, unit_direction
-from samlib.optim.vectors import rejection, unit_
+from samlib.optim.space import Space
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
-DIRECTIONS: list[Callable[[Tensor], Tensor]] = [unit_direction, lambda v: unit_(v.clone())]
+DIRECTIONS: list[Callable[[Tensor], Tensor]] = [
+    unit_direction,
+    lambda v: Space([v]).unit_(v.clone()),
+]
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).split(".")[1])
 directions = pytest.mark.parametrize("direction", DIRECTIONS, ids=["unit_direction", "unit_"])
 
@@ -157,7 +160,7 @@ def test_the_part_orthogonal_to_a_tiny_vector_is_orthogonal(
     v, onto = (torch.randn(9, generator=generator, dtype=torch.float64).to(dtype) for _ in "vo")
     expected = v - (v @ onto) / (onto @ onto) * onto
     for size in (1.0, 2.0**-80 if dtype == torch.float32 else 2.0**-600):
-        torch.testing.assert_close(rejection(v, onto * size), expected)
+        torch.testing.assert_close(Space([v]).rejection(v, onto * size), expected)
 
 
 # --------------------------------------------------------------------- optimizers and rules

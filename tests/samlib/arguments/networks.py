@@ -95,7 +95,11 @@ def added_group(w: World) -> Row:
 def loaded_state(w: World) -> Row:
     state = w.instance.state_dict()
     own: tuple[Any, ...] = (None, 3, {}, {"steps": 1}, {"steps": 1, "vectors": {99: w.x}})
-    wrong = (None, 3, "state", [], {}, *({**state, "sharpness_aware": each} for each in own))
+    old = ({**state, "sharpness_aware": each} for each in own)
+    groups = [{**group, "sharpness_aware_steps": 1.5} for group in state["param_groups"]]
+    vectors = {0: {"sharpness_aware": torch.zeros(1, 2, 3)}}
+    new = ({**state, "param_groups": groups}, {**state, "state": vectors})
+    wrong = (None, 3, "state", [], {}, *old, *new)
     return {"state_dict": Argument(state, wrong, r"what state_dict\(\) returned")}
 
 
