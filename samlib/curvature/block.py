@@ -68,6 +68,8 @@ def hessian_block(objective: Objective, x: Tensor, *names: str) -> Operator:
 
 def _product(network: ModuleObjective, x: Tensor, names: Sequence[str]) -> Product:
     """The product with the block of the mean over the data; over several batches, one by one."""
+    network.processes.require_all_rows()
+    network.look(x)
     if network.in_one_batch:
         (batch,) = network.batches(x)
         return batch.block(x, names)

@@ -74,13 +74,28 @@ def fisher(
     network = require_network(objective, x)
     require_name("labels", labels, ("empirical", "sampled"))
     seed, x = require_seed("seed", seed), x.detach().clone()
-    first = next(network.batches(x))
+    if labels == "sampled":  # by their place among all rows
+        network.processes.require_all_rows()
+    (whole,) = network.processes.whole(x)
+
+    def look() -> bool:
+        first = next(network.batches(whole), None)
+        return first is None or _has_fisher(first, whole, labels)
+
+    network.processes.agreed(look, whole)
+    if labels == "sampled":
+        _require_same_order(network, x)
+        return through_outputs(network, x, _of_drawn_labels(x, seed))
+    return through_outputs(network, x, _of_given_labels)
+
+
+def _has_fisher(first: BatchLoss, x: Tensor, labels: Labels) -> bool:
+    """True, unless it raises since the loss of a batch has no Fisher matrix of such labels."""
     require_of_outputs(first, x)
     loss = first.through_outputs(x)[1]
     if labels == "sampled":
         predictive(loss.kind, loss.option)
-        _require_same_order(network, x)
-        return through_outputs(network, x, _of_drawn_labels(x, seed))
+        return True
     known = loss.call is not None and loss.call.size is not None
     if not known and not is_mean_over_rows(first, x):
         raise ValueError(
@@ -89,7 +104,7 @@ def fisher(
             "rows with one another); give one of torch's losses, such as "
             "torch.nn.CrossEntropyLoss()"
         )
-    return through_outputs(network, x, _of_given_labels)
+    return True
 
 
 def _of_given_labels(batch: BatchLoss, x: Tensor, loss: OutputLoss) -> Product:

@@ -63,12 +63,22 @@ def gauss_newton(objective: Objective, x: Tensor) -> Operator:
     tensor([[5.]])
     """
     network = require_network(objective, x)
-    first = next(network.batches(x))
-    require_of_outputs(first, x)
-    by_layer = first.has_layer(x.detach())
-    if not by_layer:
-        _warn_if_linear(first, x)
-    return through_outputs(network, x.detach().clone(), _second_derivative, by_layer=by_layer)
+    x = x.detach().clone()
+    (whole,) = network.processes.whole(x)
+
+    def look() -> tuple[bool, bool]:
+        """Whether a last layer makes many logits of a batch, and whether the loss is linear."""
+        first = next(network.batches(whole), None)
+        if first is None:
+            return False, False
+        require_of_outputs(first, whole)
+        by_layer = first.has_layer(whole)
+        return by_layer, not by_layer and _is_linear(first, whole)
+
+    by_layer, linear = network.processes.agreed(look, whole)
+    if linear:
+        warnings.warn(_NO_CURVATURE, stacklevel=2)
+    return through_outputs(network, x, _second_derivative, by_layer=by_layer)
 
 
 def _second_derivative(batch: BatchLoss, x: Tensor, loss: OutputLoss) -> Product:
@@ -77,15 +87,16 @@ def _second_derivative(batch: BatchLoss, x: Tensor, loss: OutputLoss) -> Product
     return lambda v: product(v)[0]
 
 
-def _warn_if_linear(batch: BatchLoss, x: Tensor) -> None:
+def _is_linear(batch: BatchLoss, x: Tensor) -> bool:
+    """Whether the second derivative of the loss in the outputs is 0."""
     with torch.no_grad():
         loss = batch.output_loss(batch.network.unflatten(x.detach()))
     shape = loss.outputs.shape
     probe = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(loss.outputs)
-    if bool((_second_derivative(batch, x, loss)(probe) == 0).all()):
-        warnings.warn(
-            "the second derivative of loss_fn in the outputs of the model is 0, and so is the "
-            "Gauss-Newton matrix; if loss_fn is NLLLoss, give the network's logits to "
-            "CrossEntropyLoss",
-            stacklevel=3,
-        )
+    return bool((_second_derivative(batch, x, loss)(probe) == 0).all())
+
+
+_NO_CURVATURE = (
+    "the second derivative of loss_fn in the outputs of the model is 0, and so is the Gauss-Newton "
+    "matrix; if loss_fn is NLLLoss, give the network's logits to CrossEntropyLoss"
+)

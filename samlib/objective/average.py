@@ -188,10 +188,13 @@ class AverageLoss:
         self._to_check = False
         warn_of_unused([name for name, flag in zip(names, nowhere, strict=True) if flag])
 
-    def batch_losses(self, x: Tensor) -> Iterator[BatchLoss]:
-        """The losses of the batches that may count, for what is done at x [dim], checked before."""
+    def look(self, x: Tensor) -> None:
+        """Evaluate at x, if that was not done before, so that the loss is checked."""
         if self._to_check:
             self.mean(value, x)
+
+    def batch_losses(self, x: Tensor) -> Iterator[BatchLoss]:
+        """The losses of this process's batches that may count, for what is done at x [dim]."""
         none, passed_over = True, 0
         for batch in self._batches(x):
             if batch.may_count:
@@ -199,7 +202,7 @@ class AverageLoss:
                 yield batch
             else:
                 passed_over += batch.targets_at_most
-        if none:
+        if none and not self._processes.several:
             raise nothing_counts()
 
     @property

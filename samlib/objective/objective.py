@@ -1,9 +1,8 @@
 """A loss L: R^D → R on a flat parameter vector, with its derivatives, batched.
 
-Everything else in samlib takes an :class:`Objective`: it asks for values, gradients and
-Hessian-vector products and never looks inside. Make one from any differentiable function
-of a vector, or from a network, a loss and data with :meth:`Objective.from_loss` or
-:meth:`Objective.from_module`.
+Everything else in samlib takes an :class:`Objective`: it asks for values, gradients and products
+with the Hessian, and never looks inside. Make one from any differentiable function of a vector, or
+from a network and data with :meth:`Objective.from_loss` or :meth:`Objective.from_module`.
 """
 
 from __future__ import annotations
@@ -226,8 +225,7 @@ def require_objective(objective: Objective) -> Objective:
 class ModuleObjective(Objective):
     """The training loss of a network as a function of its flattened parameters.
 
-    Made by :meth:`Objective.from_loss` or :meth:`Objective.from_module`, which explain the
-    arguments.
+    Made by :meth:`Objective.from_loss` or :meth:`Objective.from_module`: see there.
     """
 
     def __init__(
@@ -247,7 +245,7 @@ class ModuleObjective(Objective):
         require_instance("loss", loss, (LossOfModel, LossOfOutputs), made)
         data = loss.require_data(data, sized=size is not None)
         self._network = Network(model, parameters)
-        self._processes = processes_of(self._network, process_group, shard_vectors)
+        self.processes = processes_of(self._network, process_group, shard_vectors)
         self._loss = loss
         self._average = AverageLoss(
             self._network,
@@ -255,24 +253,23 @@ class ModuleObjective(Objective):
             data,
             size=require_size(size),
             require=self._require_batch,
-            processes=self._processes,
+            processes=self.processes,
             check=require_flag("check", check),
         )
         self._rows: Rows | None = None
-        alone = not self._processes.several
-        if alone and self._average.in_one_batch and is_cuttable(data):
+        if not self.processes.several and self._average.in_one_batch and is_cuttable(data):
             self._rows = Rows(self._average, self._average.one_batch, check=check)
         super().__init__(self.value, self._network.dim)
 
     @property
     def shapes(self) -> dict[str, Size]:
-        """The shapes of the trainable parameters, by name, in the order in which x holds them."""
+        """The shapes of the parameters of x, by name and in their order."""
         return {name: p.shape for name, p in self._network.parameters.items()}
 
     @property
     def shards(self) -> Shards:
         """How points and vectors lie over processes: each process has all of them, mostly."""
-        return self._processes.shards
+        return self.processes.shards
 
     def flat_parameters(self) -> Tensor:
         """A copy of the model's parameters that make x, as they are now: [dim]."""
@@ -322,9 +319,12 @@ class ModuleObjective(Objective):
         return self._average.together.obstacle
 
     def batches(self, x: Tensor) -> Iterator[BatchLoss]:
-        """The loss of each batch of the data, for what is done at x [dim]."""
-        self._processes.require_all_rows()
-        return self._average.batch_losses(require_one_point("x", x, self.shards.length))
+        """The losses of this process's batches, for what is done at x [dim], the whole of it."""
+        return self._average.batch_losses(require_one_point("x", x, self.dim))
+
+    def look(self, x: Tensor) -> None:
+        """Make sure once, at x [dim], of what the loss must be like."""
+        self._average.look(require_one_point("x", x, self.shards.length))
 
     def value(self, x: Tensor) -> Tensor:
         """L(x): [..., dim] → [...]."""

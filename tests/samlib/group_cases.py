@@ -89,6 +89,11 @@ def measured(objective: Any) -> Results:
         "worst": worst.value,
         "worst direction": whole(worst.direction).abs(),
         "average": average.value,
+        "Gauss-Newton": whole(samlib.gauss_newton(objective, x) @ x),
+        "Fisher": whole(samlib.fisher(objective, x) @ x),
+        "top of Gauss-Newton": samlib.top_eigenpairs(
+            samlib.gauss_newton(objective, x), **QUIET
+        ).values,
     }
 
 
@@ -154,6 +159,7 @@ def errors(rank: int) -> Results:
     if rank:
         nn.init.zeros_(other[0].bias)  # type: ignore[arg-type]
     once = objective_over(mine if first else [*mine, (inputs[:, :5], labels)], check=False)
+    bad = objective_over(mine if first else [(inputs[:, :5], labels)], check=False)
     said = {
         "one fails": outcome(lambda: once.gradient(at)),
         "one fails in a product": outcome(lambda: once.hessian_operator(at)(at)),
@@ -172,7 +178,8 @@ def errors(rank: int) -> Results:
         "vectors without a group": outcome(
             lambda: objective_over(mine, process_group=None, shard_vectors=True)
         ),
-        "curvature of outputs": outcome(lambda: samlib.gauss_newton(objective_over(mine), at)),
+        "drawn labels": outcome(lambda: samlib.fisher(objective_over(mine), at, labels="sampled")),
+        "one fails in a look": outcome(lambda: samlib.gauss_newton(bad, at)),
         "draws": outcome(lambda: drawing(mine, draws=not first).value(at)),
         "used elsewhere": outcome(lambda: routed(first).value(torch.ones(3).double())),
         "used nowhere": outcome(lambda: routed(True).value(torch.ones(3).double())),

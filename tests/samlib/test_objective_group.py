@@ -58,7 +58,7 @@ def said(found: list[Results], name: str) -> tuple[str, ...]:
     return tuple(each["said"][name] for each in found)
 
 
-@pytest.mark.parametrize("name", ["one fails", "one fails in a product"])
+@pytest.mark.parametrize("name", ["one fails", "one fails in a product", "one fails in a look"])
 def test_an_error_in_one_process_ends_the_call_in_all(name: str, found: list[Results]) -> None:
     first, second = said(found, name)
     assert first == "RuntimeError: process 1 of process_group has failed; its own error says how"
@@ -77,7 +77,7 @@ def test_an_error_in_one_process_ends_the_call_in_all(name: str, found: list[Res
         ("nothing counts", "ValueError: every target of data is ignored by the loss"),
         ("sum", "ValueError: loss must average over the rows, and it sums"),
         (
-            "curvature of outputs",
+            "drawn labels",
             "ValueError: this matrix needs all rows in one process",
         ),
         ("no group", "ValueError: the model's parameters are spread over processes"),
