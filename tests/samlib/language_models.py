@@ -51,17 +51,20 @@ def gpt2(**options: Any) -> nn.Module:
     return _made("GPT2LMHeadModel", "GPT2Config", **sizes, **NO_WORDS, **options)
 
 
+SMALL = {
+    "vocab_size": WORDS,
+    "hidden_size": 4,
+    "intermediate_size": 5,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 8,
+}
+
+
 def _of_llama(name: str, **options: Any) -> nn.Module:
-    sizes = {
-        "vocab_size": WORDS,
-        "hidden_size": 4,
-        "intermediate_size": 5,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,  # grouped queries
-        "max_position_embeddings": 8,
-    }
-    return _made(f"{name}ForCausalLM", f"{name}Config", **sizes, **NO_WORDS, **options)
+    grouped = {"num_key_value_heads": 1}  # one key for two queries
+    settings = {**SMALL, **NO_WORDS, **grouped, **options}
+    return _made(f"{name}ForCausalLM", f"{name}Config", **settings)
 
 
 def llama() -> nn.Module:
@@ -74,28 +77,13 @@ def mixtral() -> nn.Module:
 
 
 def bert() -> nn.Module:
-    sizes = {
-        "vocab_size": WORDS,
-        "hidden_size": 4,
-        "intermediate_size": 5,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "max_position_embeddings": 8,
-    }
-    return _made("BertForMaskedLM", "BertConfig", **sizes, pad_token_id=0)
+    return _made("BertForMaskedLM", "BertConfig", **SMALL, pad_token_id=0)
 
 
 def vit() -> nn.Module:
-    sizes = {
-        "hidden_size": 4,
-        "intermediate_size": 5,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 8,
-        "patch_size": 4,
-        "num_labels": 3,
-    }
-    return _made("ViTForImageClassification", "ViTConfig", **sizes)
+    image = {"image_size": 8, "patch_size": 4, "num_labels": 3}
+    sizes = {n: size for n, size in SMALL.items() if n.startswith(("hidden", "inter", "num"))}
+    return _made("ViTForImageClassification", "ViTConfig", **sizes, **image)
 
 
 def lora() -> nn.Module:

@@ -47,30 +47,29 @@ def as_it_is_differentiated() -> Iterator[None]:
     torch.backends.mha.set_fastpath_enabled(True)
 
 
-def truth_of(model: nn.Module, loss: Callable[[nn.Module, Any], Tensor], batch: Any) -> Truth:
-    """Values and dense derivatives, by double backward row by row."""
-    model = copy.deepcopy(model).eval()
-    named = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    sizes = [p.numel() for p in named.values()]
-
-    class Whole(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, batch: Any) -> Tensor:
-            return loss(self.model, batch)
-
-    whole = Whole()
+def as_function(
+    model: nn.Module, of_batch: Callable[[nn.Module, Any], Tensor], batch: Any
+) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """x ↦ what a function makes of a copy of the model and a batch, and its x: the parameters."""
+    whole = nn.Module()
+    whole.model = copy.deepcopy(model).eval()
+    whole.forward = lambda batch: of_batch(whole.model, batch)  # type: ignore[method-assign]
+    named = {n: p for n, p in whole.named_parameters() if p.requires_grad}
 
     def of_vector(x: Tensor) -> Tensor:
-        parts = zip(named.items(), torch.split(x, sizes), strict=True)
-        values = {f"model.{n}": part.reshape(p.shape) for (n, p), part in parts}
+        parts = zip(named.items(), torch.split(x, [p.numel() for p in named.values()]), strict=True)
+        values = {n: part.reshape(p.shape) for (n, p), part in parts}
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-            value: Tensor = functional_call(whole, values, (batch,))
-        return value
+            result: Tensor = functional_call(whole, values, (batch,))
+        return result
 
-    x = torch.cat([p.detach().flatten() for p in named.values()]).requires_grad_()
+    return of_vector, torch.cat([p.detach().flatten() for p in named.values()])
+
+
+def truth_of(model: nn.Module, loss: Callable[[nn.Module, Any], Tensor], batch: Any) -> Truth:
+    """Values and dense derivatives, by double backward row by row."""
+    of_vector, x = as_function(model, loss, batch)
+    x.requires_grad_()
     value = of_vector(x)
     (gradient,) = torch.autograd.grad(value, x, create_graph=True)
     basis = torch.eye(len(x), dtype=x.dtype)
@@ -181,36 +180,13 @@ def logits_of(model: nn.Module, batch: dict[str, Tensor]) -> Callable[[Tensor], 
     labels = batch["labels"]
     causal = any(kind in type(model).__name__ for kind in ("CausalLM", "GPT2", "Peft"))
 
-    def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        logits = model(**{n: t for n, t in batch.items() if n != "labels"}).logits
+    def logits(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        given = model(**{n: t for n, t in batch.items() if n != "labels"}).logits
         if labels.dim() == 1:
-            return logits
-        if causal:
-            logits = logits[:, :-1]
-            return logits[labels[:, 1:] != -100]
-        return logits[labels != -100]
+            return given
+        return given[:, :-1][labels[:, 1:] != -100] if causal else given[labels != -100]
 
-    model = copy.deepcopy(model).eval()
-    named = {n: p for n, p in model.named_parameters() if p.requires_grad}
-
-    class Whole(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, batch: Any) -> Tensor:
-            return loss(self.model, batch)
-
-    whole = Whole()
-
-    def of_vector(x: Tensor) -> Tensor:
-        parts = zip(named.items(), torch.split(x, [p.numel() for p in named.values()]), strict=True)
-        values = {f"model.{n}": part.reshape(p.shape) for (n, p), part in parts}
-        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-            result: Tensor = functional_call(whole, values, (batch,))
-        return result
-
-    return of_vector
+    return as_function(model, logits, batch)[0]
 
 
 # --------------------------------------------------------------- recurrent, masked, wrapped
