@@ -268,7 +268,7 @@ class ModuleObjective(Objective):
 
     @property
     def shards(self) -> Shards:
-        """How points and vectors lie over processes: each process has all of them, mostly."""
+        """How points and vectors lie over processes."""
         return self.processes.shards
 
     def flat_parameters(self) -> Tensor:

@@ -209,13 +209,13 @@ def test_a_residual_network_whose_fifth_eigenvalue_used_to_be_skipped() -> None:
     # .0006, for λ₅ = .1603.
     objective = residual(0, 8, 64, 16, torch.float32)
     x = objective.flat_parameters()  # type: ignore[attr-defined]
-    product = objective.hessian_operator(x)
+    product = residual(0, 8, 64, 16, torch.float64).hessian_operator(x.double())
     operator = LinearOperator(
         (len(x), len(x)),
-        matvec=lambda v: product(torch.from_numpy(v).float().reshape(-1)).numpy(),
-        dtype="float32",
+        matvec=lambda v: product(torch.from_numpy(v).reshape(-1)).numpy(),
+        dtype="float64",
     )
-    truth = torch.as_tensor(eigsh(operator, 8, which="LA", ncv=40, tol=1e-4)[0]).flip(0)[:5]
+    truth = torch.as_tensor(eigsh(operator, 8, which="LA", ncv=40, tol=1e-5)[0]).flip(0)[:5]
     alone = top_eigenpairs(objective, x, k=5, rtol=0.01, confidence=0)
     assert distance_in_units(alone.values, truth, alone.errors) > 1
     found = top_eigenpairs(objective, x, k=5, rtol=0.01)
