@@ -114,7 +114,9 @@ class AverageLoss:
             seen.batches += 1
             seen.rows += batch.rows
             if batch.may_count:
-                parts = self.together(derive(self._weighed(batch)), partial(_kind, derive, batch), *points)
+                parts = self.together(
+                    derive(self._weighed(batch)), partial(_kind, derive, batch), *points
+                )
                 units.add(batch.unit)
                 _require_one_unit(units, batch)
                 mean.add(parts if self._to_check else parts[:1], batch.weight)

@@ -1,7 +1,7 @@
 """Parameters that are whole in a process only while one operation uses them.
 
-Of a parameter each process holds a piece. The model has a stand-in for it, without numbers: what
-an operation takes it, gathers it for its length (ZeRO: Rajbhandari et al., 2020, §5.3). The graph
+Of a parameter each process holds a piece. The model has a stand-in for it, without numbers: an
+operation that takes it gathers it for its length (ZeRO: Rajbhandari et al., 2020, §5.3). The graph
 keeps pieces, and the operation's derivative is again such an operation, which gathers anew.
 
 Processes meet in rounds. In each one all say what they want, and all take part in the first of
@@ -12,9 +12,8 @@ parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.distributed as dist

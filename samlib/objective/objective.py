@@ -121,7 +121,8 @@ class Objective(ScalarField):
         shard_vectors
             Whether each process holds a part alone of vectors (x, v, eigenvectors, the basis of
             Lanczos), ``objective.shards.length`` entries of ``objective.dim``. It does where the
-            model's parameters are spread by ``fully_shard``. An evaluation has them whole.
+            model's parameters are spread by ``fully_shard``. An evaluation then gathers each
+            parameter for one operation at a time, instead of all.
         check
             Whether to make sure of what the numbers rest on. The first evaluation then takes a
             second pass over the data, and refuses a loss that is not the same in both, or that

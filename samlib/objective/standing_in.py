@@ -1,4 +1,9 @@
-"""What stands in a model for a parameter that is elsewhere, and the operations that take it."""
+"""What stands in a model for a parameter that is elsewhere, and the operations that take it.
+
+An operation on a parameter, as a function of pieces of it, has a derivative of the same kind: of a
+gathered parameter it is a sum over processes, of such a sum something gathered. So one function,
+that knows which of its arguments and results belong to parameters, is enough for all orders.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +47,9 @@ class StandIn(Tensor):
         return _applied(func, leaves, spec)
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         if func is torch.ops.aten.detach.default:  # by which autograd keeps it
             return _made(args[0].gathering, args[0].k, args[0].piece, args[0])
         raise TypeError(
