@@ -66,7 +66,7 @@ def stand_in(gathering: Gathering, k: int, piece: Tensor) -> Tensor:
 
 
 def _made(gathering: Gathering, k: int, piece: Tensor, like: Tensor) -> StandIn:
-    made: StandIn = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+    made: StandIn = Tensor._make_wrapper_subclass(
         StandIn, like.shape, dtype=like.dtype, device=piece.device
     )
     made.gathering, made.k, made.piece = gathering, k, piece
