@@ -69,6 +69,8 @@ class Gathering:
 
     Attributes
     ----------
+    active
+        Whether an evaluation has begun and not ended.
     weight
         How much the present batch counts; None as long as nothing is to be added up.
     total
@@ -82,7 +84,7 @@ class Gathering:
         self._sources: tuple[Tensor, ...] = ()
         self.weight: float | Tensor | None = None
         self.total = torch.zeros(0)
-        self._dtype, self._over = torch.float32, True
+        self._dtype, self.active = torch.float32, False
 
     def split(self, part: Tensor) -> tuple[Tensor, ...]:
         """The pieces of the parameters in the part [length] that this process holds of a vector."""
@@ -95,7 +97,7 @@ class Gathering:
         """Start an evaluation at x, or at x and v, [length] each."""
         x = points[0].detach()
         self._sources, self.weight = tuple(point.detach() for point in points), None
-        self._dtype, self._over = x.dtype, False
+        self._dtype, self.active = x.dtype, True
         self.total = x.new_zeros(len(x), dtype=torch.promote_types(x.dtype, torch.float32))
 
     def end(self) -> None:
@@ -103,13 +105,13 @@ class Gathering:
         self.weight = None
         while self._round(_NOTHING, None) != _NOTHING:
             pass
-        self._over, self._sources = True, ()
+        self.active, self._sources = False, ()
 
     def fail(self) -> None:
         """Tell the others that this process has failed."""
-        if not self._over:
+        if self.active:
             self._wishes(_FAILED)
-        self._over, self._sources = True, ()
+        self.active, self._sources = False, ()
 
     def whole(self, kind: int, k: int, piece: Tensor) -> Tensor:
         """Parameter k, of which this process has a piece."""
@@ -147,7 +149,7 @@ class Gathering:
             return _NOTHING
         first = min(wanted)
         if first == _FAILED:
-            self._over = True
+            self.active = False
             raise AnotherFailedError("another process of process_group has failed")
         kind, k = divmod(first, len(self._layouts))
         if kind == _SUM:

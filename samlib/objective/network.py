@@ -91,9 +91,10 @@ class Network:
         return any(map(is_spread, self.parameters.values()))
 
     def gather_by_operation(self, shards: Shards) -> Gathering | None:
-        """From now on x is what this process holds of it, and no parameter is whole for long.
+        """Let evaluations between its ``begin`` and ``end`` take the part of x that is held here.
 
-        Gives None, and does nothing, where layers keep their parameters for themselves.
+        No parameter is whole for long in them. Gives None, and does nothing, where
+        layers keep their parameters for themselves.
         """
         if any(isinstance(module, nn.RNNBase) for module in self.module.modules()):
             return None
@@ -123,10 +124,10 @@ class Network:
     def unflatten(self, x: Tensor) -> dict[str, Tensor]:
         """The parts of x [dim], by the names and in the shapes of the parameters.
 
-        Where some parameters are narrower than others, their parts are, too. Where they are
-        gathered for single operations, x is [length], and the parts are pieces.
+        Where some parameters are narrower than others, their parts are, too. While they
+        are gathered for single operations, x is [length], and the parts are pieces.
         """
-        if self.gathering is not None:
+        if self.gathering is not None and self.gathering.active:
             return dict(zip(self.parameters, self.gathering.split(x), strict=True))
         return self._cut(x)
 
@@ -161,7 +162,8 @@ class Network:
     def evaluate(self, parts: Mapping[str, Tensor], use: Callable[[nn.Module], T]) -> T:
         """What ``use`` makes of the model with these tensors in place of the parameters."""
         reshard(self.module)
-        if (gathering := self.gathering) is not None:
+        gathering = self.gathering
+        if gathering is not None and gathering.active:
             parts = {n: stand_in(gathering, k, parts[n]) for k, n in enumerate(self.parameters)}
         by_identity = {id(p): parts[name] for name, p in self.parameters.items()}
         many = self.makes_many_classes

@@ -76,6 +76,12 @@ class Processes:
         """Whether rows may be elsewhere."""
         return self.group is not None
 
+    def gathering_for(self, network: Network) -> Processes:
+        """The same, which gather single parameters of a network where each holds pieces of them."""
+        gathers = self.shards.group is not None and network.is_spread
+        gathering = network.gather_by_operation(self.shards) if gathers else None
+        return Processes(self.group, self.shards, gathering)
+
     def require_all_rows(self) -> None:
         """Raise if other processes have rows."""
         if self.several:
@@ -277,6 +283,4 @@ def processes_of(
         spread = require_flag("shard_vectors", shard_vectors)
     if spread and group is None:
         raise ValueError("shard_vectors=True needs process_group, got None")
-    shards = Shards(network.dim, group if spread else None)
-    leanly = spread and network.is_spread
-    return Processes(group, shards, network.gather_by_operation(shards) if leanly else None)
+    return Processes(group, Shards(network.dim, group if spread else None))
