@@ -1,11 +1,13 @@
 """Memory and messages of λ₁ over several processes: `python benchmarks/distributed.py`.
 
-A perceptron of 3.2 million weights on 128 rows, in float32, over 1, 2 and 4 processes (gloo, on one
-machine) that share the rows; with vectors whole in each process, and spread over them. For each:
+A perceptron of 3.2 million weights in 13 layers on 64 rows, in float32, over 1, 2 and 4 processes
+(gloo, on one machine) that share the rows; with vectors whole in each process, spread over them,
+and spread with a model that fully_shard has spread. For each:
 
 * the most bytes that tensors hold at a time in one process, during λ₁, beside the model and x;
-* the messages of λ₁ and their bytes, for each product: those as long as a vector or as the part of
-  it that a process holds, and the short ones;
+* the same during one product;
+* the messages of λ₁ and their bytes, for each product: those of more than 1 kB, which are vectors,
+  parameters or pieces of them, and the short ones;
 * the CPU seconds of a product in one process, relative to those of a gradient there. The processes
   share the machine's cores, so that seconds on the clock would say nothing.
 
@@ -27,16 +29,19 @@ import torch
 import torch.distributed as dist
 from simulate import provenance, results_path
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 
 import samlib
 from samlib.objective.points import bytes_needed
 
 PROCESSES = (1, 2, 4)
-WIDTH, LAYERS, CLASSES, ROWS = 1024, 3, 10, 128
+WIDTH, LAYERS, CLASSES, ROWS = 512, 12, 10, 64
 REPEATS = 3
 LARGEST_DIFFERENCE = 1e-4
 
-COLLECTIVES = ("all_reduce", "all_gather_single", "all_gather_into_tensor")
+HELD = ("whole", "spread", "spread, as the model")
+COLLECTIVES = ("all_reduce", "all_gather_single", "all_gather_into_tensor", "broadcast", "reduce")
+SHORT = 1024
 
 
 def network() -> nn.Sequential:
@@ -63,7 +68,7 @@ class Messages:
 
     def __enter__(self) -> Messages:
         for name, function in self._before.items():
-            setattr(dist, name, self._counted(function, given=int(name != "all_reduce")))
+            setattr(dist, name, self._counted(function, given=int(name.startswith("all_gather"))))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,10 +82,10 @@ class Messages:
 
         return counted
 
-    def for_each(self, products: int, vector: int) -> dict[str, float]:
-        """Their numbers and bytes for each product: long ones, of a vector, and short ones."""
-        long = [size for size in self.sizes if size >= vector]
-        short = [size for size in self.sizes if size < vector]
+    def for_each(self, products: int) -> dict[str, float]:
+        """Their numbers and bytes for each product: long ones and short ones."""
+        long = [size for size in self.sizes if size > SHORT]
+        short = [size for size in self.sizes if size <= SHORT]
         return {
             "long_messages": len(long) / products,
             "long_bytes": sum(long) / products,
@@ -98,14 +103,22 @@ def cpu_seconds(function: Callable[[], Any]) -> float:
     return median(times)
 
 
-def measured(rank: int, processes: int, spread: bool) -> dict[str, Any]:
+def spread_network() -> nn.Module:
+    model = network()
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            fully_shard(layer)
+    return fully_shard(model)
+
+
+def measured(rank: int, processes: int, held: str) -> dict[str, Any]:
     inputs, labels = rows()
     objective = samlib.Objective.from_module(
-        network(),
+        spread_network() if held == "spread, as the model" else network(),
         nn.CrossEntropyLoss(),
         (inputs[rank::processes], labels[rank::processes]),
         process_group=dist.group.WORLD if processes > 1 else None,
-        shard_vectors=spread,
+        shard_vectors=held != "whole",
         check=False,
     )
     x = objective.flat_parameters()
@@ -115,19 +128,25 @@ def measured(rank: int, processes: int, spread: bool) -> dict[str, Any]:
             lambda: results.append(samlib.top_eigenpairs(objective, x, rtol=0.01, progress=False))
         )
     (found,) = results
+    most_of_product = bytes_needed(lambda: objective.hessian_operator(x)(x))
     product = objective.hessian_operator(x)
-    of_gradient = cpu_seconds(lambda: objective.gradient(x))
+    of_gradient, of_product = (
+        cpu_seconds(lambda: objective.gradient(x)),
+        cpu_seconds(lambda: product(x)),
+    )
     return {
         "processes": processes,
-        "vectors": "spread" if spread else "whole",
+        "vectors": held,
         "dim": objective.dim,
         "held": len(x),
         "eigenvalue": float(found.values[0]),
         "products": found.products,
         "most_bytes": most,
         "most_in_vectors": most / (4 * objective.dim),
-        "product_by_gradient": cpu_seconds(lambda: product(x)) / of_gradient,
-        **messages.for_each(found.products, x.nbytes),
+        "product_in_vectors": most_of_product / (4 * objective.dim),
+        "product_by_gradient": of_product / of_gradient,
+        "product_seconds": of_product,
+        **messages.for_each(found.products),
     }
 
 
@@ -136,7 +155,9 @@ def work(rank: int, processes: int, folder: str) -> None:
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=processes
     )
-    results = [measured(rank, processes, spread) for spread in (False, True)[:processes]]
+    results = [
+        measured(rank, processes, held) for held in HELD[: len(HELD) if processes > 1 else 1]
+    ]
     if rank == 0:
         Path(folder, "results.json").write_text(json.dumps(results))
     dist.destroy_process_group()
@@ -144,11 +165,13 @@ def work(rank: int, processes: int, folder: str) -> None:
 
 def show(row: dict[str, Any]) -> None:
     print(
-        f"{row['processes']} processes, vectors {row['vectors']:6}: λ₁ = {row['eigenvalue']:.5f}, "
+        f"{row['processes']} processes, vectors {row['vectors']:20}: λ₁ = {row['eigenvalue']:.5f}, "
         f"{row['products']} products, {row['most_bytes'] / 2**20:5.0f} MiB = "
-        f"{row['most_in_vectors']:.1f} vectors; {row['long_messages']:.1f} long and "
+        f"{row['most_in_vectors']:.1f} vectors, a product "
+        f"{row['product_in_vectors']:.2f}; {row['long_messages']:.1f} long and "
         f"{row['short_messages']:.1f} short messages, {row['long_bytes'] / 2**20:.1f} MiB; "
-        f"a product takes {row['product_by_gradient']:.2f} gradients",
+        f"a product takes {row['product_by_gradient']:.2f} gradients, "
+        f"{row['product_seconds']:.3f} s",
         flush=True,
     )
 

@@ -45,7 +45,10 @@ class Shards:
         """The first coordinate that this process holds, and the one after its last."""
         if self.group is None:
             return 0, self.dim
-        rank = dist.get_rank(self.group)
+        return self.bounds_of(dist.get_rank(self.group))
+
+    def bounds_of(self, rank: int) -> tuple[int, int]:
+        """The first coordinate that a process of the group holds, and the one after its last."""
         return min(self.dim, rank * self._most), min(self.dim, (rank + 1) * self._most)
 
     @functools.cached_property

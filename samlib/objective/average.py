@@ -17,10 +17,13 @@ from samlib.objective.dependence import Dependence, warn_of_unused
 from samlib.objective.derivatives import (
     Derivative,
     ScalarFunction,
+    gradient,
     kept_graph,
+    plain_gradient,
     reverse_over_forward,
     value,
 )
+from samlib.objective.gathering import Gathering
 from samlib.objective.losses import Loss
 from samlib.objective.network import Network
 from samlib.objective.own_rows import require_own_rows
@@ -94,6 +97,8 @@ class AverageLoss:
     def mean(self, derive: Callable[[ScalarFunction], Derivative], *points: Tensor) -> Tensor:
         """The mean over the data of what ``derive`` makes of a batch's loss, at points x, ..."""
         points = self._processes.whole(*points)
+        if self._gathering is not None and points[0].dim() > 1:
+            return _one_by_one(partial(self.mean, derive), *points)
         first = self._is_first(points[0])
         mean = self._processes.mean(lambda: self._here(derive, *points), *points)
         if first:
@@ -103,11 +108,15 @@ class AverageLoss:
     def _here(self, derive: Callable[[ScalarFunction], Derivative], *points: Tensor) -> Found:
         """The mean over the data of this process."""
         mean, seen, units = WeightedMean(), Pass(), set()
+        if self._gathering is not None and derive is gradient:
+            derive = plain_gradient
         for batch in self._batches(points[0]):
             seen.batches += 1
             seen.rows += batch.rows
             if batch.may_count:
-                parts = self.together(derive(batch), partial(_kind, derive, batch), *points)
+                parts = self.together(
+                    derive(self._weighed(batch)), partial(_kind, derive, batch), *points
+                )
                 units.add(batch.unit)
                 _require_one_unit(units, batch)
                 mean.add(parts if self._to_check else parts[:1], batch.weight)
@@ -116,7 +125,7 @@ class AverageLoss:
             return Found(at_points(derive(_zero), *points, at_once=1)[0], 0, "")
         if self._is_first(points[0]):
             seen.loss = mean.parts[1].reshape(-1)[0]
-            self._check_here(points[0].reshape(-1, self.network.dim)[0], seen)
+            self._check_here(points[0].reshape(-1, points[0].shape[-1])[0], seen)
         return Found(mean.parts[0], mean.weight, units.pop())
 
     def _require_elsewhere(self, seen: Pass) -> None:
@@ -135,7 +144,7 @@ class AverageLoss:
         def product(v: Tensor) -> Tensor:
             (whole,) = self._processes.whole(v)
             first = self._is_first(x)
-            image = self._processes.mean(lambda: find(whole), whole)
+            image = self._processes.mean(lambda: find(whole), x, whole)
             if first:
                 self._conclude(x)
             return image
@@ -143,13 +152,15 @@ class AverageLoss:
         return product
 
     def _product_here(self, x: Tensor) -> Callable[[Tensor], Found]:
-        derive = reverse_over_forward if x.is_cuda and self.network.convolves else kept_graph
+        forwards = x.is_cuda and self.network.convolves and self._gathering is None
+        derive = reverse_over_forward if forwards else kept_graph
         if not self.in_one_batch:
             return lambda v: self._here(lambda loss: lambda x, v: derive(loss, x)(v), x, v)
         (batch,) = self._batches(x)
         product = derive(batch, x)
 
         def find(v: Tensor) -> Found:
+            self._weigh(batch)
             image, loss = product(v)
             if self._is_first(x) and (batch.weight or not self._processes.several):
                 self._check_here(x, Pass(loss, 1, batch.rows))
@@ -177,7 +188,29 @@ class AverageLoss:
         """Whether an evaluation at x [..., dim] is to be followed by a second one."""
         return self._to_check and x.numel() > 0 and not is_transformed(x)
 
+    @property
+    def _gathering(self) -> Gathering | None:
+        return self._processes.gathering
+
+    def _weighed(self, batch: BatchLoss) -> ScalarFunction:
+        """The loss of a batch, whose derivatives are added up with the weight that it has."""
+        if self._gathering is None:
+            return batch
+
+        def loss(x: Tensor) -> Tensor:
+            value = batch(x)
+            self._weigh(batch)
+            return value
+
+        return loss
+
+    def _weigh(self, batch: BatchLoss) -> None:
+        if self._gathering is not None:  # nothing is sent of what counts nothing
+            self._gathering.weight = float(batch.weight) or None
+
     def _check_here(self, x: Tensor, first: Pass) -> None:
+        if self._gathering is not None:
+            self._gathering.weight = None
         check_again(self._batches(x), x, first, self._dependence, several=self._processes.several)
 
     def _conclude(self, x: Tensor) -> None:
@@ -215,6 +248,13 @@ class AverageLoss:
         for batch in self.data:
             there = to_device(self._require(batch, x), x.device)
             yield BatchLoss(self.network, self._loss, there, self._size)
+
+
+def _one_by_one(function: Callable[..., Tensor], *points: Tensor) -> Tensor:
+    shape = points[0].shape[:-1]
+    each = zip(*(point.reshape(-1, point.shape[-1]) for point in points), strict=True)
+    results = torch.stack([function(*some) for some in each])
+    return results.reshape(*shape, *results.shape[1:])
 
 
 def _kind(derive: Any, batch: BatchLoss) -> Hashable:

@@ -34,6 +34,21 @@ def gradient(function: ScalarFunction) -> Derivative:
     return result
 
 
+def plain_gradient(function: ScalarFunction) -> Derivative:
+    """The gradient without transforms of torch.func, for what they cannot follow."""
+
+    def at_point(x: Tensor) -> tuple[Tensor, Tensor]:
+        at = x.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = function(at)
+        if not loss.requires_grad:  # a constant
+            return torch.zeros_like(x), loss
+        (slope,) = torch.autograd.grad(loss, at, materialize_grads=True)
+        return slope, loss.detach()
+
+    return at_point
+
+
 def double_backward(function: ScalarFunction) -> Derivative:
     """(x, v) ↦ ∇²L(x) v as the gradient of ⟨∇L(x), v⟩, v held fixed; and L(x)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import TypeVar
@@ -15,8 +16,10 @@ from torch.nn.parallel import DistributedDataParallel
 from samlib._validation import require_text, shown
 from samlib.linalg import Shards
 from samlib.objective.evaluation import evaluation
+from samlib.objective.gathering import Gathering, Layout
 from samlib.objective.output_layer import MANY_CLASSES
 from samlib.objective.sharded import is_spread, reshard, spread_like, whole
+from samlib.objective.standing_in import stand_in
 
 T = TypeVar("T")
 
@@ -45,6 +48,8 @@ class Network:
     ----------
     is_mixed
         Whether the parameters have different dtypes.
+    gathering
+        How parameters are gathered for single operations; None: they are whole.
     makes_many_classes
         Whether a layer may: only then it is worth to watch out for a cross-entropy of them.
 
@@ -70,6 +75,7 @@ class Network:
         self._dtypes = [p.dtype for p in self.parameters.values()]
         self._widest = reduce(torch.promote_types, self._dtypes)
         self.dim = sum(self._sizes)
+        self.gathering: Gathering | None = None
         self.is_mixed = any(dtype != self._widest for dtype in self._dtypes)
         weights = [p for p in self.module.parameters() if p.dim() > 1]
         self.makes_many_classes = any(len(weight) >= MANY_CLASSES for weight in weights)
@@ -83,6 +89,22 @@ class Network:
     def is_spread(self) -> bool:
         """Whether each process holds a part of the parameters alone."""
         return any(map(is_spread, self.parameters.values()))
+
+    def gather_by_operation(self, shards: Shards) -> Gathering | None:
+        """Let evaluations between its ``begin`` and ``end`` take the part of x that is held here.
+
+        No parameter is whole for long in them. Gives None, and does nothing, where
+        layers keep their parameters for themselves.
+        """
+        if any(isinstance(module, nn.RNNBase) for module in self.module.modules()):
+            return None
+        starts = itertools.accumulate(self._sizes, initial=0)
+        layouts = [
+            Layout(start, shape, None if dtype == self._widest else dtype)
+            for start, shape, dtype in zip(starts, self._shapes, self._dtypes, strict=False)
+        ]
+        self.gathering = Gathering(layouts, shards)
+        return self.gathering
 
     def flatten(self, shards: Shards | None = None) -> Tensor:
         """A copy of what this process holds of the parameters as they are now, one after another.
@@ -102,8 +124,14 @@ class Network:
     def unflatten(self, x: Tensor) -> dict[str, Tensor]:
         """The parts of x [dim], by the names and in the shapes of the parameters.
 
-        Where some parameters are narrower than others, their parts are, too.
+        Where some parameters are narrower than others, their parts are, too. While they
+        are gathered for single operations, x is [length], and the parts are pieces.
         """
+        if self.gathering is not None and self.gathering.active:
+            return dict(zip(self.parameters, self.gathering.split(x), strict=True))
+        return self._cut(x)
+
+    def _cut(self, x: Tensor) -> dict[str, Tensor]:
         names, pieces = self.parameters, torch.split(x, self._sizes)
         parts = zip(names, pieces, self._shapes, self._dtypes, strict=True)
         return {
@@ -115,7 +143,7 @@ class Network:
         """Write x [dim], whole in every process, into the parameters."""
         reshard(self.module)
         with torch.no_grad():
-            for name, part in self.unflatten(x).items():
+            for name, part in self._cut(x).items():
                 parameter = self.parameters[name]
                 parameter.copy_(spread_like(part.to(parameter.dtype), parameter))
 
@@ -134,6 +162,9 @@ class Network:
     def evaluate(self, parts: Mapping[str, Tensor], use: Callable[[nn.Module], T]) -> T:
         """What ``use`` makes of the model with these tensors in place of the parameters."""
         reshard(self.module)
+        gathering = self.gathering
+        if gathering is not None and gathering.active:
+            parts = {n: stand_in(gathering, k, parts[n]) for k, n in enumerate(self.parameters)}
         by_identity = {id(p): parts[name] for name, p in self.parameters.items()}
         many = self.makes_many_classes
         with evaluation(self._given, by_identity, self._constants, many_classes=many):

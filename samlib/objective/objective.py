@@ -121,7 +121,7 @@ class Objective(ScalarField):
         shard_vectors
             Whether each process holds a part alone of vectors (x, v, eigenvectors, the basis of
             Lanczos), ``objective.shards.length`` entries of ``objective.dim``. It does where the
-            model's parameters are spread by ``fully_shard``. An evaluation has them whole.
+            model's parameters are spread by ``fully_shard``; each is gathered as it is used.
         check
             Whether to make sure of what the numbers rest on. The first evaluation then takes a
             second pass over the data, and refuses a loss that is not the same in both, or that
@@ -253,7 +253,7 @@ class ModuleObjective(Objective):
             data,
             size=require_size(size),
             require=self._require_batch,
-            processes=self.processes,
+            processes=self.processes.gathering_for(self._network),
             check=require_flag("check", check),
         )
         self._rows: Rows | None = None

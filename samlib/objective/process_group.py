@@ -18,6 +18,7 @@ from torch import Tensor
 from samlib._validation import require_flag, require_instance
 from samlib.linalg import Shards
 from samlib.linalg.shards import gather
+from samlib.objective.gathering import AnotherFailedError, Gathering
 from samlib.objective.network import Network
 from samlib.objective.points import is_transformed
 from samlib.objective.second_pass import nothing_counts
@@ -58,15 +59,28 @@ class Processes:
         They; None if this one holds all rows.
     shards
         How vectors lie over them.
+    gathering
+        How parameters are gathered for single operations, if they are.
     """
 
-    def __init__(self, group: dist.ProcessGroup | None, shards: Shards) -> None:
-        self.group, self.shards = group, shards
+    def __init__(
+        self,
+        group: dist.ProcessGroup | None,
+        shards: Shards,
+        gathering: Gathering | None = None,
+    ) -> None:
+        self.group, self.shards, self.gathering = group, shards, gathering
 
     @property
     def several(self) -> bool:
         """Whether rows may be elsewhere."""
         return self.group is not None
+
+    def gathering_for(self, network: Network) -> Processes:
+        """The same, which gather single parameters of a network where each holds pieces of them."""
+        gathers = self.shards.group is not None and network.is_spread
+        gathering = network.gather_by_operation(self.shards) if gathers else None
+        return Processes(self.group, self.shards, gathering)
 
     def require_all_rows(self) -> None:
         """Raise if other processes have rows."""
@@ -77,7 +91,9 @@ class Processes:
             )
 
     def whole(self, *points: Tensor) -> tuple[Tensor, ...]:
-        """Points and vectors [..., dim] from what this process holds of them.
+        """Points and vectors as evaluations take them, from what this process holds of them.
+
+        They are whole, [..., dim], unless parameters are gathered for single operations.
 
         Raises
         ------
@@ -86,6 +102,8 @@ class Processes:
         """
         if self.several:
             _require_exchangeable(self.group, points)
+        if self.gathering is not None:
+            return points
         return tuple(self.shards.whole(point) for point in points)
 
     def mean(self, find: Callable[[], Found], *points: Tensor) -> Tensor:
@@ -102,16 +120,18 @@ class Processes:
         """
         if not self.several:
             return find().mean
-        found, rows = self._exchange(find, points, _describe)
+        found, rows = self._exchange(find, points, self._describe)
         _require_same("shapes of results", (row[0] for row in rows))
         _require_same("units that batches count by", (row[1] for row in rows if row[2]))
         total = sum(row[2] for row in rows)
         if not total:
             raise nothing_counts()
+        is_vector = found.mean.dim() == points[0].dim()
+        if is_vector and self.gathering is not None:
+            return (self.gathering.total / total).to(found.mean.dtype)
         wide = torch.promote_types(found.mean.dtype, torch.float32)
         weight = rows[dist.get_rank(self.group)][2]
         part = found.mean.to(wide) * (weight / total) if weight else _zeros(found.mean, wide)
-        is_vector = found.mean.dim() == points[0].dim()
         if is_vector and self.shards.group is not None:
             return self.shards.part_of_sum(part).to(found.mean.dtype)
         dist.all_reduce(part, group=self.group)
@@ -134,6 +154,10 @@ class Processes:
             dist.all_reduce(unset, dist.ReduceOp.MAX, group=self.group)
         return [not flag for flag in unset.tolist()]
 
+    def _describe(self, found: Found) -> list[float | Tensor]:
+        numbers = found.mean.numel() if self.gathering is None else found.mean.dim()
+        return [numbers, _UNITS.index(found.unit), found.weight]
+
     def _exchange(
         self,
         make: Callable[[], T],
@@ -144,10 +168,18 @@ class Processes:
         device, made, failure = points[0].device, None, None
         numbers: list[float | Tensor] = []
         try:
+            if self.gathering is not None:
+                self.gathering.begin(*points)
             made = make()
             numbers = describe(made)
+            if self.gathering is not None:
+                self.gathering.end()
+        except AnotherFailedError:
+            numbers = []
         except Exception as error:
             failure = error
+            if self.gathering is not None:
+                self.gathering.fail()
         compared = points if self.shards.group is None else ()
         head = [float(failure is not None), *_fingerprints(compared), *numbers]
         mine = torch.zeros(_NUMBERS, dtype=torch.float64, device=device)
@@ -173,10 +205,6 @@ class Processes:
 _NUMBERS = 6
 
 _UNITS = ("", "rows", "labels", "size")
-
-
-def _describe(found: Found) -> list[float | Tensor]:
-    return [found.mean.numel(), _UNITS.index(found.unit), found.weight]
 
 
 def _zeros(like: Tensor, dtype: torch.dtype) -> Tensor:

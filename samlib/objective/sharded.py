@@ -1,7 +1,7 @@
 """Models whose parameters are spread over processes (FSDP2), read and written parameter by one.
 
-An evaluation has the parameters whole in every process, from x. What FSDP does before and after
-a forward, gathering and freeing its own parameters, stays out of it.
+An evaluation takes the parameters from x, and gathers them as it needs them. What FSDP does before
+and after a forward, gathering and freeing its own parameters, stays out of it.
 """
 
 from __future__ import annotations
