@@ -293,5 +293,6 @@ OF_LOSSES: dict[str, Callable[[World], Row]] = {
         )
     },
     "samlib.ModuleObjective.batches": at_one_point,
+    "samlib.ModuleObjective.look": at_one_point,
     "samlib.ModuleObjective.row": lambda w: {"k": count(2, 0, 5)},
 }
