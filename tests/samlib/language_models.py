@@ -1,12 +1,14 @@
-"""Small models of transformers and peft, from configurations with random weights, in float64."""
+"""Small language models: of transformers and peft, and an LSTM; random weights in float64."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 WORDS, LENGTH = 13, 6
 
@@ -86,6 +88,31 @@ def vit() -> nn.Module:
     return _made("ViTForImageClassification", "ViTConfig", **sizes, **image)
 
 
+class RecurrentForCausalLM(nn.Module):
+    """An LSTM that takes its inputs by name and computes its loss, as those above do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(WORDS, 4)
+        self.cells = nn.LSTM(4, 4, batch_first=True)
+        self.last = nn.Linear(4, WORDS)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None
+    ) -> SimpleNamespace:
+        hidden = self.words(input_ids) * attention_mask[..., None]
+        logits = self.last(self.cells(hidden)[0])
+        loss = None
+        if labels is not None:
+            loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+        return SimpleNamespace(loss=loss, logits=logits)
+
+
+def lstm() -> nn.Module:
+    torch.manual_seed(0)
+    return RecurrentForCausalLM().double()
+
+
 def lora() -> nn.Module:
     """GPT-2 with adapters: only these are trainable."""
     import peft
@@ -107,6 +134,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], dict[str, Tensor]]
     "Mixtral": (mixtral, padded),
     "BERT": (bert, padded),
     "ViT": (vit, images),
+    "LSTM": (lstm, padded),
     "LoRA": (lora, padded),
 }
 

@@ -103,7 +103,7 @@ def close(ours: Tensor, truth: Tensor) -> None:
     torch.testing.assert_close(ours, truth, rtol=1e-5, atol=atol)
 
 
-def test_derivatives_of_a_transformer_from_batches_by_name(case: Case) -> None:
+def test_derivatives_of_a_model_from_batches_by_name(case: Case) -> None:
     model, batch, truth = case
     for data in (batch, in_batches(batch)):
         objective = Objective.from_loss(model, own_loss, data)
@@ -114,7 +114,7 @@ def test_derivatives_of_a_transformer_from_batches_by_name(case: Case) -> None:
     close(objective.hessian(truth.x), truth.hessian)
 
 
-def test_top_eigenvalue_and_trace_of_a_transformer(case: Case) -> None:
+def test_top_eigenvalue_and_trace_of_a_model(case: Case) -> None:
     model, batch, truth = case
     objective = Objective.from_loss(model, own_loss, batch)
     eigenvalues = torch.linalg.eigvalsh(truth.hessian)
@@ -126,7 +126,7 @@ def test_top_eigenvalue_and_trace_of_a_transformer(case: Case) -> None:
     assert abs(float(estimate.value - truth.hessian.trace())) <= 5 * float(estimate.error)
 
 
-def test_the_three_notions_of_a_transformer(case: Case) -> None:
+def test_the_three_notions_of_a_model(case: Case) -> None:
     model, batch, truth = case
     objective = Objective.from_loss(model, own_loss, batch)
     ascent = samlib.ascent_direction_sharpness(objective, truth.x, RHO)
@@ -162,7 +162,7 @@ def test_the_three_notions_of_a_transformer(case: Case) -> None:
     close(worst.value, there.detach())
 
 
-def test_gauss_newton_of_a_transformer_is_that_of_its_logits(case: Case) -> None:
+def test_gauss_newton_of_a_model_is_that_of_its_logits(case: Case) -> None:
     model, batch, truth = case
     objective = Objective.from_loss(model, own_loss, in_batches(batch))
     matrix = samlib.gauss_newton(objective, truth.x)
