@@ -189,7 +189,10 @@ def _without_checkpoints() -> Iterator[None]:
 @contextlib.contextmanager
 def _slow_path_of_attention() -> Iterator[None]:
     """Evaluate a TransformerEncoder as it is differentiated: its fast path fills padding with 0."""
-    mha = torch.backends.mha
+    mha = getattr(torch.backends, "mha", None)
+    if mha is None:  # an older torch, in which it cannot be switched off
+        yield
+        return
     before = mha.get_fastpath_enabled()
     mha.set_fastpath_enabled(False)
     try:

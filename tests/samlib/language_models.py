@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -37,8 +38,7 @@ def images(rows: int = 3, seed: int = 0) -> dict[str, Tensor]:
 
 
 def _made(name: str, config: str, **options: Any) -> nn.Module:
-    import transformers
-
+    transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     settings = getattr(transformers, config)(**options)
     model: nn.Module = getattr(transformers, name)(settings)
@@ -115,8 +115,7 @@ def lstm() -> nn.Module:
 
 def lora() -> nn.Module:
     """GPT-2 with adapters: only these are trainable."""
-    import peft
-
+    peft = pytest.importorskip("peft")
     base = gpt2()
     config = peft.LoraConfig(r=2, target_modules=["c_attn"], fan_in_fan_out=True)
     model: nn.Module = peft.get_peft_model(base, config).double()  # type: ignore[arg-type]

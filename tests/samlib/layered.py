@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -38,12 +39,11 @@ def convolutional() -> tuple[nn.Module, Any, Tensor, Tensor]:
 
 
 def transformer() -> tuple[nn.Module, Any, Tensor, Tensor]:
-    from transformers import GPT2Config, GPT2LMHeadModel
-
+    transformers = pytest.importorskip("transformers")
     sizes = {"n_layer": 1, "n_head": 2, "n_embd": 6, "vocab_size": 9, "n_positions": 6}
     ends = {"bos_token_id": 0, "eos_token_id": 0}
     tokens = torch.randint(9, (4, 6))
-    model = Logits(GPT2LMHeadModel(GPT2Config(**sizes, **ends)))
+    model = Logits(transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, **ends)))
     return model, nn.CrossEntropyLoss(), tokens, tokens.roll(-1, 1)
 
 

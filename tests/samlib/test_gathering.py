@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gathering_cases import evaluated, experts, language, penalized, routed, squared, tokens, work
-from group_cases import PROCESSES, Results
 
 from samlib import Objective
+
+pytest.importorskip("accelerate")
+if not hasattr(pytest.importorskip("torch.distributed.fsdp"), "fully_shard"):
+    pytest.skip("this torch has no fully_shard", allow_module_level=True)
+from gathering_cases import (
+    evaluated,
+    experts,
+    language,
+    penalized,
+    routed,
+    squared,
+    tokens,
+    work,
+)
+from group_cases import PROCESSES, Results
 
 SHARED = ["uneven", "no rows", "experts"]
 

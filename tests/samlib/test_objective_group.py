@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+
+pytest.importorskip("accelerate")
+if not hasattr(pytest.importorskip("torch.distributed.fsdp"), "fully_shard"):
+    pytest.skip("this torch has no fully_shard", allow_module_level=True)
 from group_cases import (
     PROCESSES,
     Results,

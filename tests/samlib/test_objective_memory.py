@@ -67,9 +67,7 @@ def test_points_that_need_much_are_evaluated_in_small_groups(
 
 def adapted(words: int, device: str = "cpu") -> tuple[nn.Module, list[dict[str, Tensor]]]:
     """GPT-2 with a large vocabulary and adapters, and a batch of text."""
-    import peft
-    import transformers
-
+    peft, transformers = pytest.importorskip("peft"), pytest.importorskip("transformers")
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"vocab_size": words, "n_embd": 64, "n_layer": 2, "n_head": 2}
     ends = {"bos_token_id": 0, "eos_token_id": 0}
