@@ -41,7 +41,7 @@ class ScalarField:
 
     @property
     def shards(self) -> Shards:
-        """How points and vectors lie over processes: each process has all of them, mostly."""
+        """How points and vectors lie over processes. Mostly each process has all of them."""
         return Shards(self.dim)
 
     def value(self, x: Tensor) -> Tensor:
