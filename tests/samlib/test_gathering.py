@@ -22,6 +22,8 @@ from gathering_cases import (
 )
 from group_cases import PROCESSES, Results
 
+pytestmark = pytest.mark.slow  # every push runs it
+
 SHARED = ["uneven", "no rows", "experts"]
 
 

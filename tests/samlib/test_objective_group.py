@@ -21,6 +21,8 @@ from group_cases import (
     work,
 )
 
+pytestmark = pytest.mark.slow  # every push runs it
+
 SHARED = [
     *("uneven", "pair", "sampler", "no rows", "mappings"),
     *("vectors", "fully_shard", "whole vectors"),
