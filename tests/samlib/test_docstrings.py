@@ -29,7 +29,8 @@ def python_of(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text("utf8"), re.DOTALL | re.MULTILINE)
 
 
-PAGES = [page for page in (ROOT / "README.md", *sorted(ROOT.glob("book/*.md"))) if python_of(page)]
+BOOK = sorted([*ROOT.glob("book/*.md"), *ROOT.glob("book/library/*.md")])
+PAGES = [page for page in (ROOT / "README.md", *BOOK) if python_of(page)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -41,8 +42,17 @@ def test_the_python_of_the_page_runs_from_top_to_bottom(page: Path) -> None:
         exec(block, names)
 
 
+@pytest.mark.parametrize("page", BOOK, ids=lambda page: page.name)
+def test_code_on_the_pages_is_narrow(page: Path) -> None:
+    blocks = re.findall(
+        r"^```.*python\n(.*?)^```", page.read_text("utf8"), re.DOTALL | re.MULTILINE
+    )
+    assert [line for block in blocks for line in block.splitlines() if len(line) > 62] == []
+
+
 def test_the_pages_with_python_are_found() -> None:
-    assert {page.name for page in PAGES} >= {"README.md", "how_to_use.md"}
+    names = {page.name for page in PAGES}
+    assert names >= {"README.md", "how_to_use.md", "sharpness.md", "training.md"}
 
 
 def test_there_are_examples_for_the_public_names() -> None:
