@@ -284,7 +284,8 @@ def test_transforms_of_torch_func() -> None:
         torch.testing.assert_close(slopes(x, weights), expected, **CLOSE)
 
 
-def test_many_directions_at_once() -> None:
+@pytest.mark.parametrize("again", [False, True], ids=["", "to be differentiated again"])
+def test_many_directions_at_once(again: bool) -> None:
     x, weight = normal(2, 3, 4, 4), normal(3, 3, 2, 2, seed=1).requires_grad_()
     scale, directions = normal(3, seed=2).requires_grad_(), normal(4, weight.numel(), seed=3)
     with BilinearLayers():
@@ -297,7 +298,7 @@ def test_many_directions_at_once() -> None:
     def products(v: Tensor, several: bool) -> list[Tensor]:
         parts = torch.autograd.grad(
             slope, (weight, scale), v.view(-1, *weight.shape) if several else v.view_as(weight),
-            retain_graph=True, is_grads_batched=several,
+            retain_graph=True, is_grads_batched=several, create_graph=again,
         )  # fmt: skip
         return list(parts)
 
