@@ -78,11 +78,11 @@ class BilinearLayers(TorchFunctionMode):
                 input, running_mean, running_var, weight, bias, training, momentum, eps
             )
 
-        statistics = running_mean, running_var
-        given = input, *statistics, *_given(weight), *_given(bias)
-        if training or not _are_plain(*given) or input.dim() < 2:
+        if training or running_mean is None or running_var is None or input.dim() < 2:
             return value()
-        mean, variance = (part.detach() for part in given[1:3])
+        if not _are_plain(input, running_mean, running_var, *_given(weight), *_given(bias)):
+            return value()
+        mean, variance = running_mean.detach(), running_var.detach()
         made = self._made_by.get(input)
         if made is None or made.versions != _versions(input, *_given(*made[1:4])):
             return applied(Scaling(mean, variance, eps), input, weight, bias, value)
