@@ -13,10 +13,13 @@ import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.autograd.graph import disable_saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.overrides import TorchFunctionMode
 
+from samlib.objective.bilinear_layers import BilinearLayers
 from samlib.objective.output_layer import ManyLogits
 from samlib.objective.points import is_transformed
 from samlib.objective.sharded import without_gathering
@@ -100,6 +103,7 @@ def _borrowed(
 
 # ------------------------------------------------- what is evaluated in another, equal way
 
+_BILINEAR = (_ConvNd, _BatchNorm)
 _ATTENTIVE = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder)
 
 
@@ -113,6 +117,8 @@ def _instead(
         yield _slow_path_of_attention()
     if any(map(_has_weight_norm, modules)):
         yield _PlainWeightNorm()
+    if torch.is_grad_enabled() and any(isinstance(module, _BILINEAR) for module in modules):
+        yield BilinearLayers()
     if any(module._forward_hooks for module in modules):
         yield _NoRequiringGrad()
     if on_gpu and any(isinstance(module, nn.RNNBase) for module in modules):
