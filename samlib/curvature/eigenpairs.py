@@ -130,9 +130,9 @@ def top_eigenpairs(
         The probability with which no eigenvalue is skipped, at least 0 and below 1; with 0 the
         complement is not searched.
     guess
-        A first guess [dim] for v₁, for example the one of a nearby point; random (from a fixed
-        seed) if not given. It saves products; that it may be closer to another eigenvector than
-        to v₁ is what the search in the complement is for.
+        A first guess [dim] for v₁, or [dim, n] for v₁, …, vₙ, for example those of a nearby point.
+        It saves products; that it may be closer to other eigenvectors is what the search in the
+        complement is for.
     max_products
         Stop after so many matrix-vector products per point, converged or not.
     on_product
@@ -196,9 +196,13 @@ def top_eigenpairs(
 def _require_guess(guess: Tensor | None, shards: Shards) -> None:
     if guess is None:
         return
-    if require_tensor("guess", guess).shape != (shards.length,):
-        raise ValueError(f"guess must have shape [{shards.length}], got {tuple(guess.shape)}")
-    if not 0 < float(shards.norm(guess.to(wide_dtype(guess.device)))) < math.inf:
+    shape = require_tensor("guess", guess).shape
+    if not (guess.numel() > 0 and shape[:1] == (shards.length,) and len(shape) <= 2):
+        raise ValueError(
+            f"guess must have shape [{shards.length}] or [{shards.length}, n], got {tuple(shape)}"
+        )
+    wide = guess.to(wide_dtype(guess.device)).reshape(shards.length, -1)
+    if not bool(((shards.norm(wide.T) > 0) & (shards.norm(wide.T) < math.inf)).all()):
         raise ValueError(f"guess must be finite and not zero, got {shown(guess)}")
 
 
@@ -248,7 +252,7 @@ def _search(
         max_products=max_products,
         shards=operator.shards,
     )
-    found = search.run(guess)
+    found = search.run(None if guess is None else guess.reshape(len(like), -1))
     values, residuals = found.values.to(like), found.residuals.to(like)
     # Of what rounding does to the products, the one with the top eigenvector is looked at.
     top = found.vectors[:, 0]

@@ -9,7 +9,12 @@ import torch
 from torch import Tensor
 
 from samlib.linalg.christoffel import probability_of_missing
-from samlib.linalg.lanczos import Lanczos, random_direction
+from samlib.linalg.lanczos import (
+    PRODUCTS_BETWEEN_LOOKS,
+    PRODUCTS_ELSEWHERE,
+    Lanczos,
+    random_direction,
+)
 from samlib.linalg.operator import Product
 from samlib.linalg.shards import Shards
 from samlib.linalg.subspace import Subspace
@@ -20,11 +25,11 @@ KEPT_VECTORS = 40
 # So many of them make room for a chain from the complement.
 _ROOM = 20
 
-# A chain that is to improve a pair is so long before it is looked at.
-_REFINING = 10
+# And so many for the vectors by which a space is extended: it is copied meanwhile.
+_SPARE = 10
 
-# A missing eigenvalue is looked for down to this part of the tolerance above the last one.
-_MARGIN = 0.1
+# A missing eigenvalue is looked for from this part of the tolerance above the last one on.
+_MARGIN = 0.9
 
 # Where a search ends before it is sure, the margin is widened so much at each try.
 _WIDER = 1.2
@@ -58,6 +63,7 @@ class EigenSearch:
     """The search for the k largest eigenpairs of one matrix.
 
     Lanczos runs until the residuals are small, and restarts when it has ``KEPT_VECTORS`` vectors.
+    From a guess it is block Lanczos, which goes on with the largest residuals alone.
     Then other chains, each from a random vector of the complement, look for what it has not seen,
     until an eigenvalue there is improbable, or comes up and joins the others.
 
@@ -102,26 +108,28 @@ class EigenSearch:
         self._in_vain = False  # a chain has become as long as it may, and was not sure
 
     def run(self, guess: Tensor | None = None) -> Eigenpairs:
-        """Search, from a random direction or from ``guess`` [dim]."""
-        chain = self._first_chain(guess)
-        if not math.isfinite(self._scale):
-            return self._nothing()
-        space = Subspace.of(chain)
-        alone = guess is None and self._sees_all(chain)
-        ceiling, risk = self._reach(chain, space, 0) if alone else (math.inf, 1.0)
-        while self._left:
+        """Search, from a random direction or from ``guess`` [dim, n], n vectors."""
+        ceiling, risk = math.inf, 1.0
+        if guess is None:
+            chain = self._first_chain()
+            space = Subspace.of(chain)
+            if self._sees_all(chain) and math.isfinite(self._scale):
+                ceiling, risk = self._reach(chain, space, 0)
+        else:
+            space = self._span(guess)
+        while self._left and math.isfinite(self._scale):
             if len(space) == self._shards.dim:
                 ceiling, risk = -math.inf, 0.0
                 break
-            values, _, residuals = space.ritz(self._k)
+            values, coefficients, residuals = space.ritz(self._k)
             if not self._settled(values, residuals):
-                space = self._refined(space)
+                space = self._refined(space, coefficients, residuals)
             elif len(space) >= self._k and risk <= self._risk and self._is_near(space, ceiling):
                 break
             else:
                 space, ceiling, risk = self._searched(space)
-            if not math.isfinite(self._scale):
-                return self._nothing()
+        if not math.isfinite(self._scale):
+            return self._nothing()
         return self._result(space, ceiling, risk)
 
     def _result(self, space: Subspace, ceiling: float, risk: float) -> Eigenpairs:
@@ -163,20 +171,19 @@ class EigenSearch:
 
     # -------------------------------------------------------------------------------------- chains
 
-    def _first_chain(self, guess: Tensor | None) -> Lanczos:
+    def _first_chain(self) -> Lanczos:
         """Lanczos on the whole space, until k pairs have small residuals or it is exhausted."""
-        start = self._random_direction() if guess is None else guess
         # Invariant to a tenth of what is asked for: beyond it, iteration would follow noise.
         chain = Lanczos(
             self._product,
-            start.to(self._like),
+            self._random_direction(),
             min(self._capacity, self._left),
             invariant=self._rtol / 10,
             shards=self._shards,
         )
         while self._grow(chain):
             if chain.size >= self._k and self._settled(chain.seen.values, chain.seen.residuals):
-                if guess is not None or chain.full or not self._sees_all(chain):
+                if chain.full or not self._sees_all(chain):
                     break
                 level = self._level(Subspace.of(chain))
                 if probability_of_missing(chain, level, self._shards.dim) <= self._risk:
@@ -184,6 +191,13 @@ class EigenSearch:
             if chain.full:
                 chain.restart(keep=self._k + (self._capacity - 2 * self._k) // 4)
         return chain
+
+    def _span(self, guess: Tensor) -> Subspace:
+        """The span of a guess, and of random vectors if it has less than k."""
+        more = [self._random_direction() for _ in range(self._k - guess.shape[1])]
+        rows = torch.stack([*guess.to(self._like).unbind(-1), *more])
+        space = Subspace.nothing(rows, self._shards)
+        return self._extended(space, torch.eye(len(space.remainders), dtype=torch.float64))
 
     def _random_direction(self) -> Tensor:
         return random_direction(self._like, self._generator, self._shards)
@@ -196,17 +210,22 @@ class EigenSearch:
         self._scale = max(self._scale, seen.scale) if math.isfinite(seen.beta) else math.nan
         return self._left > 0 and not seen.exhausted and math.isfinite(seen.beta)
 
-    def _refined(self, space: Subspace) -> Subspace:
-        """Improve the worst pair: a chain from what H makes of it outside of the space."""
-        _, coefficients, residuals = space.ritz(self._k)
-        start = space.residual(coefficients[:, int(residuals.argmax())])
-        space = space.compressed(self._capacity - _ROOM)
-        chain = space.chain(self._product, start, None, min(_REFINING, self._left))
-        while self._grow(chain) and not chain.full:
-            pass
-        if not math.isfinite(self._scale):
-            return space
-        return space.joined(chain, None, self._capacity - _ROOM)
+    def _refined(self, space: Subspace, coefficients: Tensor, residuals: Tensor) -> Subspace:
+        """Improve the worst pairs, by what H makes of them outside of the space."""
+        at_once = PRODUCTS_BETWEEN_LOOKS.get(self._like.device.type, PRODUCTS_ELSEWHERE)
+        unsettled = int((residuals > self._allowed()).sum())
+        worst = residuals.topk(max(1, min(at_once, unsettled, len(space.remainders)))).indices
+        weights = space.couplings @ coefficients[:, worst]
+        if len(space) + at_once > self._capacity - _SPARE:
+            space = space.compressed(self._capacity - _ROOM)
+        return self._extended(space, weights)
+
+    def _extended(self, space: Subspace, weights: Tensor) -> Subspace:
+        weights = weights[:, : self._left]
+        self._left -= weights.shape[1]
+        space = space.extended(self._product, weights)
+        self._scale = max(self._scale, space.scale) if space.is_finite else math.nan
+        return space
 
     def _searched(self, space: Subspace) -> tuple[Subspace, float, float]:
         """Look for what the space does not hold: the space with it, a ceiling, and the risk."""

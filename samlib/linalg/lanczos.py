@@ -18,7 +18,7 @@ from samlib.linalg.shards import Shards
 
 # Looking at the small matrix costs nothing on the CPU; elsewhere it makes the host wait.
 PRODUCTS_BETWEEN_LOOKS = {"cpu": 1}
-_ELSEWHERE = 4
+PRODUCTS_ELSEWHERE = 4
 
 # A change of basis rewrites so many columns at a time, to need no second basis beside the first.
 _COLUMNS_AT_ONCE = 2**16
@@ -103,7 +103,7 @@ class Lanczos:
 
     def grow(self, at_most: int | None = None) -> RitzPairs:
         """Spend as many products as fit between two looks, and look: see ``seen``."""
-        wanted = PRODUCTS_BETWEEN_LOOKS.get(self._basis.device.type, _ELSEWHERE)
+        wanted = PRODUCTS_BETWEEN_LOOKS.get(self._basis.device.type, PRODUCTS_ELSEWHERE)
         first, room = self.size, self._capacity - self.size
         for _ in range(min(wanted, room, room if at_most is None else at_most)):
             self._extend()

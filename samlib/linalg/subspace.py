@@ -8,12 +8,12 @@ said of the others.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from samlib._precision import wide_dtype
 from samlib.linalg.lanczos import Lanczos
 from samlib.linalg.operator import Product
 from samlib.linalg.shards import Shards
@@ -30,7 +30,7 @@ class Subspace:
     projected
         G = QHQᵀ, [m, m], float64 on the host.
     remainders, couplings
-        E, [c, dim] on the device, orthogonal to Q; C, [c, m], float64 on the host.
+        E, [c, dim] on the device, orthonormal and orthogonal to Q; C, [c, m], float64 on the host.
     shards
         How vectors lie over processes; ``dim`` is what this one holds.
     """
@@ -51,21 +51,68 @@ class Subspace:
         remainders = krylov.following[None][:outside]
         return cls(krylov.basis, projected, remainders, couplings[:outside], krylov.shards)
 
+    @classmethod
+    def nothing(cls, rows: Tensor, shards: Shards) -> Subspace:
+        """The space of no vector, with these [n, dim] to be the first that it is extended by."""
+        remainders, lengths = orthonormal_rows(rows, rows[:0], shards)
+        empty = torch.zeros(len(rows), 0, dtype=torch.float64)
+        known = lengths.diagonal() > len(rows) * torch.finfo(rows.dtype).eps * lengths.norm()
+        return cls(rows[:0], empty[:0], remainders[known.to(rows.device)], empty[known], shards)
+
     def __len__(self) -> int:
         return len(self.basis)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether what H makes of the space is."""
+        return bool(self.projected.isfinite().all() and self.couplings.isfinite().all())
+
+    @property
+    def scale(self) -> float:
+        """The largest |eigenvalue| seen."""
+        return float(torch.linalg.eigvalsh(self.projected).abs().max())
 
     def ritz(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """The top k Ritz values [k], their coefficients [m, k], and residuals ‖Hq − θq‖ [k]."""
         values, vectors = torch.linalg.eigh((self.projected + self.projected.T) / 2)
         values, vectors = values.flip(0)[:k], vectors.flip(1)[:, :k]
-        outside = self.couplings @ vectors
-        squares = (outside * (self._gram @ outside)).sum(dim=0)
-        return values, vectors, squares.clamp(min=0).sqrt()
+        return values, vectors, (self.couplings @ vectors).norm(dim=0)
 
-    @functools.cached_property
-    def _gram(self) -> Tensor:
-        """EEᵀ, float64 on the host."""
-        return self.shards.inner(self.remainders, self.remainders.T).cpu().double()
+    def extended(self, product: Product, weights: Tensor) -> Subspace:
+        """The space with more vectors: combinations of E with the weights [c, n], n ≤ c.
+
+        Takes n products. Extended by what H makes of Ritz vectors outside, it is the space of
+        block Lanczos, where those whose residuals are small already are left alone (Parlett,
+        1998, §13.10).
+        """
+        n, m = weights.shape[1], len(self)
+        turn = torch.linalg.qr(weights, mode="complete").Q.T
+        turned, couplings = turn.to(self.basis) @ self.remainders, turn @ self.couplings
+        basis = torch.cat([self.basis, turned[:n]])
+        images = torch.stack([product(vector) for vector in turned[:n]])
+        known = torch.cat([basis, turned[n:]])
+        inside = self.shards.inner(known, images.T)
+        fresh, lengths = orthonormal_rows(images - inside.T @ known, known, self.shards)
+        seen = inside.cpu().double()
+        projected = torch.zeros(m + n, m + n, dtype=torch.float64)
+        projected[:m, :m] = self.projected
+        projected[:, m:] = seen[: m + n]
+        projected[m:, :m] = seen[:m].T
+        old = torch.cat([couplings[n:], couplings.new_zeros(n, m)])
+        couplings = torch.cat([old, torch.cat([seen[m + n :], lengths])], dim=1)
+        return Subspace(
+            basis, projected, torch.cat([turned[n:], fresh]), couplings, self.shards
+        )._without_rounding()
+
+    def _without_rounding(self) -> Subspace:
+        """Without those rows of E whose couplings are no more than rounding."""
+        sizes = self.couplings.norm(dim=1)
+        least = 10 * torch.finfo(self.basis.dtype).eps * float(self.projected.abs().max())
+        kept = ~(sizes <= least)
+        if bool(kept.all()):
+            return self
+        remainders = self.remainders[kept.to(self.basis.device)]
+        return replace(self, remainders=remainders, couplings=self.couplings[kept])
 
     def vectors(self, coefficients: Tensor) -> Tensor:
         """Vectors of the full space, [dim, k], from their coefficients [m, k]."""
@@ -140,7 +187,32 @@ class Subspace:
         keep = min(keep, len(projected))
         values, change = values.flip(0)[:keep], vectors.flip(1)[:, :keep]
         basis = combine_rows(self.basis, grown.basis, change)
-        return Subspace(basis, values.diag(), remainders, couplings @ change, self.shards)
+        remainders, lengths = orthonormal_rows(remainders, basis, self.shards)
+        couplings = lengths @ couplings @ change
+        return Subspace(
+            basis, values.diag(), remainders, couplings, self.shards
+        )._without_rounding()
+
+
+def orthonormal_rows(rows: Tensor, known: Tensor, shards: Shards) -> tuple[Tensor, Tensor]:
+    """Orthonormal rows U [n, dim], orthogonal to the known ones, and R with rows = RᵀU there.
+
+    R [n, n] is upper triangular, in float64 on the host. Gram and Schmidt's method, twice; where
+    nothing but rounding is left of a row, its direction is arbitrary.
+    """
+    tiny = torch.finfo(rows.dtype).tiny
+    unit, triangle = known, rows.new_zeros(len(rows), len(rows), dtype=wide_dtype(rows.device))
+    for j, row in enumerate(rows):
+        length = rows.new_ones(())
+        for _ in range(2):
+            inside = shards.inner(unit, row)
+            triangle[:j, j] += (length * inside[len(known) :]).to(triangle)
+            row = row - inside @ unit
+            shorter = shards.norm(row)
+            row, length = row / shorter.clamp(min=tiny), length * shorter
+        triangle[j, j] = length
+        unit = torch.cat([unit, row[None]])
+    return unit[len(known) :], triangle.cpu().double()
 
 
 def combine_rows(first: Tensor, second: Tensor, change: Tensor) -> Tensor:
