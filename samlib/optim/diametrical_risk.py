@@ -84,7 +84,7 @@ class DiametricalRisk(ByLoss):
         loss = self._loss(closure).detach()
         self._active = [p for p in self._parameters() if p.requires_grad]
         self._space = Space(self._active)
-        self._weights.save(self._parameters())
+        self._weights.save(self._active)
         self._modules.hold()
         self._place(self._search(closure))
         self._calls.ascended += 1

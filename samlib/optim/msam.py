@@ -151,6 +151,7 @@ class MSAM(SAM):
     def _return(self) -> None:
         """Go back to w between two micro-batches; running statistics follow each once."""
         self._weights.restore()
+        self._weights.forget()
         self._modules.release()
         self._active, self._first, self._calls.ascended = [], None, 0
 

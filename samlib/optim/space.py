@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from samlib import linalg
-from samlib.optim.shards import Groups, everyone, largest, mean, part, together, total
+from samlib.optim.shards import (
+    Groups,
+    everyone,
+    is_spread,
+    largest,
+    mean,
+    part,
+    together,
+    total,
+)
 
 
 class Space:
@@ -23,9 +32,9 @@ class Space:
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.parameters = parameters
         self.dim = sum(p.numel() for p in parameters)
-        self._sizes = [part(p).numel() for p in parameters]
-        self._together = together(parameters)
-        self._spans = [_spans(self._sizes, places) for _, places in self._together]
+        self._together = together(parameters) if any(map(is_spread, parameters)) else []
+        sizes = [part(p).numel() for p in parameters] if self._together else []
+        self._spans = [_spans(sizes, places) for _, places in self._together]
         self._spread = any(groups for groups, _ in self._together)
 
     def power_of_two(self, vector: Tensor) -> Tensor:
