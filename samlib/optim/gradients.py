@@ -62,9 +62,9 @@ class Leftovers:
         """Begin a step: drop what the last one left, hold what else there is."""
         self.begun = True
         for p in parameters:
-            if p.grad is None:
+            if (left := p.grad) is None:
                 continue
-            gradient = part(p.grad)  # fully_shard adds to the part itself
+            gradient = part(left)  # fully_shard adds to the part itself
             if getattr(gradient, _MARK, None) == gradient._version:
                 p.grad = None
             else:

@@ -75,13 +75,17 @@ class Space:
                 lengths[places] = _joined(lengths[places], groups)
         return lengths
 
-    def powers_of_two(self, pieces: Iterable[Tensor]) -> Tensor:
-        """The powers of two in the largest entries of the parameters' pieces, as one vector."""
-        powers = torch.cat([_power(piece) for piece in pieces])
-        if self._spread:
-            for groups, places in self._together:
-                powers[places] = largest(powers[places], groups)
-        return powers
+    def scale_pieces_(self, pieces: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Divide each parameter's piece, as in :meth:`scale_`; return the powers and norms left."""
+        extremes = [_extremes(piece) for piece in pieces]
+        powers = linalg.power_of_two(torch.stack(extremes))[:, 0]
+        for groups, places in self._together:
+            powers[places] = largest(powers[places], groups)
+        torch._foreach_div_(pieces, list(powers))
+        norms = torch.stack(torch._foreach_norm(pieces))
+        for groups, places in self._together:
+            norms[places] = total(norms[places].square_(), groups).sqrt_()
+        return powers, norms
 
     def any(self, value: Tensor) -> Tensor:
         """Whether a value that says something of the parts in this process holds in any."""
@@ -113,7 +117,8 @@ class Space:
     def rejection(self, vector: Tensor, onto: Tensor) -> Tensor:
         """The part of ``vector`` orthogonal to ``onto``; all of it where ``onto`` is zero."""
         onto = onto / self.power_of_two(onto)
-        return vector - quotient(self.dot(vector, onto), self.dot(onto, onto)) * onto
+        share = quotient(self.dot(vector, onto), self.dot(onto, onto))
+        return torch.sub(vector, onto.mul_(share), out=onto)
 
     def _with_groups(self) -> Iterable[tuple[list[slice], Groups]]:
         return zip(self._spans, (groups for groups, _ in self._together), strict=True)
@@ -123,6 +128,11 @@ def quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
     """The quotients of numbers on the device, and 0 where the denominator is 0."""
     zero = denominator == 0
     return torch.where(zero, 0.0, numerator / (denominator + zero))
+
+
+def _extremes(entries: Tensor) -> Tensor:
+    """The smallest and the largest of some entries; zeros if there are none."""
+    return torch.stack(torch.aminmax(entries)) if entries.numel() else entries.new_zeros(2)
 
 
 def _power(entries: Tensor) -> Tensor:
