@@ -336,7 +336,8 @@ class SharpnessAware(Watched):
             self._active = self._active + [p for p in touched if p not in known]
             self._space = Space(self._active)
         last = self._weights.gather([gradient_of(p) for p in self._active])
-        first = last.new_zeros(0) if self._first is None else self._first
+        if (first := self._first) is None:
+            return last.new_zeros(1).expand_as(last), last
         missing = last.numel() - first.numel()
         return nn.functional.pad(first, (0, missing)) if missing else first, last
 

@@ -104,7 +104,8 @@ class DiametricalRisk(ByLoss):
             direction = self._draw(generator)
             loss = self._place(direction, closure)
             worse = loss > largest
-            worst, largest = torch.where(worse, direction, worst), torch.where(worse, loss, largest)
+            torch.where(worse, direction, worst, out=worst)
+            largest = torch.where(worse, loss, largest)
         self._worst = worst
         return worst
 

@@ -67,13 +67,13 @@ class Space:
         ]
         return torch.stack(sums).sum()
 
-    def norms(self, pieces: Iterable[Tensor]) -> Tensor:
-        """‖v_l‖ of the piece of each parameter, as one vector, from what is in this process."""
-        lengths = torch.cat([linalg.norm(piece) for piece in pieces])
+    def norms(self, lengths: Sequence[Tensor]) -> Tensor:
+        """‖v_l‖ of each parameter, as one vector, from those of what is in this process, [1]."""
+        norms = torch.cat(list(lengths))
         if self._spread:
             for groups, places in self._together:
-                lengths[places] = _joined(lengths[places], groups)
-        return lengths
+                norms[places] = _joined(norms[places], groups)
+        return norms
 
     def scale_pieces_(self, pieces: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Divide each parameter's piece, as in :meth:`scale_`; return the powers and norms left."""
