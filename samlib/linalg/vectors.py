@@ -30,7 +30,7 @@ def power_of_two(vector: Tensor) -> Tensor:
     integer, bits = _EXPONENT[vector.dtype]
     info = torch.finfo(vector.dtype)
     entries = vector.detach()  # two passes, but no copy for the absolute values
-    most, least = (extreme(entries, dim=-1, keepdim=True) for extreme in (torch.amax, torch.amin))
+    most, least = entries.amax(dim=-1, keepdim=True), entries.amin(dim=-1, keepdim=True)
     largest = torch.maximum(most, -least)
     return (largest.clamp(info.smallest_normal, info.max).view(integer) & bits).view(vector.dtype)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from samlib._validation import require_callable, require_flag, require_instance
 from samlib.optim.checkpoint import prepares
 from samlib.optim.grad_scaler import Passes, enabled, hang_up, is_calling, unscale_as_told
-from samlib.optim.gradients import Leftovers, clear, gradient_of, replace, with_gradient
+from samlib.optim.gradients import Leftovers, clear, gradients_of, replace, with_gradient
 from samlib.optim.lost_perturbation import Rounding
 from samlib.optim.order import Calls, wrapped
 from samlib.optim.replicas import PerturbWith, first_pass, require_perturb_with
@@ -299,7 +299,7 @@ class SharpnessAware(Watched):
             self._active = with_gradient(self._parameters())
             self._space = Space(self._active)
             self._modules.hold()
-        return self._weights.gather([gradient_of(p) for p in self._active])
+        return self._weights.gather(gradients_of(self._active))
 
     def _perturb(self, perturbation: Tensor) -> None:
         """Go from w to w + ε; the memory of ε may then hold w."""
@@ -335,7 +335,7 @@ class SharpnessAware(Watched):
             known = set(self._active)
             self._active = self._active + [p for p in touched if p not in known]
             self._space = Space(self._active)
-        last = self._weights.gather([gradient_of(p) for p in self._active])
+        last = self._weights.gather(gradients_of(self._active))
         if (first := self._first) is None:
             return last.new_zeros(1).expand_as(last), last
         missing = last.numel() - first.numel()
@@ -394,7 +394,7 @@ class SharpnessAware(Watched):
         if closure is not None:  # Lightning's, for its hooks; it evaluates nothing
             closure()
         if self._finite and is_calling(self):
-            gradients = [gradient_of(p) for p in with_gradient(self._parameters())]
+            gradients = gradients_of(with_gradient(self._parameters()))
             self._finite = unscale_as_told(self, gradients)
 
     def _settings(self) -> dict[str, Any]:

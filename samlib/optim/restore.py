@@ -46,7 +46,7 @@ class SavedWeights:
         if self._held and same(parameters, self._held[0][0]):
             return
         known = {p for held, _ in self._held for p in held}
-        if new := [p for p in parameters if p not in known]:
+        if new := [p for p in parameters if p not in known] if known else parameters:
             beside = self._lent or self._held
             self._held.append((new, flatten(new) if beside else self._memory.gather(new)))
 
@@ -137,13 +137,12 @@ class RunningModules:
 
     def _look_at(self, root: nn.Module) -> None:
         """Look at the module and all within, which run without being seen where it is compiled."""
-        within = [root]
+        within: list[nn.Module | None] = [root]
         while within:
-            module = within.pop()
-            if module in self._seen:
+            if (module := within.pop()) is None or module in self._seen:
                 continue
             self._seen.add(module)
-            within += [inner for inner in reversed(module._modules.values()) if inner is not None]
+            within += reversed(module._modules.values())
             if hasattr(type(module), "reshard"):
                 self._gathering.append(module)
                 self._gathering[-1].reshard()

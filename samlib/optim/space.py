@@ -11,8 +11,8 @@ from torch import Tensor
 from samlib import linalg
 from samlib.optim.shards import (
     Groups,
+    any_spread,
     everyone,
-    is_spread,
     largest,
     mean,
     part,
@@ -32,7 +32,7 @@ class Space:
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.parameters = parameters
         self.dim = sum(p.numel() for p in parameters)
-        self._together = together(parameters) if any(map(is_spread, parameters)) else []
+        self._together = together(parameters) if any_spread(parameters) else []
         sizes = [part(p).numel() for p in parameters] if self._together else []
         self._spans = [_spans(sizes, places) for _, places in self._together]
         self._spread = any(groups for groups, _ in self._together)

@@ -21,9 +21,9 @@ def kind(tensors: Sequence[Tensor]) -> Kind:
     return [(t.shape, t.dtype, t.device) for t in tensors]
 
 
-def dense(tensor: Tensor) -> Tensor:
-    """Return the tensor itself, or a dense copy of a sparse one."""
-    return tensor if tensor.layout == torch.strided else tensor.to_dense()
+def all_dense(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the tensors, with dense copies of the sparse ones."""
+    return [t if t.layout == torch.strided else t.to_dense() for t in tensors]
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
@@ -47,7 +47,7 @@ class Gathered:
         """Copy the tensors, dense or sparse, into the vector [D] and return it."""
         tensors = parts(tensors)
         self._fit(tensors)
-        torch._foreach_copy_(self._pieces, [dense(t) for t in tensors])
+        torch._foreach_copy_(self._pieces, all_dense(tensors))
         return self._vector
 
     def take(self, vector: Tensor, like: Sequence[Tensor]) -> Tensor:
@@ -62,9 +62,11 @@ class Gathered:
         else:
             own = parts(parameters)
             views, there = _views(vector, own), kind(own)
-        if all(dtype == vector.dtype and device == vector.device for _, dtype, device in there):
+        if {each[1:] for each in there} == {(vector.dtype, vector.device)}:
             return views
-        return [view.to(device, dtype) for view, (_, dtype, device) in zip(views, there, strict=True)]
+        return [
+            view.to(device, dtype) for view, (_, dtype, device) in zip(views, there, strict=True)
+        ]
 
     def _fit(self, tensors: list[Tensor]) -> None:
         """Make memory for such tensors, unless it is there."""
@@ -77,7 +79,7 @@ class Gathered:
 
 def flatten(tensors: Sequence[Tensor]) -> Tensor:
     """Copy the tensors into a new vector [D] on the device of the first, in float32 at least."""
-    own = [dense(t) for t in parts(tensors)]
+    own = all_dense(parts(tensors))
     if len({t.device for t in own}) > 1:
         own = [t.to(own[0].device) for t in own]
     return torch.cat([t.flatten() for t in own]).to(_common(own))
