@@ -20,7 +20,7 @@ from samlib.optim.restore import RunningModules, SavedWeights, same
 from samlib.optim.same_masks import Replayed
 from samlib.optim.shards import parts
 from samlib.optim.space import Space
-from samlib.optim.vectors import Gathered
+from samlib.optim.vectors import Gathered, longer
 from samlib.optim.watchers import Watched
 from samlib.optim.wrapper import BaseOptimizer, ParameterGroups, Radius
 
@@ -336,10 +336,7 @@ class SharpnessAware(Watched):
             self._active = self._active + [p for p in touched if p not in known]
             self._space = Space(self._active)
         last = self._weights.gather(gradients_of(self._active))
-        if (first := self._first) is None:
-            return last.new_zeros(1).expand_as(last), last
-        missing = last.numel() - first.numel()
-        return nn.functional.pad(first, (0, missing)) if missing else first, last
+        return longer(self._first, last), last
 
     # --------------------------------------------------------------------- order and exceptions
 

@@ -55,6 +55,7 @@ class DiametricalRisk(ByLoss):
     in_two_steps = False
     two_gradients = False
     _keeps_vector = True
+    _worst: Tensor  # the direction that this step found
 
     def __init__(
         self,
@@ -121,6 +122,10 @@ class DiametricalRisk(ByLoss):
     def _remember(self) -> None:
         self._memory.keep(self._worst, self._active)
         super()._remember()
+
+    def _forget(self) -> None:
+        self._worst = torch.empty(0)
+        super()._forget()
 
     def _settings(self) -> dict[str, Any]:
         return {"directions": self.directions, "seed": self.seed, **super()._settings()}

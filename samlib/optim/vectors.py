@@ -93,6 +93,14 @@ def _views(vector: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
     return [part.view(t.shape) for part, t in zip(split(vector, tensors), tensors, strict=True)]
 
 
+def longer(vector: Tensor | None, like: Tensor) -> Tensor:
+    """A vector with zeros after it, as long as another one; nothing but zeros if there is none."""
+    if vector is None:
+        return like.new_zeros(1).expand_as(like)
+    missing = like.numel() - vector.numel()
+    return torch.nn.functional.pad(vector, (0, missing)) if missing else vector
+
+
 def split(vector: Tensor, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Cut a vector into parts with as many numbers as the tensors have."""
     return torch.split(vector, [part(t).numel() for t in tensors])
