@@ -1,15 +1,22 @@
-"""A SAM step against a plain step of the same network: `python benchmarks/optim.py`.
+"""A SAM step beside its two gradients: `python benchmarks/optim.py`.
 
-SAM needs two gradients where plain SGD needs one. A plain step is one gradient and the base
-optimizer's update, so a SAM step would cost a little less than two plain ones if its own work were
-free; "two gradients" is that limit: the closure twice, then the base step. Beside samlib run
-pytorch-optimizer and a step in the style that is usually copied from page to page.
+"Two gradients" is the limit, what a SAM step would cost if its own work were free: the closure
+twice, then the base step. Told is what each contender takes beyond it, in milliseconds and as a
+ratio, and the peak of memory beyond it in copies of the weights. Beside samlib, with a closure and
+in two steps, with and without `model=`, run pytorch-optimizer and a step in the style that is
+usually copied from page to page. The rest of the family follows, each beside the gradients and
+evaluations that its own formula asks for.
 
-An MLP 64-128-128-10 on scikit-learn's digits, all 1,797 rows and 128 of them, and a ResNet-8 with
-BatchNorm on 128 random images, all in float32, with one thread and with two; the base optimizer is
-SGD, plain and as SAM is used with it, with momentum and weight decay. Every round times
-each contender once, one after the other, so that all meet the same load of the machine; a ratio is
-the median over rounds of the ratio within a round.
+The networks, all in float32: one of four tensors with ten weights each; an MLP 64-128-128-10 on
+scikit-learn's digits, 128 rows of them and all 1,797; an encoder of 12 transformer layers with 147
+parameter tensors on 32 sequences of 16 tokens; and a ResNet-8 with BatchNorm on 128 random images.
+The base optimizer is SGD, plain and as SAM is used with it, with momentum and weight decay.
+
+Every contender has a copy of the network. A round times each of them once, beginning with another
+one each time, so that all meet the same load of the machine; told is the median over rounds of the
+difference to two gradients, or the ratio, within a round, after three steps that do not count.
+With one thread it is the CPU's time, which leaves out what other programs take, else that of a
+clock on the wall.
 """
 
 from __future__ import annotations
@@ -17,6 +24,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from itertools import product
 from statistics import median
@@ -24,67 +32,33 @@ from typing import Any
 
 import pytorch_optimizer
 import torch
+from goals import Goal, show, stored
 from simulate import finish, provenance, results_path
-from sklearn.datasets import load_digits
+from step_networks import Problem, problems
 from torch import Tensor, nn
+from torch.autograd.profiler import profile
 
 import samlib
 
 RHO = 0.05
+WARM_UP = 3
 BASES: dict[str, dict[str, float]] = {
     "plain SGD": {"lr": 0.01},
     "SGD with momentum": {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4},
 }
-MOST_RATIO = {"MLP, 1797 rows": 1.95, "MLP, 128 rows": 1.95, "ResNet-8, 128 images": 2.02}
+SMALL = 1e-3  # seconds a gradient: below, what counts is the time a step takes beyond two
+MOST_RATIO, MOST_MS, MOST_COPIES = 1.03, 0.15, 1.0
+OURS = ("samlib", "samlib, model=", "samlib, two steps")
+
+Step = Callable[[], Any]
 
 
-class Block(nn.Module):
-    """Two 3×3 convolutions with BatchNorm beside an identity, or a 1×1 convolution."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.first_norm = nn.BatchNorm2d(outputs)
-        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.second_norm = nn.BatchNorm2d(outputs)
-        same = inputs == outputs and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return [rows, outputs, …] from x [rows, inputs, …]."""
-        inner = torch.relu(self.first_norm(self.first(x)))
-        return torch.relu(self.second_norm(self.second(inner)) + self.shortcut(x))
+# ---------------------------------------------------------------------- the contenders
 
 
-def resnet8(width: int) -> nn.Sequential:
-    """Three blocks of 1, 2 and 4 times the width on 32×32 images: 78,042 parameters for 16."""
-    return nn.Sequential(
-        nn.Conv2d(3, width, 3, padding=1, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(),
-        Block(width, width, 1),
-        Block(width, 2 * width, 2),
-        Block(2 * width, 4 * width, 2),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(4 * width, 10),
-    )
-
-
-def digits(rows: int) -> tuple[nn.Module, Tensor, Tensor]:
-    images, labels = load_digits(return_X_y=True)
-    model = samlib.problems.perceptron((64, 128, 128, 10), seed=0, dtype=torch.float32)
-    inputs = torch.as_tensor(images[:rows], dtype=torch.float32) / 16
-    return model, inputs, torch.as_tensor(labels[:rows])
-
-
-def images(width: int, rows: int) -> tuple[nn.Module, Tensor, Tensor]:
-    torch.manual_seed(0)
-    return resnet8(width), torch.randn(rows, 3, 32, 32), torch.randint(10, (rows,))
-
-
-def usual(parameters: list[Tensor], base: torch.optim.Optimizer) -> Callable[[Any], Any]:
+def usual(model: nn.Module, base: torch.optim.Optimizer) -> Callable[[Any], Any]:
     """Return the SAM step that one finds everywhere, parameter by parameter."""
+    parameters = list(model.parameters())
 
     @torch.no_grad()
     def step(closure: Callable[[], Tensor]) -> None:
@@ -103,118 +77,264 @@ def usual(parameters: list[Tensor], base: torch.optim.Optimizer) -> Callable[[An
     return step
 
 
-def contenders(
-    model: nn.Module, closure: Callable[[], Tensor], settings: dict[str, float]
-) -> dict[str, Callable[[], Any]]:
-    """Return a step of each contender, all on the same model."""
-    parameters = list(model.parameters())
-    base = torch.optim.SGD(parameters, **settings)
-    ours = samlib.optim.SAM(parameters, base, rho=RHO)
-    told = samlib.optim.SAM(parameters, base, rho=RHO, model=model)
-    plain = torch.optim.SGD(parameters, **settings)
-    by_hand = usual(parameters, plain)
-    sgd = torch.optim.SGD
-    peer = pytorch_optimizer.SAM(parameters, sgd, rho=RHO, **settings)
-    peer_foreach = pytorch_optimizer.SAM(parameters, sgd, rho=RHO, foreach=True, **settings)
-
-    def two_gradients() -> None:
-        closure()
-        closure()
-        plain.step()
-
-    def of_peer(optimizer: pytorch_optimizer.SAM) -> Callable[[], None]:
-        def step() -> None:
-            closure()
-            optimizer.step(closure)
-
-        return step
-
-    return {
-        "plain": lambda: plain.step(closure),
-        "samlib": lambda: ours.step(closure),
-        "samlib, model=": lambda: told.step(closure),
-        "two gradients": two_gradients,
-        "pytorch-optimizer": of_peer(peer),
-        "pytorch-optimizer, foreach": of_peer(peer_foreach),
-        "usual style": lambda: by_hand(closure),
-    }
-
-
-def seconds(step: Callable[[], Any], repeats: int) -> float:
-    finish()
-    begin = time.perf_counter()
-    for _ in range(repeats):
-        step()
-    finish()
-    return (time.perf_counter() - begin) / repeats
-
-
-def measure(
-    problem: tuple[nn.Module, Tensor, Tensor],
-    rounds: int,
-    repeats: int,
-    device: str,
-    settings: dict[str, float],
-) -> dict[str, dict[str, float]]:
-    """Return each contender's median time, and the median of its ratio to a plain step."""
-    model, inputs, targets = (part.to(device) for part in problem)
-    model.train()
-
+def closure_of(model: nn.Module, inputs: Tensor, targets: Tensor) -> Callable[[], Tensor]:
     def closure() -> Tensor:
         model.zero_grad()
         loss = nn.functional.cross_entropy(model(inputs), targets)
         loss.backward()
         return loss
 
-    steps = contenders(model, closure, settings)
+    return closure
+
+
+def contender(name: str, problem: Problem, settings: dict[str, float], device: str) -> Step:
+    """Return a step of one contender, on a network of its own."""
+    model, inputs, targets = problem.copied(device)
+    parameters = list(model.parameters())
+    closure = closure_of(model, inputs, targets)
+    base = torch.optim.SGD(parameters, **settings)
+    if name == "plain":
+        return lambda: base.step(closure)
+    if name == "two gradients":
+        return lambda: (closure(), closure(), base.step())
+    if name == "usual style":
+        return partial(usual(model, base), closure)
+    if name.startswith("pytorch-optimizer"):
+        options = {"foreach": True} if name.endswith("foreach") else {}
+        peer = pytorch_optimizer.SAM(parameters, torch.optim.SGD, rho=RHO, **options, **settings)
+        return lambda: (closure(), peer.step(closure))
+    told = {"model": model} if name.endswith("model=") else {}
+    ours = samlib.optim.SAM(parameters, base, rho=RHO, **told)
+    if name.endswith("two steps"):
+        return lambda: (closure(), ours.first_step(), closure(), ours.second_step())
+    return lambda: ours.step(closure)
+
+
+CONTENDERS = (
+    "plain",
+    "two gradients",
+    *OURS,
+    "pytorch-optimizer",
+    "pytorch-optimizer, foreach",
+    "usual style",
+)
+
+
+# ------------------------------------------------------------------ the rest of the family
+
+FAMILY: dict[str, dict[str, Any]] = {
+    "SAM": {},
+    "UnnormalizedSAM": {},
+    "ASAM": {},
+    "AWP": {},
+    "AMP": {},
+    "GSAM": {"alpha": 0.1},
+    "LookSAM": {"alpha": 0.1, "every": 5},
+    "EigenSAM": {"alpha": 0.1},
+    "MSAM": {"m": 32},
+    "DiametricalRisk": {"directions": 5},
+}
+UNIT = 5  # steps that are timed as one: LookSAM takes six gradients in them
+
+
+def member(name: str, problem: Problem, device: str) -> Step:
+    """Return UNIT steps of an optimizer of the family."""
+    model, inputs, targets = problem.copied(device)
+    base = torch.optim.SGD(model.parameters(), **BASES["SGD with momentum"])
+    kind = getattr(samlib.optim, name)
+    optimizer = kind(model.parameters(), base, rho=RHO, model=model, **FAMILY[name])
+
+    def closure(rows: Tensor = inputs, labels: Tensor = targets) -> Tensor:
+        model.zero_grad()
+        loss = nn.functional.cross_entropy(model(rows), labels)
+        if not optimizer.takes_loss:
+            loss.backward()
+        return loss
+
+    batch = (inputs, targets) if optimizer.takes_batch else ()
+    return lambda: [optimizer.step(closure, *batch) for _ in range(UNIT)]
+
+
+def limit(name: str, problem: Problem, device: str) -> Step:
+    """Return the gradients and evaluations of UNIT such steps, and the base steps."""
+    model, inputs, targets = problem.copied(device)
+    base = torch.optim.SGD(model.parameters(), **BASES["SGD with momentum"])
+    closure = closure_of(model, inputs, targets)
+    pieces = zip(inputs.split(32), targets.split(32), strict=True)
+    on_micro_batches = [closure_of(model, *piece) for piece in pieces]
+
+    def evaluations() -> None:
+        with torch.no_grad():
+            for _ in range(FAMILY["DiametricalRisk"]["directions"] + 2):
+                nn.functional.cross_entropy(model(inputs), targets)
+
+    def steps() -> None:
+        for number in range(UNIT):
+            if name == "MSAM":
+                for each in on_micro_batches:
+                    each()
+                    each()
+            elif name == "DiametricalRisk":
+                evaluations()
+                closure()
+            else:
+                closure()
+                if name != "LookSAM" or number == 0:
+                    closure()
+            base.step()
+
+    return steps
+
+
+# ------------------------------------------------------------------------ what is measured
+
+
+def seconds(step: Step, repeats: int, clock: Callable[[], float]) -> float:
+    finish()
+    begin = clock()
+    for _ in range(repeats):
+        step()
+    finish()
+    return (clock() - begin) / repeats
+
+
+def interleaved(
+    steps: dict[str, Step], rounds: int, repeats: int, clock: Callable[[], float]
+) -> dict[str, list[float]]:
+    """Time each step once a round, beginning with another one each time."""
     for step in steps.values():
-        seconds(step, 2)
+        seconds(step, WARM_UP, clock)
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            times[name].append(seconds(step, repeats))
+    names = list(steps)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            times[name].append(seconds(steps[name], repeats, clock))
+    return times
+
+
+def beyond(times: list[float], limits: list[float]) -> dict[str, float]:
+    """Return the median time, and that of what it has beyond a limit within a round."""
+    pairs = list(zip(times, limits, strict=True))
     return {
-        name: {
-            "seconds": median(times[name]),
-            "ratio": median(t / p for t, p in zip(times[name], times["plain"], strict=True)),
-        }
-        for name in steps
+        "seconds": median(times),
+        "ratio": median(time / limit for time, limit in pairs),
+        "ms_more": 1e3 * median(time - limit for time, limit in pairs),
     }
 
 
-def problems(device: str) -> list[tuple[str, tuple[nn.Module, Tensor, Tensor], int, int]]:
-    """Return name, problem, rounds and repeats; a GPU also gets work that fills it."""
-    for_all = [
-        ("MLP, 1797 rows", digits(1797), 30, 5),
-        ("MLP, 128 rows", digits(128), 60, 20),
-        ("ResNet-8, 128 images", images(16, 128), 9, 1),
-    ]
-    if device == "cpu":
-        return for_all
-    return [*for_all, ("ResNet-8 of width 64, 1024 images", images(64, 1024), 9, 3)]
+def peak(make: Callable[[], Step], device: str) -> int:
+    """Return the peak of memory, in bytes, over two steps of what ``make`` makes."""
+    if device != "cpu":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        step = make()
+        step(), step()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(profile_memory=True) as profiled:
+        step = make()
+        step(), step()
+    events = [each for each in profiled.kineto_results.events() if each.name() == "[memory]"]
+    held = most = 0
+    for each in sorted(events, key=lambda event: event.start_ns()):
+        held += each.nbytes()
+        most = max(most, held)
+    return most
+
+
+def copies(
+    problem: Problem, make: Callable[[], Step], of: Callable[[], Step], device: str
+) -> float:
+    """Return the peak of memory beyond that of the limit, in copies of the weights."""
+    weights = sum(p.numel() * p.element_size() for p in problem.model.parameters())
+    return (peak(make, device) - peak(of, device)) / weights
+
+
+def compare(
+    problem: Problem, settings: dict[str, float], device: str, clock: Callable[[], float]
+) -> dict[str, dict[str, float]]:
+    """Return what each contender takes beyond two gradients."""
+    make = partial(contender, problem=problem, settings=settings, device=device)
+    steps = {name: make(name) for name in CONTENDERS}
+    times = interleaved(steps, problem.rounds, problem.repeats, clock)
+    limits = times["two gradients"]
+    rows = {name: beyond(times[name], limits) for name in CONTENDERS}
+    if problem.name != "four tensors of 10":  # there the numbers beside are as many
+        for name in CONTENDERS[2:]:
+            of = partial(make, "two gradients")
+            rows[name]["copies"] = copies(problem, partial(make, name), of, device)
+    return rows
+
+
+def family(problem: Problem, device: str, clock: Callable[[], float]) -> dict[str, Any]:
+    """Return what each optimizer of the family takes beyond its own gradients."""
+    rows = {}
+    for name in FAMILY:
+        make, of = (partial(each, name, problem, device) for each in (member, limit))
+        times = interleaved({"step": make(), "limit": of()}, problem.rounds, 2, clock)
+        rows[name] = beyond(*([t / UNIT for t in times[key]] for key in ("step", "limit")))
+        rows[name]["copies"] = copies(problem, make, of, device)
+    return rows
+
+
+def goals(results: list[dict[str, Any]]) -> list[Goal]:
+    """Return what a step may take beyond two gradients, in time and in memory."""
+    found = []
+    for result in results:
+        rows = result["contenders"]
+        where = f"{result['problem']}, {result['base']}, threads {result['threads']}"
+        slow = rows["two gradients"]["seconds"] / 2 > SMALL
+        for name in OURS:
+            what = f"{where}: {name.removeprefix('samlib, ')}, "
+            if slow:
+                reached, most, unit = rows[name]["ratio"], MOST_RATIO, "ratio"
+            else:
+                reached, most, unit = rows[name]["ms_more"], MOST_MS, "ms more"
+            found.append(Goal(what + unit, reached, most, against="two gradients"))
+            if "copies" in rows[name] and result["threads"] == 1:
+                number = rows[name]["copies"]
+                found.append(Goal(what + "copies", number, MOST_COPIES, against="two gradients"))
+    return found
+
+
+def table(rows: dict[str, dict[str, float]]) -> None:
+    print(f"  {'':28}{'ms a step':>12}{'× limit':>10}{'ms more':>10}{'copies':>8}")
+    for name, row in rows.items():
+        number = f"{row['copies']:8.2f}" if "copies" in row else ""
+        print(
+            f"  {name:28}{1e3 * row['seconds']:12.3f}{row['ratio']:10.3f}"
+            f"{row['ms_more']:10.3f}{number}",
+            flush=True,
+        )
 
 
 def main(device: str = "cpu") -> None:
     results: list[dict[str, Any]] = []
+    relatives: dict[str, Any] = {}
     for threads in (1, 2) if device == "cpu" else (1,):
         torch.set_num_threads(threads)
-        for (name, problem, rounds, repeats), base in product(problems(device), BASES):
-            measured = measure(problem, rounds, repeats, device, BASES[base])
+        clock = time.process_time if device == "cpu" and threads == 1 else time.perf_counter
+        for problem, base in product(problems(device), BASES):
+            rows = compare(problem, BASES[base], device, clock)
             results.append(
-                {"problem": name, "base": base, "threads": threads, "contenders": measured}
+                {"problem": problem.name, "base": base, "threads": threads, "contenders": rows}
             )
-            print(f"\n{name}, {base}, {threads} thread{'s' * (threads > 1)}")
-            for contender, row in measured.items():
-                print(f"  {contender:28}{1e3 * row['seconds']:10.3f} ms{row['ratio']:8.3f}")
+            print(f"\n{problem.name}, {base}, {threads} thread{'s' * (threads > 1)}")
+            table(rows)
+            if problem.name == "MLP, 128 rows" and threads == 1 and base == "SGD with momentum":
+                relatives = family(problem, device, clock)
+                print("\nthe family there, beside its own gradients and evaluations")
+                table(relatives)
+    found = goals(results)
     where = provenance(device) | {"pytorch-optimizer": version("pytorch-optimizer")}
-    text = json.dumps({"provenance": where, "steps": results}, indent=2)
-    results_path("optim", device).write_text(text + "\n")
-    for result in results:
-        if most := MOST_RATIO.get(result["problem"]):
-            ratio = result["contenders"]["samlib"]["ratio"]
-            met = "yes" if ratio <= most else "NO"
-            which = f"{result['problem']}, {result['base']}, threads {result['threads']}"
-            print(f"{which}: {ratio:.2f} ≤ {most}: {met}")
+    content = {
+        "provenance": where,
+        "steps": results,
+        "family": relatives,
+        "goals": stored(found),
+    }
+    results_path("optim", device).write_text(json.dumps(content, indent=2) + "\n")
+    show(found)
 
 
 if __name__ == "__main__":

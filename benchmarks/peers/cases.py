@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from optim import resnet8
 from sklearn.datasets import load_digits
+from step_networks import resnet8
 from torch import Tensor, nn
 
 import samlib

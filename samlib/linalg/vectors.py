@@ -29,7 +29,9 @@ def power_of_two(vector: Tensor) -> Tensor:
         return vector.new_ones(*vector.shape[:-1], 1)
     integer, bits = _EXPONENT[vector.dtype]
     info = torch.finfo(vector.dtype)
-    largest = vector.detach().abs().amax(dim=-1, keepdim=True)
+    entries = vector.detach()  # two passes, but no copy for the absolute values
+    most, least = entries.amax(dim=-1, keepdim=True), entries.amin(dim=-1, keepdim=True)
+    largest = torch.maximum(most, -least)
     return (largest.clamp(info.smallest_normal, info.max).view(integer) & bits).view(vector.dtype)
 
 

@@ -91,6 +91,9 @@ perturbations are refused, for there is one copy of a weight to perturb, and so 
 ``FullyShardedDataParallel``, whose pieces do not tell where the others are. All processes must run
 the same passes.
 
+**Memory**: beyond its base optimizer, SAM takes that of one copy of the weights with a gradient,
+in float32 at least, and so do UnnormalizedSAM, ASAM and AWP; the others take more.
+
 **Watching**: ``register_gradient_hook`` shows g, the perturbation and g_p of each step; see
 :class:`samlib.training.SAMEffect` for what they say about it.
 

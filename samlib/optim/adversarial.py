@@ -39,11 +39,11 @@ class AWP(SharpnessAware):
 
     def _perturbation(self, gradient: Tensor, rho: Radius) -> Tensor:
         weights, pieces = (split(v, self._active) for v in (flatten(self._active), gradient))
-        for g, power in zip(pieces, self._space.powers_of_two(pieces), strict=True):
-            g.div_(power)
-        ratios = quotient(self._space.norms(weights), self._space.norms(pieces))
-        for p, g, ratio in zip(self._active, pieces, ratios, strict=True):
-            g.mul_(ratio if p.dim() > 1 else 0.0)
+        powers, lengths = self._space.scale_pieces_(weights)
+        _, own = self._space.scale_pieces_(pieces)
+        torch._foreach_mul_(pieces, list(quotient(powers * lengths, own)))
+        if thin := [g for p, g in zip(self._active, pieces, strict=True) if p.dim() < 2]:
+            torch._foreach_zero_(thin)
         return gradient.mul_(rho)
 
 

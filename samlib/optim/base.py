@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from samlib._validation import require_callable, require_flag, require_instance
 from samlib.optim.checkpoint import prepares
 from samlib.optim.grad_scaler import Passes, enabled, hang_up, is_calling, unscale_as_told
-from samlib.optim.gradients import Leftovers, clear, gradient_of, replace, with_gradient
+from samlib.optim.gradients import Leftovers, clear, gradients_of, replace, with_gradient
 from samlib.optim.lost_perturbation import Rounding
 from samlib.optim.order import Calls, wrapped
 from samlib.optim.replicas import PerturbWith, first_pass, require_perturb_with
-from samlib.optim.restore import RunningModules, SavedWeights
+from samlib.optim.restore import RunningModules, SavedWeights, same
 from samlib.optim.same_masks import Replayed
 from samlib.optim.shards import parts
 from samlib.optim.space import Space
-from samlib.optim.vectors import Gathered
+from samlib.optim.vectors import Gathered, longer
 from samlib.optim.watchers import Watched
 from samlib.optim.wrapper import BaseOptimizer, ParameterGroups, Radius
 
@@ -94,8 +94,8 @@ class SharpnessAware(Watched):
     def _start(self) -> None:
         """Make what serves the steps and is no part of the optimizer's state."""
         super()._start()
-        self._weights = SavedWeights()
         self._gathered = Gathered()
+        self._weights = SavedWeights(self._gathered)
         self._modules = RunningModules(self.model)
         self._passes = Passes()
         self._leftovers = Leftovers()
@@ -279,8 +279,9 @@ class SharpnessAware(Watched):
 
     def _ascend(self) -> None:
         """Move to w + ε and clear the gradients."""
-        if self._finite:
-            gradient = self._gradient()
+        gradient = self._gradient() if self._finite else None
+        clear(self._parameters())  # now: what the perturbation needs may take their memory
+        if gradient is not None:
             if not self._calls.ascended:
                 self._watchers.begin()
             if (self._combines or self._watchers) and self._first is None:
@@ -290,7 +291,6 @@ class SharpnessAware(Watched):
             if self._calls.ascended:
                 self._weights.restore()
             self._perturb(perturbation)
-        clear(self._parameters())
         self._calls.ascended += 1
 
     def _gradient(self) -> Tensor:
@@ -298,18 +298,19 @@ class SharpnessAware(Watched):
         if not self._active:
             self._active = with_gradient(self._parameters())
             self._space = Space(self._active)
-            self._weights.save(self._parameters())
             self._modules.hold()
-        return self._gathered.gather([gradient_of(p) for p in self._active])
+        return self._weights.gather(gradients_of(self._active))
 
     def _perturb(self, perturbation: Tensor) -> None:
-        """Go from w to w + ε."""
+        """Go from w to w + ε; the memory of ε may then hold w."""
+        self._weights.save(self._active)
         self._weights.away = True
         torch._foreach_add_(parts(self._active), self._gathered.pieces(perturbation, self._active))
         self._modules.gather_again()
         if self._rounding.due():
-            vectors = self._weights.saved(self._active), self._active, perturbation, self._space
+            vectors = self._weights.saved(), self._active, perturbation, self._space
             self._rounding.compare(*vectors, name=type(self).__name__, rho=self._radii())
+        self._weights.move()
 
     def _descend(self) -> None:
         """Return to w and step, or only return where a gradient was infinite."""
@@ -317,7 +318,7 @@ class SharpnessAware(Watched):
             self._weights.restore()
             return
         touched = with_gradient(self._parameters())
-        self._weights.save(self._parameters())
+        self._weights.save(touched)
         if self._combines or self._watchers:
             first, last = self._two_gradients(touched)
             self._watchers.show(first, last)
@@ -330,12 +331,12 @@ class SharpnessAware(Watched):
 
     def _two_gradients(self, touched: list[Tensor]) -> tuple[Tensor, Tensor]:
         """The first gradient [D] and the last; one missing in either pass counts as zero."""
-        known = set(self._active)
-        self._active = self._active + [p for p in touched if p not in known]
-        self._space = Space(self._active)
-        last = self._gathered.gather([gradient_of(p) for p in self._active])
-        first = last.new_zeros(last.shape) if self._first is None else self._first
-        return torch.cat([first, first.new_zeros(last.numel() - first.numel())]), last
+        if not same(touched, self._active):
+            known = set(self._active)
+            self._active = self._active + [p for p in touched if p not in known]
+            self._space = Space(self._active)
+        last = self._weights.gather(gradients_of(self._active))
+        return longer(self._first, last), last
 
     # --------------------------------------------------------------------- order and exceptions
 
@@ -390,7 +391,7 @@ class SharpnessAware(Watched):
         if closure is not None:  # Lightning's, for its hooks; it evaluates nothing
             closure()
         if self._finite and is_calling(self):
-            gradients = [gradient_of(p) for p in with_gradient(self._parameters())]
+            gradients = gradients_of(with_gradient(self._parameters()))
             self._finite = unscale_as_told(self, gradients)
 
     def _settings(self) -> dict[str, Any]:

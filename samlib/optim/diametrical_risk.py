@@ -55,6 +55,7 @@ class DiametricalRisk(ByLoss):
     in_two_steps = False
     two_gradients = False
     _keeps_vector = True
+    _worst: Tensor  # the direction that this step found
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class DiametricalRisk(ByLoss):
         loss = self._loss(closure).detach()
         self._active = [p for p in self._parameters() if p.requires_grad]
         self._space = Space(self._active)
-        self._weights.save(self._parameters())
+        self._weights.save(self._active)
         self._modules.hold()
         self._place(self._search(closure))
         self._calls.ascended += 1
@@ -104,7 +105,8 @@ class DiametricalRisk(ByLoss):
             direction = self._draw(generator)
             loss = self._place(direction, closure)
             worse = loss > largest
-            worst, largest = torch.where(worse, direction, worst), torch.where(worse, loss, largest)
+            torch.where(worse, direction, worst, out=worst)
+            largest = torch.where(worse, loss, largest)
         self._worst = worst
         return worst
 
@@ -120,6 +122,10 @@ class DiametricalRisk(ByLoss):
     def _remember(self) -> None:
         self._memory.keep(self._worst, self._active)
         super()._remember()
+
+    def _forget(self) -> None:
+        self._worst = torch.empty(0)
+        super()._forget()
 
     def _settings(self) -> dict[str, Any]:
         return {"directions": self.directions, "seed": self.seed, **super()._settings()}

@@ -22,6 +22,15 @@ def gradient_of(parameter: Tensor) -> Tensor:
     return arranged_like(gradient, parameter) if is_spread(gradient) else gradient
 
 
+def gradients_of(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Give the gradient of each parameter, zero where it has none."""
+    found = [(p, p.grad) for p in parameters]
+    return [
+        gradient_of(p) if gradient is None or hasattr(gradient, "to_local") else gradient
+        for p, gradient in found
+    ]
+
+
 def with_gradient(parameters: Iterable[Tensor]) -> list[Tensor]:
     """Give those parameters that have a gradient, at least one."""
     found = [p for p in parameters if p.grad is not None]
@@ -61,10 +70,7 @@ class Leftovers:
     def begin(self, parameters: list[Tensor]) -> None:
         """Begin a step: drop what the last one left, hold what else there is."""
         self.begun = True
-        for p in parameters:
-            if p.grad is None:
-                continue
-            gradient = part(p.grad)  # fully_shard adds to the part itself
+        for p, gradient in _left(parameters):
             if getattr(gradient, _MARK, None) == gradient._version:
                 p.grad = None
             else:
@@ -101,12 +107,21 @@ class Leftovers:
 
     def end(self, parameters: list[Tensor]) -> None:
         """Mark what the step leaves, but not what it refused."""
-        for p in parameters:
-            if p.grad is not None and p not in self._held:
-                gradient = part(p.grad)
+        for p, gradient in _left(parameters):
+            if not self._held or p not in self._held:
                 setattr(gradient, _MARK, gradient._version)
         self._held, self.begun = {}, False
         self._lost_before, self._lost = self._lost, False
+
+
+def _left(parameters: Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """The parameters with a gradient, and this process's part of it: fully_shard adds to that."""
+    found = [(p, p.grad) for p in parameters]
+    return [
+        (p, part(gradient) if hasattr(gradient, "to_local") else gradient)
+        for p, gradient in found
+        if gradient is not None
+    ]
 
 
 def _any_nonzero(gradients: list[Tensor]) -> Tensor:

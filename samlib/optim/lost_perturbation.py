@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import torch
 from torch import Tensor
 
 from samlib.linalg import norm
@@ -15,6 +16,7 @@ from samlib.optim.vectors import split
 EVERY = 100
 WARNED = 0.1
 REFUSED = 0.9
+CHUNK = 1 << 18  # numbers that are compared at once: more would take memory like the weights
 
 
 class Rounding:
@@ -65,12 +67,17 @@ def lost_share(
     before: Sequence[Tensor], after: Sequence[Tensor], perturbation: Tensor, space: Space
 ) -> Tensor:
     """‖ε' − ε‖/‖ε‖ with ε' = after − before, on the device; 0 if ε is zero."""
-    pieces = split(perturbation, after)
-    lost = (
-        part(new).detach().flatten().to(piece) - old.flatten().to(piece) - piece
-        for old, new, piece in zip(before, after, pieces, strict=True)
-    )
-    return quotient(norm(space.norms(lost)), norm(space.norms(pieces))).squeeze(-1)
+    lost, whole = [], []
+    for old, new, piece in zip(before, after, split(perturbation, after), strict=True):
+        flat = part(new).detach().flatten(), old.flatten(), piece
+        chunks = list(zip(*(each.split(CHUNK) for each in flat), strict=True))
+        lost.append(_norm(n.to(e) - o.to(e) - e for n, o, e in chunks))
+        whole.append(_norm(e for _, _, e in chunks))
+    return quotient(norm(space.norms(lost)), norm(space.norms(whole))).squeeze(-1)
+
+
+def _norm(chunks: Iterable[Tensor]) -> Tensor:
+    return norm(torch.cat([norm(chunk) for chunk in chunks]))
 
 
 def _dtypes(tensors: Sequence[Tensor]) -> str:

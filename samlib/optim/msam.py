@@ -144,13 +144,16 @@ class MSAM(SAM):
 
     def _add_to(self, totals: dict[Tensor, Tensor], share: float) -> None:
         for p in with_gradient(self._parameters()):
-            part = gradient_of(p) * share
-            totals[p] = totals[p] + part if p in totals else part
+            if p in totals:
+                totals[p].add_(gradient_of(p), alpha=share)
+            else:
+                totals[p] = gradient_of(p) * share
             p.grad = None
 
     def _return(self) -> None:
         """Go back to w between two micro-batches; running statistics follow each once."""
         self._weights.restore()
+        self._weights.forget()
         self._modules.release()
         self._active, self._first, self._calls.ascended = [], None, 0
 

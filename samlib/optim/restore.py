@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,47 +13,70 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from samlib.optim.shards import parts
-from samlib.optim.vectors import Kind, kind
+from samlib.optim.vectors import Gathered, flatten
 
 
 class SavedWeights:
-    """A copy of parameters that can be put back bit for bit.
+    """Copies of parameters that can be put back bit for bit.
 
-    The buffers stay for the next step, which is faster than allocating them anew.
+    A step needs memory for one vector at a time: for its gradient, which becomes the perturbation,
+    and from then on for the weights to come back to.
+
+    Parameters
+    ----------
+    memory
+        That memory, which stays for the next step.
     """
 
-    def __init__(self) -> None:
-        self._kind: Kind = []
-        self._buffers: list[Tensor] = []
-        self._parameters: list[Tensor] = []
+    def __init__(self, memory: Gathered) -> None:
+        self._memory = memory
+        self._lent = False  # whether a vector is in the memory
+        self._held: list[tuple[list[Tensor], Tensor]] = []
         self.away = False  # whether the parameters have been moved since
 
+    def gather(self, tensors: list[Tensor]) -> Tensor:
+        """Give tensors as a vector [D], in the memory as long as no copy is held."""
+        if self._held:
+            return flatten(tensors)
+        self._lent = True
+        return self._memory.gather(tensors)
+
     def save(self, parameters: list[Tensor]) -> None:
-        """Copy the parameters, unless a copy is already held."""
-        if self._parameters:
+        """Copy those of the parameters that are not held yet, beside a vector in the memory."""
+        if self._held and same(parameters, self._held[0][0]):
             return
-        here = parts(parameters)
-        if self._kind != (new := kind(here)):
-            self._buffers = [torch.empty_like(p) for p in here]
-            self._kind = new
-        torch._foreach_copy_(self._buffers, here)
-        self._parameters = parameters  # last: an interrupted copy is never put back
+        known = {p for held, _ in self._held for p in held}
+        if new := [p for p in parameters if p not in known] if known else parameters:
+            beside = self._lent or self._held
+            self._held.append((new, flatten(new) if beside else self._memory.gather(new)))
+
+    def move(self) -> None:
+        """Move the first copy into the memory, whose vector nobody needs any more."""
+        if self._lent:
+            parameters, copy = self._held[0]
+            self._held[0] = parameters, self._memory.take(copy, parameters)
+            self._lent = False
+
+    def saved(self) -> list[Tensor]:
+        """Give the pieces of the first copy."""
+        parameters, copy = self._held[0]
+        return self._memory.pieces(copy, parameters)
 
     def restore(self) -> None:
-        """Put the copy back, if one is held."""
-        if self._parameters:
-            torch._foreach_copy_(parts(self._parameters), self._buffers)
+        """Put the copies back, if any are held."""
+        for parameters, copy in self._held:
+            torch._foreach_copy_(parts(parameters), self._memory.pieces(copy, parameters))
         self.away = False
-
-    def saved(self, parameters: list[Tensor]) -> list[Tensor]:
-        """Give the copies of those parameters (of this process's parts), which must be held."""
-        copies = dict(zip(self._parameters, self._buffers, strict=True))
-        return [copies[p] for p in parameters]
 
     def forget(self) -> None:
-        """Let go of the parameters, keeping the memory."""
-        self._parameters = []
-        self.away = False
+        """Let go of the parameters."""
+        self._held = []
+        self._lent, self.away = False, False
+
+
+def same(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    """Whether these are the very same tensors, in the same order."""
+    return len(tensors) == len(others) and all(map(operator.is_, tensors, others))
 
 
 class RunningModules:
@@ -78,9 +102,9 @@ class RunningModules:
         if self._seen or self._hook is not None:
             return
         if self._model is None:
-            self._hook = register_module_forward_pre_hook(_watch(weakref.ref(self)))
+            self._hook = register_module_forward_pre_hook(_watch(self))
         else:
-            self._look_at(self._model.modules())
+            self._look_at(self._model)
 
     def gather_again(self) -> None:
         """Drop what fully_shard has gathered, since the weights have moved."""
@@ -111,15 +135,14 @@ class RunningModules:
         if self._hook is not None:  # a two-step that was given up
             self._hook.remove()
 
-    def _about_to_run(self, module: nn.Module) -> None:
-        if module not in self._seen:
-            self._look_at(module.modules())
-
-    def _look_at(self, modules: Iterable[nn.Module]) -> None:
-        for module in modules:
-            if module in self._seen:
+    def _look_at(self, root: nn.Module) -> None:
+        """Look at the module and all within, which run without being seen where it is compiled."""
+        within: list[nn.Module | None] = [root]
+        while within:
+            if (module := within.pop()) is None or module in self._seen:
                 continue
             self._seen.add(module)
+            within += reversed(module._modules.values())
             if hasattr(type(module), "reshard"):
                 self._gathering.append(module)
                 self._gathering[-1].reshard()
@@ -129,11 +152,12 @@ class RunningModules:
                 self._buffers += buffers
 
 
-def _watch(watching: weakref.ref[RunningModules]) -> Callable[[nn.Module, Any], None]:
+def _watch(running: RunningModules) -> Callable[[nn.Module, Any], None]:
     """Make a hook for all modules that does not keep what it serves alive."""
+    seen, watching = running._seen, weakref.ref(running)
 
     def hook(module: nn.Module, arguments: Any) -> None:
-        if (alive := watching()) is not None:
-            alive._about_to_run(module)
+        if module not in seen and (alive := watching()) is not None:
+            alive._look_at(module)
 
     return hook

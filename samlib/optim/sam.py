@@ -35,6 +35,11 @@ class SAM(SharpnessAware):
     model, perturb_with, same_masks
         For compiled models, DistributedDataParallel and dropout: see :mod:`samlib.optim`.
 
+    Notes
+    -----
+    Beyond the base optimizer a step takes memory for one copy of the weights that have a gradient,
+    in float32 at least: first for g, then for w. It is kept for the next step.
+
     Raises
     ------
     TypeError

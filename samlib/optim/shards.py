@@ -19,6 +19,11 @@ def is_spread(tensor: Tensor) -> bool:
     return hasattr(tensor, "to_local")
 
 
+def any_spread(tensors: Iterable[Tensor]) -> bool:
+    """Whether any of the tensors is one."""
+    return True in [hasattr(t, "to_local") for t in tensors]
+
+
 def part(tensor: Tensor) -> Tensor:
     """Give the part of a tensor that is in this process, in the tensor's own memory."""
     if not is_spread(tensor):
@@ -31,7 +36,7 @@ def part(tensor: Tensor) -> Tensor:
 
 def parts(tensors: Iterable[Tensor]) -> list[Tensor]:
     """Give the part in this process of each tensor."""
-    return [part(t) for t in tensors]
+    return [part(t) if hasattr(t, "to_local") else t for t in tensors]  # no call for a plain one
 
 
 def spread_like(own: Tensor, like: Tensor) -> Tensor:

@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from samlib import linalg
-from samlib.optim.shards import Groups, everyone, largest, mean, part, together, total
+from samlib.optim.shards import (
+    Groups,
+    any_spread,
+    everyone,
+    largest,
+    mean,
+    part,
+    together,
+    total,
+)
 
 
 class Space:
@@ -23,9 +32,9 @@ class Space:
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.parameters = parameters
         self.dim = sum(p.numel() for p in parameters)
-        self._sizes = [part(p).numel() for p in parameters]
-        self._together = together(parameters)
-        self._spans = [_spans(self._sizes, places) for _, places in self._together]
+        self._together = together(parameters) if any_spread(parameters) else []
+        sizes = [part(p).numel() for p in parameters] if self._together else []
+        self._spans = [_spans(sizes, places) for _, places in self._together]
         self._spread = any(groups for groups, _ in self._together)
 
     def power_of_two(self, vector: Tensor) -> Tensor:
@@ -58,21 +67,25 @@ class Space:
         ]
         return torch.stack(sums).sum()
 
-    def norms(self, pieces: Iterable[Tensor]) -> Tensor:
-        """‖v_l‖ of the piece of each parameter, as one vector, from what is in this process."""
-        lengths = torch.cat([linalg.norm(piece) for piece in pieces])
+    def norms(self, lengths: Sequence[Tensor]) -> Tensor:
+        """‖v_l‖ of each parameter, as one vector, from those of what is in this process, [1]."""
+        norms = torch.cat(list(lengths))
         if self._spread:
             for groups, places in self._together:
-                lengths[places] = _joined(lengths[places], groups)
-        return lengths
+                norms[places] = _joined(norms[places], groups)
+        return norms
 
-    def powers_of_two(self, pieces: Iterable[Tensor]) -> Tensor:
-        """The powers of two in the largest entries of the parameters' pieces, as one vector."""
-        powers = torch.cat([_power(piece) for piece in pieces])
-        if self._spread:
-            for groups, places in self._together:
-                powers[places] = largest(powers[places], groups)
-        return powers
+    def scale_pieces_(self, pieces: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Divide each parameter's piece, as in :meth:`scale_`; return the powers and norms left."""
+        extremes = [_extremes(piece) for piece in pieces]
+        powers = linalg.power_of_two(torch.stack(extremes))[:, 0]
+        for groups, places in self._together:
+            powers[places] = largest(powers[places], groups)
+        torch._foreach_div_(pieces, list(powers))
+        norms = torch.stack(torch._foreach_norm(pieces))
+        for groups, places in self._together:
+            norms[places] = total(norms[places].square_(), groups).sqrt_()
+        return powers, norms
 
     def any(self, value: Tensor) -> Tensor:
         """Whether a value that says something of the parts in this process holds in any."""
@@ -104,7 +117,8 @@ class Space:
     def rejection(self, vector: Tensor, onto: Tensor) -> Tensor:
         """The part of ``vector`` orthogonal to ``onto``; all of it where ``onto`` is zero."""
         onto = onto / self.power_of_two(onto)
-        return vector - quotient(self.dot(vector, onto), self.dot(onto, onto)) * onto
+        share = quotient(self.dot(vector, onto), self.dot(onto, onto))
+        return torch.sub(vector, onto.mul_(share), out=onto)
 
     def _with_groups(self) -> Iterable[tuple[list[slice], Groups]]:
         return zip(self._spans, (groups for groups, _ in self._together), strict=True)
@@ -114,6 +128,11 @@ def quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
     """The quotients of numbers on the device, and 0 where the denominator is 0."""
     zero = denominator == 0
     return torch.where(zero, 0.0, numerator / (denominator + zero))
+
+
+def _extremes(entries: Tensor) -> Tensor:
+    """The smallest and the largest of some entries; zeros if there are none."""
+    return torch.stack(torch.aminmax(entries)) if entries.numel() else entries.new_zeros(2)
 
 
 def _power(entries: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ class GSAM(SAM):
         super().__init__(params, base_optimizer, rho=rho, model=model, same_masks=same_masks)
 
     def _combine(self, first: Tensor, last: Tensor) -> Tensor:
-        return last - self.alpha * self._space.rejection(first, last)
+        return last.sub_(self._space.rejection(first, last), alpha=self.alpha)
 
     def _settings(self) -> dict[str, Any]:
         return {"alpha": self.alpha, **super()._settings()}
@@ -143,7 +143,7 @@ class LookSAM(SAM):
             return last
         kept = self._memory.recall(self._active)
         ratio = quotient(self._space.norm(last), self._space.norm(kept))
-        return last + self.alpha * ratio * kept
+        return last.add_(kept.mul_(self.alpha * ratio))
 
     def _settings(self) -> dict[str, Any]:
         return {"alpha": self.alpha, "every": self.every, **super()._settings()}

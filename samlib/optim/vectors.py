@@ -21,9 +21,9 @@ def kind(tensors: Sequence[Tensor]) -> Kind:
     return [(t.shape, t.dtype, t.device) for t in tensors]
 
 
-def dense(tensor: Tensor) -> Tensor:
-    """Return the tensor itself, or a dense copy of a sparse one."""
-    return tensor if tensor.layout == torch.strided else tensor.to_dense()
+def all_dense(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the tensors, with dense copies of the sparse ones."""
+    return [t if t.layout == torch.strided else t.to_dense() for t in tensors]
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
@@ -46,31 +46,59 @@ class Gathered:
     def gather(self, tensors: Sequence[Tensor]) -> Tensor:
         """Copy the tensors, dense or sparse, into the vector [D] and return it."""
         tensors = parts(tensors)
-        if self._kind != (new := kind(tensors)):
-            dtype = reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
-            size = sum(t.numel() for t in tensors)
-            self._vector = torch.empty(size, dtype=dtype, device=tensors[0].device)
-            self._pieces = _views(self._vector, tensors)
-            self._kind = new
-        torch._foreach_copy_(self._pieces, [dense(t) for t in tensors])
+        self._fit(tensors)
+        torch._foreach_copy_(self._pieces, all_dense(tensors))
         return self._vector
+
+    def take(self, vector: Tensor, like: Sequence[Tensor]) -> Tensor:
+        """Copy a vector [D], with as many numbers as the tensors have, and return the copy."""
+        self._fit(parts(like))
+        return self._vector.copy_(vector)
 
     def pieces(self, vector: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
         """Cut a vector, this one or another, into pieces that can be added to the parameters."""
-        parameters = parts(parameters)
-        views = self._pieces if vector is self._vector else _views(vector, parameters)
-        if all(p.dtype == vector.dtype and p.device == vector.device for p in parameters):
+        if vector is self._vector:
+            views, there = self._pieces, self._kind
+        else:
+            own = parts(parameters)
+            views, there = _views(vector, own), kind(own)
+        if {each[1:] for each in there} == {(vector.dtype, vector.device)}:
             return views
-        return [view.to(p) for view, p in zip(views, parameters, strict=True)]
+        return [
+            view.to(device, dtype) for view, (_, dtype, device) in zip(views, there, strict=True)
+        ]
+
+    def _fit(self, tensors: list[Tensor]) -> None:
+        """Make memory for such tensors, unless it is there."""
+        if self._kind != (new := kind(tensors)):
+            size = sum(t.numel() for t in tensors)
+            self._vector = torch.empty(size, dtype=_common(tensors), device=tensors[0].device)
+            self._pieces = _views(self._vector, tensors)
+            self._kind = new
 
 
 def flatten(tensors: Sequence[Tensor]) -> Tensor:
-    """Copy the tensors into a new vector [D] on the device of the first."""
-    return Gathered().gather(tensors)
+    """Copy the tensors into a new vector [D] on the device of the first, in float32 at least."""
+    own = all_dense(parts(tensors))
+    if len({t.device for t in own}) > 1:
+        own = [t.to(own[0].device) for t in own]
+    return torch.cat([t.flatten() for t in own]).to(_common(own))
+
+
+def _common(tensors: Sequence[Tensor]) -> torch.dtype:
+    return reduce(torch.promote_types, {t.dtype for t in tensors}, torch.float32)
 
 
 def _views(vector: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
     return [part.view(t.shape) for part, t in zip(split(vector, tensors), tensors, strict=True)]
+
+
+def longer(vector: Tensor | None, like: Tensor) -> Tensor:
+    """A vector with zeros after it, as long as another one; nothing but zeros if there is none."""
+    if vector is None:
+        return like.new_zeros(1).expand_as(like)
+    missing = like.numel() - vector.numel()
+    return torch.nn.functional.pad(vector, (0, missing)) if missing else vector
 
 
 def split(vector: Tensor, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:

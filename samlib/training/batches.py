@@ -9,7 +9,7 @@ import torch
 
 from samlib._validation import require_count, shown
 from samlib.objective import Batch, Data
-from samlib.objective.batch import rows_of, sliced, tensors
+from samlib.objective.batch import rows_of, sliced, tensors, to_device
 from samlib.objective.data import is_one_batch, require_batches
 
 
@@ -24,9 +24,17 @@ class Batches:
         How many rows of one batch make a step; None: all of them.
     seed
         Fixes which ones.
+    device
+        Where one batch that all steps take as it is goes, once; None: it stays where it is.
     """
 
-    def __init__(self, data: Data, batch_size: int | None, seed: int | None) -> None:
+    def __init__(
+        self,
+        data: Data,
+        batch_size: int | None,
+        seed: int | None,
+        device: torch.device | None = None,
+    ) -> None:
         self._in_one = is_one_batch(data)
         self._data: Any = data if self._in_one else require_batches(data)
         if not self._in_one and batch_size is not None:
@@ -40,6 +48,8 @@ class Batches:
                 raise ValueError(
                     f"batch_size must be at most the {self._rows} rows, got {shown(batch_size)}"
                 )
+        if self._in_one and batch_size is None and device is not None:
+            self._data = to_device(self._data, device)
         self._size, self._generator = batch_size, None
         if batch_size is not None and seed is not None:
             # Apart from the other random numbers: the batches are the same on every device.

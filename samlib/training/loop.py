@@ -146,7 +146,7 @@ def fit(
         raise TypeError(f"scheduler must be a learning-rate scheduler, got {shown(scheduler)}")
     require_flag("progress", progress)
     _require_parameters_of(model, optimizer)
-    batches = Batches(data, batch_size, seed)
+    batches = Batches(data, batch_size, seed, next(model.parameters()).device)
     monitors = _require_monitors(monitors)
     for monitor in monitors:
         if hasattr(monitor, "start"):

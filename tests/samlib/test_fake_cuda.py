@@ -336,9 +336,11 @@ def test_flows_wait_for_what_the_host_integrates(cuda: Device) -> None:
     assert len(cuda.waits) - before <= 7 * path.evaluations
 
 
-def fitted(epochs: int, batch_size: int | None = None, loads: bool = False) -> None:
+def fitted(
+    epochs: int, batch_size: int | None = None, loads: bool = False, of: torch.device = CUDA
+) -> None:
     problem = Problem(CUDA)
-    data: Any = problem.inputs, problem.targets
+    data: Any = problem.inputs.to(of), problem.targets.to(of)
     if loads:
         data = DataLoader(TensorDataset(*data), batch_size=4)
     loss_fn, model = nn.functional.mse_loss, problem.model
@@ -346,8 +348,9 @@ def fitted(epochs: int, batch_size: int | None = None, loads: bool = False) -> N
     fit(model, data, problem.sam(), loss_fn=loss_fn, **options)
 
 
-def test_training_waits_once_in_a_hundred_steps(cuda: Device) -> None:
-    short, long = (waits_of(cuda, lambda n=n: fitted(n)) for n in (20, 220))
+@pytest.mark.parametrize("of", [CPU, CUDA])
+def test_training_waits_once_in_a_hundred_steps(cuda: Device, of: torch.device) -> None:
+    short, long = (waits_of(cuda, lambda n=n: fitted(n, of=of)) for n in (20, 220))
     assert long - short == 2 * 2  # for rounding and for the losses
 
 
