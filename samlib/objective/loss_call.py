@@ -90,4 +90,5 @@ def size_of_call(call: LossCall | None) -> int | float | Tensor | None:
     if not isinstance(size, Tensor):
         return size
     size = untransformed(size.detach())
-    return float(size) if size.device.type == "cpu" else size
+    has_number = size.device.type == "cpu" and type(size) is Tensor  # not while it is followed
+    return float(size) if has_number else size
