@@ -72,35 +72,33 @@ def _compute(operation: int, r: Any, o: int, a: int, b: int, c: int, points: int
 
 
 @njit(error_model="numpy", cache=True)
-def _evaluate(operation: int, a: Any, out: Any) -> None:
-    """out = operation(a) for functions of one number."""
+def _value(operation: int, x: float) -> float:
+    """A function of one number."""
     if operation == Operation.SQRT:
-        np.sqrt(a, out)
-    elif operation == Operation.EXP:
-        np.exp(a, out)
-    elif operation == Operation.EXPM1:
-        np.expm1(a, out)
-    elif operation == Operation.LOG:
-        np.log(a, out)
-    elif operation == Operation.LOG1P:
-        np.log1p(a, out)
-    elif operation == Operation.SIN:
-        np.sin(a, out)
-    elif operation == Operation.COS:
-        np.cos(a, out)
-    elif operation == Operation.TAN:
-        np.tan(a, out)
-    elif operation == Operation.ATAN:
-        np.arctan(a, out)
-    elif operation == Operation.SINH:
-        np.sinh(a, out)
-    elif operation == Operation.COSH:
-        np.cosh(a, out)
-    elif operation == Operation.TANH:
-        np.tanh(a, out)
-    elif operation == Operation.ERF:
-        for j in range(len(a)):
-            out[j] = math.erf(a[j])
+        return math.sqrt(x)
+    if operation == Operation.EXP:
+        return math.exp(x)
+    if operation == Operation.EXPM1:
+        return math.expm1(x)
+    if operation == Operation.LOG:
+        return math.log(x)
+    if operation == Operation.LOG1P:
+        return math.log1p(x)
+    if operation == Operation.SIN:
+        return math.sin(x)
+    if operation == Operation.COS:
+        return math.cos(x)
+    if operation == Operation.TAN:
+        return math.tan(x)
+    if operation == Operation.ATAN:
+        return math.atan(x)
+    if operation == Operation.SINH:
+        return math.sinh(x)
+    if operation == Operation.COSH:
+        return math.cosh(x)
+    if operation == Operation.TANH:
+        return math.tanh(x)
+    return math.erf(x)
 
 
 @njit(error_model="numpy", cache=True)
@@ -126,7 +124,8 @@ def _run(p: Any, start: int, x: Any, v: Any, out: Any) -> None:
             if operation <= Operation.WHERE:
                 _compute(operation, r, o, a, code[t, 3], code[t, 4], points)
             else:
-                _evaluate(operation, r[a, :points], r[o, :points])
+                for j in range(points):
+                    r[o, j] = _value(operation, r[a, j])
         for i in range(len(out)):
             out[i, begin : begin + points] = r[results[i], :points]
 
