@@ -6,6 +6,8 @@ is compiled once for all landscapes (and cached on disk), and a landscape once f
 Arrays have the batch innermost, [dim, batch], which lets the compiler use vector instructions
 across the batch.
 
+Other losses come as a program for :mod:`samlib.dynamics.interpreter`, called in the same way.
+
 Numba is optional. Without it, in another dtype or on another device, ``simulate`` takes the
 batched torch path, whose iterates agree with these to rounding error.
 """

@@ -20,13 +20,13 @@ from torch.fx import GraphModule, Node
 from torch.utils._pytree import tree_leaves, tree_map
 
 from samlib.dynamics.following import follow
-from samlib.dynamics.straight_line import Builder, Operation, StraightLine, TooLong
+from samlib.dynamics.straight_line import Builder, Operation, StraightLine, TooLongError
 
 # A longer program is the work of a larger network, which torch does as fast.
 MOST_NAMES = 10_000
 
 
-class Unknown(Exception):
+class UnknownError(Exception):
     """An operation is none of those that can be written out."""
 
 
@@ -36,12 +36,14 @@ def straight_line(function: Callable[..., Tensor], *inputs: Tensor) -> StraightL
     It is none where it looks at numbers to branch on them, draws random ones, computes in another
     dtype, needs an operation that is not known here, or too many of them.
     """
+    if sum(len(x) for x in inputs) > MOST_NAMES:
+        return None
     graph = follow(function, *inputs, decompositions=_decompositions())
     if graph is None:
         return None
     try:
         return _Lowering(graph, [len(x) for x in inputs]).program()
-    except (Unknown, TooLong):
+    except (UnknownError, TooLongError):
         return None
 
 
@@ -66,6 +68,7 @@ class _Lowering:
     def __init__(self, graph: GraphModule, sizes: Sequence[int]) -> None:
         self._graph, self._sizes = graph, list(sizes)
         self._builder = Builder(sum(sizes), most=MOST_NAMES)
+        self._given: set[int] = set()  # where the tensors lie that the function holds itself
 
     def program(self) -> StraightLine:
         """The graph as a program."""
@@ -76,6 +79,7 @@ class _Lowering:
                 values[node] = _Names(next(inputs))
             elif node.op == "get_attr":
                 values[node] = getattr(self._graph, node.target)
+                self._given.add(values[node].untyped_storage().data_ptr())
             else:
                 args, kwargs = tree_map(
                     lambda part: values[part] if isinstance(part, Node) else part,
@@ -84,34 +88,52 @@ class _Lowering:
                 if node.op == "output":
                     return self._builder.program(self._names_of(args[0]).reshape(-1).tolist())
                 values[node] = self._value(node, args, kwargs)
-        raise Unknown
+        raise UnknownError
 
     def _value(self, node: Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
         target: Any = node.target
         if target is operator.getitem:
             return target(*args)
-        if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
-            raise Unknown
-        if not any(isinstance(leaf, _Names) for leaf in tree_leaves((args, kwargs))):
-            return target(*args, **kwargs)
-        if any(part.dtype not in (torch.float64, torch.bool) for part in tree_leaves(node.meta["val"])):
-            raise Unknown  # numbers are float64 here, and truth is 1
+        if not isinstance(target, torch._ops.OpOverload):
+            raise UnknownError
         name = target.overloadpacket.__name__
+        if not any(isinstance(leaf, _Names) for leaf in tree_leaves((args, kwargs))):
+            return self._known(target, args, kwargs)
+        dtypes = {part.dtype for part in tree_leaves(node.meta["val"])}
+        if target._schema.is_mutable or not dtypes <= _DTYPES | _EXACT.get(name, set()):
+            raise UnknownError
         if name in _LIKE:
-            blank = tree_map(_blank, args)
-            return target(*blank, **kwargs)
+            return target(*tree_map(_blank, args), **kwargs)
         if name in _MOVES:
             moved = target(*tree_map(self._moved, args), **tree_map(self._moved, kwargs))
             return tree_map(_Names, moved)
-        if name == "_to_copy":
-            return args[0]
-        if name not in _ARITHMETIC:
-            raise Unknown
+        if name == "index_put":
+            return self._put(*args, **kwargs)
         args, kwargs = tree_map(self._operand, (args, kwargs))
         try:
             return _Names(_ARITHMETIC[name](self._do, *args, **kwargs))
-        except TypeError:  # an option that is not known
-            raise Unknown from None
+        except (KeyError, TypeError):  # an operation, or an option, that is not known
+            raise UnknownError from None
+
+    def _known(self, target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """What does not depend on the inputs is computed at once, if it leaves no traces."""
+        if target._schema.is_mutable and args[0].untyped_storage().data_ptr() in self._given:
+            raise UnknownError
+        return target(*args, **kwargs)
+
+    def _put(self, x: Any, indices: Any, values: Any, accumulate: bool = False) -> _Names:
+        """Entries written, or added, at indices, one after another."""
+        if any(isinstance(index, _Names) for index in indices):
+            raise UnknownError
+        names, new = self._names_of(x), self._names_of(values)
+        chosen = tuple(slice(None) if index is None else index for index in indices)
+        places = torch.arange(names.numel()).reshape(names.shape)[chosen]
+        flat = names.reshape(-1).tolist()
+        each = places.reshape(-1).tolist(), new.expand(places.shape).reshape(-1).tolist()
+        for place, name in zip(*each, strict=True):
+            before = flat[place] if accumulate else 0
+            flat[place] = self._builder.result(Operation.ADD, before, name)
+        return _Names(torch.tensor(flat, dtype=torch.int64).reshape(names.shape))
 
     def _moved(self, value: Any) -> Any:
         """What an operation that moves entries gets: names, but indices as they are."""
@@ -126,7 +148,7 @@ class _Lowering:
         if isinstance(value, _Names):
             return value.names
         if value.numel() > MOST_NAMES or value.is_complex():
-            raise Unknown
+            raise UnknownError
         each = [self._builder.constant(float(number)) for number in value.reshape(-1).tolist()]
         return torch.tensor(each, dtype=torch.int64).reshape(value.shape)
 
@@ -138,22 +160,30 @@ class _Lowering:
         ]
         shape = torch.broadcast_shapes(*(part.shape for part in names))
         if shape.numel() > MOST_NAMES:
-            raise TooLong
+            raise TooLongError
         columns = [part.expand(shape).reshape(-1).tolist() for part in names]
         each = [self._builder.result(operation, *row) for row in zip(*columns, strict=True)]
         return torch.tensor(each, dtype=torch.int64).reshape(shape)
 
 
 def _blank(value: Any) -> Any:
-    return torch.empty(value.names.shape, dtype=torch.float64) if isinstance(value, _Names) else value
+    return (
+        torch.empty(value.names.shape, dtype=torch.float64) if isinstance(value, _Names) else value
+    )
 
 
-# ------------------------------------------------------------------------- what torch's operations do
+# ------------------------------------------------------------------ what the operations do
+
+# Numbers are float64 here, and truth is 1.
+_DTYPES = {torch.float64, torch.bool}
+
+# In these dtypes, too, the results of some operations are exact: a choice, and a count.
+_EXACT = {"where": {torch.float32, torch.int64}, "sum": {torch.int64}}
 
 # Make tensors like others, with numbers of their own.
 _LIKE = {"ones_like", "zeros_like", "full_like", "new_zeros", "new_ones", "new_full"}
 
-# Move entries about, and pad with 0.
+# Move entries about, and pad with 0, whose name is 0.
 _MOVES = {
     *("view", "reshape", "_unsafe_view", "_reshape_alias", "squeeze", "unsqueeze", "expand"),
     *("t", "transpose", "permute", "select", "slice", "split", "split_with_sizes", "unbind"),
@@ -190,11 +220,13 @@ def _fold(
     rest = [d for d in range(x.dim()) if d not in dims]
     flat = x.permute(*rest, *dims).reshape(*(x.shape[d] for d in rest), -1)
     if not flat.shape[-1]:
-        raise Unknown
+        raise UnknownError
     while (half := flat.shape[-1] // 2) > 0:
         pairs = do(operation, flat[..., :half], flat[..., half : 2 * half])
         flat = torch.cat([pairs, flat[..., 2 * half :]], dim=-1)
-    return flat.reshape([1 if d in dims else n for d, n in enumerate(x.shape)] if keepdim else flat.shape[:-1])
+    return flat.reshape(
+        [1 if d in dims else n for d, n in enumerate(x.shape)] if keepdim else flat.shape[:-1]
+    )
 
 
 def _sum(do: _Do, x: Tensor, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
@@ -208,7 +240,7 @@ def _mean(do: _Do, x: Tensor, dim: Any = None, keepdim: bool = False, dtype: Any
 
 def _matrix_product(do: _Do, a: Tensor, b: Tensor) -> Tensor:
     if a.numel() * b.shape[-1] > MOST_NAMES:
-        raise TooLong
+        raise TooLongError
     return _sum(do, do(Operation.MULTIPLY, a.unsqueeze(-1), b.unsqueeze(-3)), -2)
 
 
@@ -236,6 +268,10 @@ def _minus(do: _Do, a: Any, b: Any, *, alpha: float = 1) -> Tensor:
 
 def _sign(do: _Do, x: Tensor) -> Tensor:
     return do(Operation.SUBTRACT, do(Operation.LESS, 0, x), do(Operation.LESS, x, 0))
+
+
+def _not_equal(do: _Do, a: Any, b: Any) -> Tensor:
+    return do(Operation.SUBTRACT, 1, do(Operation.EQUAL, a, b))
 
 
 def _plainly(operation: Operation) -> Callable[..., Tensor]:
@@ -283,7 +319,9 @@ _ARITHMETIC: Mapping[str, Callable[..., Tensor]] = {
     "gt": lambda do, a, b: do(Operation.LESS, b, a),
     "ge": lambda do, a, b: do(Operation.LESS_OR_EQUAL, b, a),
     "eq": _plainly(Operation.EQUAL),
-    "ne": lambda do, a, b: do(Operation.SUBTRACT, 1, do(Operation.EQUAL, a, b)),
+    "ne": _not_equal,
+    "_to_copy": lambda do, x, dtype=None, **_: _not_equal(do, x, 0) if dtype == torch.bool else x,
+    "isnan": lambda do, x: _not_equal(do, x, x),
     "logical_and": _plainly(Operation.MULTIPLY),
     "bitwise_and": _plainly(Operation.MULTIPLY),
     "logical_or": _plainly(Operation.MAXIMUM),

@@ -11,7 +11,7 @@ from torch import Tensor
 from samlib._progress import ProgressBar
 from samlib.dynamics.compiled_run import can_compile, run_compiled
 from samlib.dynamics.rules import Rule
-from samlib.dynamics.torch_run import FollowedStep, NotTheSame, run_torch, step_of
+from samlib.dynamics.torch_run import FollowedStep, NotTheSameError, run_torch, step_of
 from samlib.landscapes import Landscape
 from samlib.objective import ModuleObjective, Objective
 
@@ -49,7 +49,7 @@ def run(
                 return
     step = step_of(rule, objective, x)
     if followed:
-        with bar() as shown, suppress(NotTheSame):
+        with bar() as shown, suppress(NotTheSameError):
             run_torch(FollowedStep(step, steps), blocks, every, points, shown)
             return
         blocks = draw()
@@ -75,4 +75,4 @@ def is_one_function(objective: Objective) -> bool:
     if isinstance(objective, ModuleObjective):
         alone = not objective.processes.several
         return alone and objective.in_one_batch and objective.obstacle is None
-    return isinstance(objective, Landscape) or type(objective) is Objective
+    return type(objective) is Objective

@@ -58,7 +58,8 @@ def simulate(
         Fixes the components that a stochastic rule draws; they are drawn on the CPU, so that they
         are the same on every device. Each run of the batch has draws of its own.
     progress
-        Whether to show a bar if it takes more than two seconds (compiled runs show none).
+        Whether to show a bar if it takes more than two seconds (on landscapes, compiled runs show
+        none).
     draws
         The components that a stochastic rule is to use, instead of drawing them: an integer
         tensor [steps, batch, batch_size] (without its last dimension for batch size one).
@@ -82,7 +83,13 @@ def simulate(
     Notes
     -----
     On the CPU in float64, a landscape runs compiled if Numba is installed (the extra
-    ``samlib[compiled]``); anything else is a batched torch loop.
+    ``samlib[compiled]``). So do runs of 1,000 steps or more on a loss of your own, or a small
+    network on one batch: its operations are followed once, and their arithmetic is interpreted in
+    compiled code, equal to torch up to rounding. Where that cannot be (larger networks, other
+    dtypes and devices, rules that draw components), what was followed is run by torch, equal to
+    the bit. Both are compared with the loss itself, at some steps and after the run. A loss that
+    looks at numbers to branch on them, draws random ones, changes from call to call, or comes with
+    data in batches is evaluated at every step, as in short runs.
 
     Examples
     --------

@@ -74,7 +74,7 @@ class StraightLine:
         return np.concatenate([head, self.constants, code, outputs])
 
 
-class TooLong(Exception):
+class TooLongError(Exception):
     """A program would be longer than it may be."""
 
 
@@ -124,7 +124,7 @@ class Builder:
     def _name(self, key: object, meaning: float | Instruction | None) -> int:
         if key not in self._names:
             if len(self._meanings) >= self._most:
-                raise TooLong
+                raise TooLongError
             self._names[key] = len(self._meanings)
             self._meanings.append(meaning)
         return self._names[key]

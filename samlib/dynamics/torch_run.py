@@ -50,7 +50,7 @@ def step_of(rule: Rule, objective: Objective, x: Tensor) -> Step:
     return lambda x, k: rule.step(objective, x, k)
 
 
-class NotTheSame(Exception):
+class NotTheSameError(Exception):
     """A step gave something else than its operations, followed before, give."""
 
 
@@ -69,7 +69,7 @@ class FollowedStep:
 
     Raises
     ------
-    NotTheSame
+    NotTheSameError
         If the two are not the same to the bit: the step is no function of what it is given, and
         what was run since the last comparison may be wrong.
     """
@@ -87,7 +87,7 @@ class FollowedStep:
         if self._taken == 1:  # not before: there may be tensors that a loss makes once and keeps
             self._run = self._followed(x, k)
         if self._run is not self._step and not _same(self._run(x, k), result):
-            raise NotTheSame
+            raise NotTheSameError
         return result
 
     def _followed(self, x: Tensor, k: Tensor | None) -> Step:
