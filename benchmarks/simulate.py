@@ -216,8 +216,8 @@ def measure_networks() -> list[dict[str, Any]]:
 
 def main() -> None:
     seconds, differences = measure_four()
-    print(f"{RADII} radii × {STEPS:,} SAM steps on FourDimensional, every {EVERY}th recorded\n")
-    print(f"{'':34}{'seconds':>10}{'ratio':>9}{'max |Δx|':>12}")
+    print(f"{RADII} radii × {STEPS:,} SAM steps on FourDimensional, every {EVERY}th recorded")
+    print(f"\n{'':34}{'seconds':>10}{'ratio':>9}{'max |Δx|':>12}")
     for name, row in ROWS.items():
         difference = f"{differences[name]:12.1e}" if name in differences else ""
         ratio = seconds[name] / seconds["compiled"]
@@ -231,9 +231,8 @@ def main() -> None:
         followed, plain = 1e3 * each["followed"], 1e3 * each["plain"]
         print(f"{name:34}{followed:10.3f}{plain:9.3f}{plain / followed:12.1f}")
 
-    ratio = seconds["eager"] / seconds["compiled"]
-    gain = seconds["step_by_step"] / seconds["torch_function"]
-    share = seconds["torch_function"] / seconds["compiled"]
+    own, ratio = seconds["torch_function"], seconds["eager"] / seconds["compiled"]
+    gain, share = seconds["step_by_step"] / own, own / seconds["compiled"]
     worst = max(differences.values())
     goals = [
         Goal("compiled landscape: times as fast", ratio, LEAST_RATIO, True, "an eager torch loop"),
