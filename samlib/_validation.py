@@ -219,10 +219,19 @@ def require_integers(name: str, values: Tensor) -> Tensor:
     return values
 
 
+def is_at_hand(tensor: Tensor) -> bool:
+    """Whether one can look at the numbers of a tensor, and need not wait for a device.
+
+    Those that torch follows a function with have none.
+    """
+    transformed = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    return type(tensor) is Tensor and tensor.device.type == "cpu" and not transformed
+
+
 def require_indices(name: str, k: Tensor, x: Tensor, terms: int) -> Tensor:
     """Return ``k`` if it holds one index below ``terms`` for each point of x, otherwise raise.
 
-    On an accelerator the indices themselves are not looked at, which would make the host wait.
+    The indices themselves are only looked at where nobody has to wait for them.
     """
     require_integers(name, k)
     if x.dim() != 2 or k.shape != x.shape[:1]:
@@ -230,7 +239,7 @@ def require_indices(name: str, k: Tensor, x: Tensor, terms: int) -> Tensor:
             f"{name} must have shape [batch] for x [batch, dim], got {tuple(k.shape)} "
             f"for {tuple(x.shape)}"
         )
-    if k.device.type == "cpu" and len(k) and not 0 <= int(k.min()) <= int(k.max()) < terms:
+    if is_at_hand(k) and len(k) and not 0 <= int(k.min()) <= int(k.max()) < terms:
         raise ValueError(f"{name} must hold indices from 0 to {terms - 1}, got {shown(k)}")
     return k
 

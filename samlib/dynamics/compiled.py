@@ -6,6 +6,8 @@ is compiled once for all landscapes (and cached on disk), and a landscape once f
 Arrays have the batch innermost, [dim, batch], which lets the compiler use vector instructions
 across the batch.
 
+Other losses come as a program for :mod:`samlib.dynamics.interpreter`, called in the same way.
+
 Numba is optional. Without it, in another dtype or on another device, ``simulate`` takes the
 batched torch path, whose iterates agree with these to rounding error.
 """
@@ -14,89 +16,55 @@ from __future__ import annotations
 
 import functools
 import math
-import pickle
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from samlib.dynamics.jit import CUBE, GRADIENT, MATRIX, PRODUCT, VECTOR, njit, remove_broken_cache
+
 if TYPE_CHECKING:
     from samlib.landscapes import Formulas
 
-# Numba is only partly typed: its decorators are taken as they come.
-_njit: Any = numba.njit
-
-_VECTOR = types.float64[::1]
-_MATRIX = types.float64[:, ::1]
-_CUBE = types.float64[:, :, ::1]
-_GRADIENT = types.void(_MATRIX, _MATRIX, _VECTOR, _MATRIX)  # x, w, p → g
-_PRODUCT = types.void(_MATRIX, _MATRIX, _MATRIX, _VECTOR, _MATRIX)  # x, v, w, p → h
-_LOSS = (types.FunctionType(_GRADIENT), types.FunctionType(_PRODUCT))
+_LOSS = (types.FunctionType(GRADIENT), types.FunctionType(PRODUCT))
 # gradient, product, x, w, p, lr, rho, work
-_STEP = types.void(*_LOSS, _MATRIX, _MATRIX, _VECTOR, _VECTOR, _VECTOR, _CUBE)
+_STEP = types.void(*_LOSS, MATRIX, MATRIX, VECTOR, VECTOR, VECTOR, CUBE)
 # step, gradient, product, x, w, p, lr, rho, first, steps, draws, every, records
 _LOOP = types.void(
     types.FunctionType(_STEP),
     *_LOSS,
-    _MATRIX,
-    _MATRIX,
-    _VECTOR,
-    _VECTOR,
-    _VECTOR,
+    MATRIX,
+    MATRIX,
+    VECTOR,
+    VECTOR,
+    VECTOR,
     types.int64,
     types.int64,
     types.int64[:, ::1],
     types.int64,
-    _CUBE,
+    CUBE,
 )
 # Arrays [dim, batch] that a step may use as it likes, so that no step allocates.
 _WORK = 6
 # Outside of these, a sum of squares may have lost what underflowed, or be about to overflow.
 _LEAST_SQUARES, _MOST_SQUARES = 1e-280, 1e280
 
-
-def is_whole(path: Path) -> bool:
-    """Say whether Numba can read a file of its cache: an index, or compiled code."""
-    try:
-        with path.open("rb") as file:
-            first = pickle.load(file)
-            if path.suffix == ".nbc":
-                return isinstance(first, tuple)
-            return isinstance(first, str) and isinstance(pickle.load(file), tuple)
-    except Exception:  # unpickling raises whatever the bytes lead to
-        return False
-
-
-def _remove_broken_cache() -> None:
-    """Remove what a full disk or a killed process left broken of this file's compiled code.
-
-    Numba would raise; what is missing it compiles again.
-    """
-    # Never compiled: it only tells where Numba keeps the code of this file.
-    folder = Path(_njit(is_whole, cache=True).stats.cache_path)
-    for path in folder.glob(f"{Path(__file__).stem}.*.nb[ci]"):
-        if not is_whole(path):
-            path.unlink(missing_ok=True)
-
-
-_remove_broken_cache()
+remove_broken_cache(__file__)
 
 
 @functools.cache
 def compile_formulas(formulas: Formulas) -> tuple[Any, Any]:
     """Compile a landscape's gradient and Hessian-vector product over a [dim, batch] array."""
-    point_gradient = _njit(formulas.gradient, error_model="numpy")
-    point_product = _njit(formulas.hessian_vector_product, error_model="numpy")
+    point_gradient = njit(formulas.gradient, error_model="numpy")
+    point_product = njit(formulas.hessian_vector_product, error_model="numpy")
 
-    @_njit(_GRADIENT, error_model="numpy")
+    @njit(GRADIENT, error_model="numpy")
     def gradient(x: Any, w: Any, p: Any, g: Any) -> None:
         for b in range(x.shape[1]):
             point_gradient(x[:, b], w[:, b], p, g[:, b])
 
-    @_njit(_PRODUCT, error_model="numpy")
+    @njit(PRODUCT, error_model="numpy")
     def product(x: Any, v: Any, w: Any, p: Any, h: Any) -> None:
         for b in range(x.shape[1]):
             point_product(x[:, b], v[:, b], w[:, b], p, h[:, b])
@@ -104,7 +72,7 @@ def compile_formulas(formulas: Formulas) -> tuple[Any, Any]:
     return gradient, product
 
 
-@_njit(error_model="numpy", cache=True)
+@njit(error_model="numpy", cache=True)
 def _draw_components(w: Any, draws: Any, t: int) -> None:
     """Weigh the terms by the components drawn for each trajectory; no draws, no change.
 
@@ -121,7 +89,7 @@ def _draw_components(w: Any, draws: Any, t: int) -> None:
                 w[k, b] = w[k, b] * w.shape[0] / size
 
 
-@_njit(error_model="numpy", cache=True)
+@njit(error_model="numpy", cache=True)
 def _sum_squares(g: Any, out: Any) -> None:
     out[:] = 0.0
     for i in range(g.shape[0]):
@@ -129,7 +97,7 @@ def _sum_squares(g: Any, out: Any) -> None:
             out[b] += g[i, b] * g[i, b]
 
 
-@_njit(error_model="numpy", cache=True)
+@njit(error_model="numpy", cache=True)
 def _scale_for_squares(g: Any) -> float:
     """Divide g [dim, 1] by the power of two in its largest entry, exactly, and return it."""
     largest = np.abs(g).max()
@@ -140,7 +108,7 @@ def _scale_for_squares(g: Any) -> float:
     return power
 
 
-@_njit(error_model="numpy", cache=True)
+@njit(error_model="numpy", cache=True)
 def _normalize(g: Any, u: Any, norm: Any, power: Any) -> None:
     """u = g/‖g‖ for each column, (1, …, 1)/√D where g is exactly zero.
 
@@ -162,21 +130,21 @@ def _normalize(g: Any, u: Any, norm: Any, power: Any) -> None:
             u[i, b] = fallback if norm[b] == 0 else g[i, b] / norm[b]
 
 
-@_njit(error_model="numpy", cache=True)
+@njit(error_model="numpy", cache=True)
 def _add_scaled(x: Any, scale: Any, u: Any, out: Any) -> None:
     for i in range(x.shape[0]):
         for b in range(x.shape[1]):
             out[i, b] = x[i, b] + scale[b] * u[i, b]
 
 
-@_njit(error_model="numpy", cache=True)
+@njit(error_model="numpy", cache=True)
 def _subtract_scaled(x: Any, scale: Any, u: Any, out: Any) -> None:
     for i in range(x.shape[0]):
         for b in range(x.shape[1]):
             out[i, b] = x[i, b] - scale[b] * u[i, b]
 
 
-@_njit(error_model="numpy", cache=True)
+@njit(error_model="numpy", cache=True)
 def _inner(u: Any, g: Any, out: Any) -> None:
     """⟨u, g⟩ for each column."""
     out[:] = 0.0
@@ -185,7 +153,7 @@ def _inner(u: Any, g: Any, out: Any) -> None:
             out[b] += u[i, b] * g[i, b]
 
 
-@_njit(_STEP, error_model="numpy", cache=True)
+@njit(_STEP, error_model="numpy", cache=True)
 def gradient_descent(
     gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, work: Any
 ) -> None:
@@ -195,7 +163,7 @@ def gradient_descent(
     _subtract_scaled(x, lr, g, x)
 
 
-@_njit(_STEP, error_model="numpy", cache=True)
+@njit(_STEP, error_model="numpy", cache=True)
 def sam(gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, work: Any) -> None:
     """Move x [dim, batch] by one step of SAM; of stochastic SAM if w was drawn."""
     g, y = work[0], work[1]
@@ -206,7 +174,7 @@ def sam(gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, 
     _subtract_scaled(x, lr, g, x)
 
 
-@_njit(_STEP, error_model="numpy", cache=True)
+@njit(_STEP, error_model="numpy", cache=True)
 def unnormalized_sam(
     gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, work: Any
 ) -> None:
@@ -218,7 +186,7 @@ def unnormalized_sam(
     _subtract_scaled(x, lr, g, x)
 
 
-@_njit(_STEP, error_model="numpy", cache=True)
+@njit(_STEP, error_model="numpy", cache=True)
 def ascent_loss_descent(
     gradient: Any, product: Any, x: Any, w: Any, p: Any, lr: Any, rho: Any, work: Any
 ) -> None:
@@ -241,7 +209,7 @@ def ascent_loss_descent(
     _subtract_scaled(x, lr, g, x)
 
 
-@_njit(_LOOP, error_model="numpy", cache=True)
+@njit(_LOOP, error_model="numpy", cache=True)
 def _loop(
     step: Any,
     gradient: Any,
@@ -268,7 +236,7 @@ def _loop(
 
 def advance(
     step: Any,
-    formulas: Formulas,
+    loss: tuple[Any, Any],
     parameters: NDArray[np.float64],
     weights: NDArray[np.float64],
     x: NDArray[np.float64],
@@ -288,8 +256,9 @@ def advance(
     ----------
     step
         One of this module's rules.
-    formulas, parameters
-        The landscape, parameters of shape [P].
+    loss, parameters
+        The compiled gradient and Hessian-vector product of the loss, and the parameters [P] that
+        they take.
     weights
         [terms, batch]; overwritten where components are drawn.
     lr, rho
@@ -303,11 +272,9 @@ def advance(
         x after step i·every, counted with those before, is written to records[i − 1]; records
         has shape [records, dim, batch].
     """
-    gradient, product = compile_formulas(formulas)
     _loop(
         step,
-        gradient,
-        product,
+        *loss,
         x,
         weights,
         parameters,

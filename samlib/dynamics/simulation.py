@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Iterable
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from samlib._progress import ProgressBar
 from samlib._validation import (
     broadcast_batch,
     require_count,
@@ -24,8 +20,8 @@ from samlib._validation import (
 )
 from samlib.dynamics.draws import draw_components
 from samlib.dynamics.rules import Rule
+from samlib.dynamics.run import run
 from samlib.dynamics.trajectory import RECORDABLE, Trajectory
-from samlib.landscapes import Landscape
 from samlib.objective import Objective, require_objective
 
 
@@ -62,7 +58,8 @@ def simulate(
         Fixes the components that a stochastic rule draws; they are drawn on the CPU, so that they
         are the same on every device. Each run of the batch has draws of its own.
     progress
-        Whether to show a bar if it takes more than two seconds (compiled runs show none).
+        Whether to show a bar if it takes more than two seconds (on landscapes, compiled runs show
+        none).
     draws
         The components that a stochastic rule is to use, instead of drawing them: an integer
         tensor [steps, batch, batch_size] (without its last dimension for batch size one).
@@ -86,7 +83,13 @@ def simulate(
     Notes
     -----
     On the CPU in float64, a landscape runs compiled if Numba is installed (the extra
-    ``samlib[compiled]``); anything else is a batched torch loop.
+    ``samlib[compiled]``). So do runs of 1,000 steps or more on a loss of your own, or a small
+    network on one batch: its operations are followed once, and their arithmetic is interpreted in
+    compiled code, equal to torch up to rounding. Where that cannot be (larger networks, other
+    dtypes and devices, rules that draw components), what was followed is run by torch, equal to
+    the bit. Both are compared with the loss itself, at some steps and after the run. A loss that
+    looks at numbers to branch on them, draws random ones, changes from call to call, or comes with
+    data in batches is evaluated at every step, as in short runs.
 
     Examples
     --------
@@ -109,16 +112,12 @@ def simulate(
         seed = require_seed("seed", seed)
     x, lr, rho = _batch(objective, rule, start)
     _require_finite_loss(objective, x)
-    components = draw_components(objective, rule, len(x), steps, seed, draws)
+    draw = partial(draw_components, objective, rule, len(x), steps, seed, draws)
 
     recorded = [*range(0, steps, every), steps]
     points = x.new_empty((len(x), len(recorded), objective.dim))
     points[:, 0] = x
-    if _can_compile(objective, rule, x):
-        _run_compiled(objective, rule, steps, every, components, points)
-    else:
-        with ProgressBar(steps, type(rule).__name__, progress) as bar:
-            _run_torch(objective, rule, steps, every, components, points, bar)
+    run(objective, rule, steps, every, draw, points, progress=progress)
 
     _warn_if_diverged(points[:, -1])
     data = {name: RECORDABLE[name](objective, points, progress) for name in names}
@@ -169,100 +168,3 @@ def _warn_if_diverged(x: Tensor) -> None:
             RuntimeWarning,
             stacklevel=3,
         )
-
-
-@torch.no_grad()
-def _run_torch(
-    objective: Objective,
-    rule: Rule,
-    steps: int,
-    every: int,
-    components: Iterator[tuple[int, Tensor | None]],
-    points: Tensor,
-    bar: ProgressBar,
-) -> None:
-    """Fill points [batch, records, dim] from points[:, 0] by torch operations, on any device."""
-    x, step = points[:, 0].clone(), 0
-    rule = copy(rule)
-    for name in ("lr", "rho"):
-        if isinstance(value := getattr(rule, name, None), Tensor):
-            object.__setattr__(rule, name, value.to(x))  # once, not at every step
-    for size, draws in components:
-        indices = None if draws is None else draws.to(x.device)
-        for t in range(size):
-            x = rule.step(objective, x, None if indices is None else indices[t])
-            step += 1
-            bar.update()
-            if step % every == 0:
-                points[:, step // every] = x
-    points[:, -1] = x
-
-
-def _can_compile(objective: Objective, rule: Rule, x: Tensor) -> bool:
-    return (
-        isinstance(objective, Landscape)
-        and rule.kernel is not None
-        and x.device.type == "cpu"
-        and x.dtype == torch.float64
-        and importlib.util.find_spec("numba") is not None
-    )
-
-
-def _run_compiled(
-    objective: Objective,
-    rule: Rule,
-    steps: int,
-    every: int,
-    components: Iterator[tuple[int, Tensor | None]],
-    points: Tensor,
-) -> None:
-    """Fill points [batch, records, dim] from points[:, 0] by the compiled kernel of the rule."""
-    from samlib.dynamics import compiled
-
-    assert isinstance(objective, Landscape)
-    assert rule.kernel is not None
-    start = points[:, 0]
-    batch = len(start)
-    state = start.numpy().T.copy()
-    weights = np.repeat(np.array(objective.weights)[:, None], batch, axis=1)
-    lr, rho = (
-        broadcast_batch(name, value, start).expand(batch, 1)[:, 0].contiguous().numpy()
-        for name, value in (("lr", rule.lr), ("rho", getattr(rule, "rho", 0.0)))
-    )
-    records = np.empty((steps // every, objective.dim, batch))
-    first = 0
-    for size, draws in components:
-        with _tiny_numbers_as_zero():
-            compiled.advance(
-                getattr(compiled, rule.kernel),
-                objective.formulas,
-                np.array(objective.parameters),
-                weights,
-                state,
-                lr,
-                rho,
-                first,
-                size,
-                np.empty((0, batch), dtype=np.int64) if draws is None else draws.numpy(),
-                every,
-                records,
-            )
-        first += size
-    points[:, 1 : len(records) + 1] = torch.from_numpy(records).permute(2, 0, 1)
-    points[:, -1] = torch.from_numpy(state.T)
-
-
-@contextmanager
-def _tiny_numbers_as_zero() -> Iterator[None]:
-    """Take numbers below 1e-308 as zero.
-
-    Alignment sends the other components of x there, where processors take up to a hundred times
-    as long for each operation.
-    """
-    smallest = torch.tensor(5e-324, dtype=torch.float64)
-    already = bool(smallest * 1 == 0)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(already)

@@ -14,7 +14,7 @@ from samlib.linalg.operator import Product
 from samlib.objective.batch import Batch, in_parts, map_leaves, rows_of, sliced, tensors
 from samlib.objective.derivatives import kept_graph, reverse_over_forward
 from samlib.objective.linearization import Linearization
-from samlib.objective.loss_call import size_of_call, watched
+from samlib.objective.loss_call import as_number, size_of_call, watched
 from samlib.objective.losses import Loss
 from samlib.objective.network import Network
 from samlib.objective.output_layer import OutputLayer, output_layer_of
@@ -124,9 +124,7 @@ class BatchLoss:
         if self._size is None:
             return self.rows
         weight = self._size(self.batch)
-        if isinstance(weight, Tensor) and weight.device.type == "cpu":
-            return float(weight)
-        return weight
+        return as_number(weight) if isinstance(weight, Tensor) else weight
 
     @property
     def may_count(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from samlib._validation import is_at_hand
 from samlib.objective.points import untransformed
 from samlib.objective.sizes import LOSSES, size_with
 
@@ -89,5 +90,9 @@ def size_of_call(call: LossCall | None) -> int | float | Tensor | None:
     size = None if call is None else call.size
     if not isinstance(size, Tensor):
         return size
-    size = untransformed(size.detach())
-    return float(size) if size.device.type == "cpu" else size
+    return as_number(untransformed(size.detach()))
+
+
+def as_number(size: Tensor) -> float | Tensor:
+    """A tensor with one number as this number, if nobody has to wait for it."""
+    return float(size) if is_at_hand(size) else size

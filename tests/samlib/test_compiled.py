@@ -16,7 +16,7 @@ from samlib.landscapes import FourDimensional, Landscape, Quadratic, TwoValleys
 
 pytest.importorskip("numba")
 
-from samlib.dynamics import compiled
+from samlib.dynamics import compiled, jit
 
 ROOT = Path(__file__).parents[2]
 NETWORK = problems.interpolating_network().objective
@@ -64,7 +64,7 @@ def test_every_rule_names_a_kernel_that_advances_in_place(rule: type[rules.Rule]
     draws = np.array([[0, 1]] if rule.stochastic else np.empty((0, 2)), dtype=np.int64)
     compiled.advance(
         getattr(compiled, rule.kernel),
-        landscape.formulas,
+        compiled.compile_formulas(landscape.formulas),
         np.array(landscape.parameters),
         np.ones((2, 2)),
         x,
@@ -100,12 +100,12 @@ def test_a_broken_cache_is_compiled_again(tmp_path: Path) -> None:
     subprocess.run(command, env=environment, check=True)
     kept = sorted(tmp_path.rglob("compiled._*.nb[ci]"))
     assert {path.suffix for path in kept} == {".nbi", ".nbc"}
-    assert all(compiled.is_whole(path) for path in kept)
+    assert all(jit.is_whole(path) for path in kept)
     # an index and a piece of code, broken in three ways
     broken = kept[:6]
     for path, content in zip(broken, (b"", b"nonsense", b"\x80\x04K\x01.") * 2, strict=True):
         path.write_bytes(content)
-        assert not compiled.is_whole(path)
+        assert not jit.is_whole(path)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert all(compiled.is_whole(path) for path in tmp_path.rglob("compiled.*.nb[ci]"))
+    assert all(jit.is_whole(path) for path in tmp_path.rglob("compiled.*.nb[ci]"))
