@@ -111,7 +111,7 @@ class Operator:
             return self.matvec(vector)
         if self.matmat is not None:
             return self.matmat(vector)
-        return torch.stack([self.matvec(column) for column in vector.unbind(-1)], dim=-1)
+        return torch.stack([self.matvec(column) for column in vector.unbind(-1)]).T
 
     def __add__(self, other: Operator) -> Operator:
         """H + K, of two operators for the same vectors."""
