@@ -51,9 +51,12 @@ def pyhessian_trace(case: Case, products: int, seed: int) -> float:
 
 
 TRACES: dict[str, tuple[Callable[[Case, int, int], float], tuple[int, ...]]] = {
-    "samlib": (our_trace, (12, 24, 48)),
-    "curvlinops xtrace": (operator_trace(curvlinops.xtrace), (12, 24, 48)),
-    "curvlinops hutchpp_trace": (operator_trace(curvlinops.hutchpp_trace), (12, 24, 48, 96)),
+    "samlib": (our_trace, (12, 18, 20, 22, 24, 28, 32, 48)),
+    "curvlinops xtrace": (operator_trace(curvlinops.xtrace), (12, 18, 20, 22, 24, 28, 32, 48)),
+    "curvlinops hutchpp_trace": (
+        operator_trace(curvlinops.hutchpp_trace),
+        (12, 24, 30, 36, 42, 48, 96),
+    ),
     "hessian-eigenthings hutch++": (eigenthings_trace, (12, 24, 48, 96)),
     "PyHessian (Hutchinson)": (pyhessian_trace, (96, 192, 384)),
 }

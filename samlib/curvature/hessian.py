@@ -9,7 +9,9 @@ from torch import Tensor
 
 from samlib._validation import require_instance, require_one_point, require_points, shown
 from samlib.linalg import Operator, Shards
+from samlib.linalg.operator import Product
 from samlib.objective import Objective, require_objective
+from samlib.objective.products import Products
 
 # Where the arithmetic is that of float64, its rounding is small beside everything else, and a few
 # units of it need no measurement.
@@ -41,17 +43,23 @@ def hessian(objective: Objective, x: Tensor) -> Operator:
     shards = require_objective(objective).shards
     require_one_point("x", x, shards.length)
     unit = objective.rounding_unit(x)
+    product = objective.hessian_operator(x)
     return Operator(
         objective.dim,
         x.device,
         x.dtype,
-        objective.hessian_operator(x),
+        product,
+        matmat=_by_columns(product) if isinstance(product, Products) else None,
         rounding=unit,
         nearby=None
         if unit <= FINE
         else lambda: hessian(objective, moved_by_rounding(x, unit, shards=shards)),
         shards=shards,
     )
+
+
+def _by_columns(product: Products) -> Product:
+    return lambda vectors: product.together(vectors.T).T
 
 
 def moved_by_rounding(

@@ -8,6 +8,7 @@ import torch
 from scipy.special import ndtr, stdtrit
 from torch import Tensor
 
+from samlib._batching import how_many_at_once
 from samlib._precision import wide_dtype
 from samlib._progress import ProgressBar
 from samlib._validation import require_count, require_flag, require_fraction, require_seed
@@ -119,6 +120,40 @@ def _of_small(loss: Objective | Operator, x: Tensor | None, rtol: float) -> Esti
     return Estimate(value, error, products, bool((error <= rtol * value.abs()).all()))
 
 
+class _Tests:
+    """Random unit vectors ω and their images Hω, in blocks that are sent together."""
+
+    def __init__(self, operator: Operator, generator: torch.Generator) -> None:
+        self._operator, self._generator = operator, generator
+        self.blocks: list[tuple[Tensor, Tensor]] = []
+        self.count = 0
+
+    def draw(self, count: int) -> None:
+        """Send so many new vectors through H."""
+        x, shards = empty_vector(self._operator), self._operator.shards
+        at_once = how_many_at_once(max(1, len(x)))
+        for first in range(0, count, at_once):
+            vectors = x.new_empty(min(at_once, count - first), len(x))
+            for row in vectors:
+                row.copy_(random_direction(x, self._generator, shards))
+            images = self._operator @ vectors.to(self._operator.dtype).T
+            self.blocks.append((vectors, images.T.to(x.dtype)))
+        self.count += count
+
+    def outside(self, krylov: Lanczos) -> Tensor:
+        """What they say of the trace outside the subspace, [2, count]."""
+        return torch.cat([estimate_outside(krylov, *block) for block in self.blocks], dim=1)
+
+    def rounding(self) -> Tensor:
+        """What rounding may do to the trace, from what it does to one product with a unit vector.
+
+        If the errors of the entries are independent, they have this mean square: Σ_i E_ii² ≈
+        ‖E‖²/D, and ‖E‖²/D is the mean of ‖Eω‖² over unit vectors ω.
+        """
+        vectors, images = self.blocks[0]
+        return rounding_error(self._operator, vectors[0], images[0])
+
+
 def _deflated_trace(
     operator: Operator, rtol: float, seed: int, max_products: int, bar: ProgressBar
 ) -> Estimate:
@@ -132,21 +167,16 @@ def _deflated_trace(
     wide = wide_dtype(x.device)
     most = min(KEPT_VECTORS, max_products // 2)
     krylov = Lanczos(product, random_direction(x, generator, shards), most, shards=shards)
-    tests: list[Tensor] = []
-    images: list[Tensor] = []
-    settled = x.new_empty(2, 0)
+    tests, settled = _Tests(operator, generator), x.new_empty(2, 0)
     wanted, products = min(12, max_products), 0
     rounding: Tensor | None = None
     while True:
         _deflate(krylov, min(wanted // 2, most), generator)
-        more = wanted - krylov.products - settled.shape[1] - len(tests)
-        new = [random_direction(x, generator, shards) for _ in range(more)]
-        tests, images = tests + new, images + [product(vector) for vector in new]
-        outside = [estimate_outside(krylov, *pair) for pair in zip(tests, images, strict=True)]
-        seen = torch.cat([settled, torch.stack(outside, dim=1)], dim=1)
+        tests.draw(wanted - krylov.products - settled.shape[1] - tests.count)
+        seen = torch.cat([settled, tests.outside(krylov)], dim=1)
         value = krylov.projected.trace() + seen[0].to(wide).mean()
         if rounding is None:
-            rounding = _rounding(operator, tests[0], images[0])
+            rounding = tests.rounding().to(wide)
         own = operator.unit * value.abs()
         error = torch.hypot(_standard_error(seen[1].to(wide)), rounding + own)
         bar.update(wanted - products)
@@ -156,17 +186,8 @@ def _deflated_trace(
             spent = products + (operator.nearby is not None)
             return Estimate(value.to(x), error.to(x), spent, converged)
         if krylov.products == most:  # these vectors will not be needed again
-            tests, images, settled = [], [], seen
+            tests, settled = _Tests(operator, generator), seen
         wanted = min(max_products, wanted + min(wanted // 2, KEPT_VECTORS))
-
-
-def _rounding(operator: Operator, vector: Tensor, image: Tensor) -> Tensor:
-    """What rounding may do to the trace, from what it does to one product with a unit vector.
-
-    If the errors of the entries are independent, they have this mean square: Σ_i E_ii² ≈ ‖E‖²/D,
-    and ‖E‖²/D is the mean of ‖Eω‖² over unit vectors ω.
-    """
-    return rounding_error(operator, vector, image).to(wide_dtype(vector.device))
 
 
 def _deflate(krylov: Lanczos, products: int, generator: torch.Generator) -> None:
@@ -177,23 +198,24 @@ def _deflate(krylov: Lanczos, products: int, generator: torch.Generator) -> None
             krylov.open_block(random_direction(krylov.basis[0], generator, krylov.shards))
 
 
-def estimate_outside(krylov: Lanczos, vector: Tensor, image: Tensor) -> Tensor:
-    """An estimate t of the trace outside the subspace, and half its variance.
+def estimate_outside(krylov: Lanczos, vectors: Tensor, images: Tensor) -> Tensor:
+    """Estimates t [n] of the trace outside the subspace, and half the variance of each: [2, n].
 
-    ``vector`` is a random unit vector ω, ``image`` is Hω. Let B be H on the complement, of
-    dimension d, and u the direction of ω there: uniform, so that t = d uᵀBu is unbiased, with
-    variance 2d E‖Bu − (uᵀBu)u‖².
+    ``vectors`` are random unit vectors ω, [n, dim], and ``images`` are Hω. Let B be H on the
+    complement, of dimension d, and u the direction of ω there: uniform, so that t = d uᵀBu is
+    unbiased, with variance 2d E‖Bu − (uᵀBu)u‖².
     """
     basis, shards = krylov.basis, krylov.shards
     complement = shards.dim - len(basis)
-    inside = shards.inner(basis, vector)
-    vector = vector - inside @ basis
-    image = image - krylov.remainder * inside[-1]  # what H makes outside of the part inside
-    image = image - shards.inner(basis, image) @ basis
-    square = shards.inner(vector, vector)
-    quotient = shards.inner(vector, image) / square
-    spread = shards.norm(image - quotient * vector).square() / square
-    return complement * torch.stack([quotient, spread])
+    inside = shards.inner(basis, vectors.T).T
+    vectors = vectors - inside @ basis
+    # What H makes outside of the part inside is a multiple of the remainder.
+    images = images - inside[:, -1:] * krylov.remainder
+    images = images - shards.inner(basis, images.T).T @ basis
+    squares = shards.dot(vectors, vectors)
+    quotients = shards.dot(vectors, images) / squares
+    spreads = shards.norm(images - quotients[:, None] * vectors).square() / squares
+    return complement * torch.stack([quotients, spreads])
 
 
 def _standard_error(spreads: Tensor) -> Tensor:

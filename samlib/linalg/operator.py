@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,9 @@ class Operator:
         Of the vectors that it takes and gives.
     matvec
         v [dim] ↦ Hv [dim].
+    matmat
+        V [dim, n] ↦ HV [dim, n], of several vectors at once, which may be faster than one after
+        another; this is done, if not given.
     rounding
         The unit of rounding in the arithmetic behind ``matvec``, relative: that of ``dtype``, if
         not given. It is larger where a network computes in a lower precision than its parameters.
@@ -64,6 +68,7 @@ class Operator:
     device: torch.device
     dtype: torch.dtype
     matvec: Product
+    matmat: Product | None = field(default=None, kw_only=True)
     rounding: float | None = field(default=None, kw_only=True)
     nearby: Callable[[], Operator] | None = field(default=None, kw_only=True)
     shards: Shards = field(default=None, kw_only=True)  # type: ignore[assignment]
@@ -73,6 +78,8 @@ class Operator:
         object.__setattr__(self, "device", require_device("device", self.device))
         require_dtype("dtype", self.dtype)
         require_callable("matvec", self.matvec, "v [dim] ↦ Hv [dim]")
+        if self.matmat is not None:
+            require_callable("matmat", self.matmat, "V [dim, n] ↦ HV [dim, n]")
         if self.rounding is None:
             object.__setattr__(self, "rounding", torch.finfo(self.dtype).eps)
         require_number("rounding", self.unit, positive=True)
@@ -89,7 +96,7 @@ class Operator:
         return self.rounding
 
     def __matmul__(self, vector: Tensor) -> Tensor:
-        """Hv for v [dim] or, column by column, [dim, n]."""
+        """Hv for v [dim], or HV for V [dim, n]."""
         length = self.shards.length
         if require_tensor("vector", vector).shape[:1] != (length,) or vector.dim() > 2:
             raise ValueError(
@@ -102,7 +109,9 @@ class Operator:
             )
         if vector.dim() == 1:
             return self.matvec(vector)
-        return torch.stack([self.matvec(column) for column in vector.unbind(-1)], dim=-1)
+        if self.matmat is not None:
+            return self.matmat(vector)
+        return torch.stack([self.matvec(column) for column in vector.unbind(-1)]).T
 
     def __add__(self, other: Operator) -> Operator:
         """H + K, of two operators for the same vectors."""
@@ -112,9 +121,9 @@ class Operator:
             raise ValueError(f"both must have the same dim, device and dtype, got {mine} and {its}")
         if self.shards.group is not other.shards.group:
             raise ValueError("both must have their vectors spread over the same processes")
-        return replace(
-            self,
-            matvec=lambda v: self.matvec(v) + other.matvec(v),
+        return self._instead(
+            lambda v: self @ v + other @ v,
+            together=self.matmat is not None or other.matmat is not None,
             rounding=max(self.unit, other.unit),
             nearby=_both(self, other),
         )
@@ -123,9 +132,9 @@ class Operator:
         """The multiple of H by a number."""
         number = float(factor)
         nearby = self.nearby
-        return replace(
-            self,
-            matvec=lambda v: number * self.matvec(v),
+        return self._instead(
+            lambda v: number * (self @ v),
+            together=self.matmat is not None,
             nearby=None if nearby is None else lambda: nearby() * number,
         )
 
@@ -155,19 +164,23 @@ class Operator:
                 f"kept must be booleans of shape [{self.dim}], not all False, got {shown(kept)}"
             )
 
-        def matvec(vector: Tensor) -> Tensor:
-            whole = vector.new_zeros(self.dim).index_copy(0, index, vector)
-            image: Tensor = self.matvec(whole)[index]
+        def product(vector: Tensor) -> Tensor:
+            zeros = vector.new_zeros(self.dim, *vector.shape[1:])
+            image: Tensor = (self @ zeros.index_copy(0, index, vector))[index]
             return image
 
         nearby = self.nearby
-        return replace(
-            self,
+        return self._instead(
+            product,
+            together=self.matmat is not None,
             dim=len(index),
             shards=Shards(len(index)),
-            matvec=matvec,
             nearby=None if nearby is None else lambda: nearby().restricted(kept),
         )
+
+    def _instead(self, product: Product, *, together: bool, **changes: Any) -> Operator:
+        """The operator of another product, of a vector or of several."""
+        return replace(self, matvec=product, matmat=product if together else None, **changes)
 
     def to_dense(self) -> Tensor:
         """The matrix, [dim, dim], made symmetric; for small dim."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from samlib.linalg.operator import Product
 from samlib.objective.batch import Batch, tensors, to_device
 from samlib.objective.batch_loss import BatchLoss
 from samlib.objective.data import is_one_batch, require_batches, require_lasting
@@ -27,8 +28,9 @@ from samlib.objective.gathering import Gathering
 from samlib.objective.losses import Loss
 from samlib.objective.network import Network
 from samlib.objective.own_rows import require_own_rows
-from samlib.objective.points import Together, at_points, is_transformed
+from samlib.objective.points import Function, Together, at_points, is_transformed
 from samlib.objective.process_group import Found, Processes
+from samlib.objective.products import how_many_pay
 from samlib.objective.rounding_unit import with_rounding_unit
 from samlib.objective.second_pass import Pass, check_again, nothing_counts
 from samlib.objective.shares import BatchSize
@@ -84,7 +86,7 @@ class AverageLoss:
         self.data: Any = require_batches(data)
         self._require, self._to_check = require, check
         self._dependence = Dependence(network)
-        self.together = Together()
+        self.together, self._products_together = Together(), Together(how_many_pay)
 
     @property
     def described(self) -> str:
@@ -105,7 +107,7 @@ class AverageLoss:
             self._conclude(points[0])
         return mean
 
-    def _here(self, derive: Callable[[ScalarFunction], Derivative], *points: Tensor) -> Found:
+    def _here(self, derive: Callable[[ScalarFunction], Function], *points: Tensor) -> Found:
         """The mean over the data of this process."""
         mean, seen, units = WeightedMean(), Pass(), set()
         if self._gathering is not None and derive is gradient:
@@ -136,12 +138,14 @@ class AverageLoss:
             raise ValueError("data gave no batch; it must be possible to iterate it repeatedly")
         raise nothing_counts()
 
-    def hessian_operator(self, x: Tensor) -> Callable[[Tensor], Tensor]:
-        """v ↦ ∇²L(x) v, for many v [dim] in turn."""
+    def hessian_operator(self, x: Tensor) -> Product:
+        """v ↦ ∇²L(x) v, for many v [dim] in turn or for several [n, dim]."""
         (x,) = self._processes.whole(x)
         find = self._processes.agreed(lambda: self._product_here(x), x)
 
         def product(v: Tensor) -> Tensor:
+            if self._processes.several and v.dim() > 1:
+                return _one_by_one(product, v)
             (whole,) = self._processes.whole(v)
             first = self._is_first(x)
             image = self._processes.mean(lambda: find(whole), x, whole)
@@ -152,21 +156,29 @@ class AverageLoss:
         return product
 
     def _product_here(self, x: Tensor) -> Callable[[Tensor], Found]:
-        forwards = x.is_cuda and self.network.convolves and self._gathering is None
-        derive = reverse_over_forward if forwards else kept_graph
         if not self.in_one_batch:
-            return lambda v: self._here(lambda loss: lambda x, v: derive(loss, x)(v), x, v)
+            return lambda v: self._here(lambda loss: lambda x, v: self._products(loss, x)(v), x, v)
         (batch,) = self._batches(x)
-        product = derive(batch, x)
+        product = self._products(batch, x)
 
         def find(v: Tensor) -> Found:
             self._weigh(batch)
             image, loss = product(v)
             if self._is_first(x) and (batch.weight or not self._processes.several):
-                self._check_here(x, Pass(loss, 1, batch.rows))
+                self._check_here(x, Pass(loss.reshape(-1)[0], 1, batch.rows))
             return Found(image, batch.weight, batch.unit)
 
         return find
+
+    def _products(self, loss: ScalarFunction, x: Tensor) -> Function:
+        """v ↦ ∇²L(x) v, and L(x), of the loss of a batch: for v [dim] or several [n, dim]."""
+        convolves = self.network.convolves  # of which several at once cost more than one by one
+        forwards = x.is_cuda and convolves and self._gathering is None
+        derive = reverse_over_forward if forwards else kept_graph
+        product: Function = derive(loss, x)
+        if convolves:
+            return partial(at_points, product, at_once=1)
+        return partial(self._products_together, product, partial(_kind, derive, loss))
 
     def rounding_unit(self, x: Tensor) -> float:
         """The unit roundoff of the arithmetic of the first batch's loss at x [dim]."""
@@ -257,9 +269,10 @@ def _one_by_one(function: Callable[..., Tensor], *points: Tensor) -> Tensor:
     return results.reshape(*shape, *results.shape[1:])
 
 
-def _kind(derive: Any, batch: BatchLoss) -> Hashable:
+def _kind(derive: Any, loss: ScalarFunction) -> Hashable:
     """What decides about the memory that a derivative needs at a point."""
-    return derive, *(part.shape for part in tensors(batch.batch))
+    parts = tensors(loss.batch) if isinstance(loss, BatchLoss) else ()
+    return derive, *(part.shape for part in parts)
 
 
 def _require_one_unit(units: set[str], batch: BatchLoss) -> None:

@@ -21,7 +21,6 @@ from samlib._validation import (
     require_pair,
     require_point,
     require_text,
-    require_vector,
 )
 from samlib.linalg import Shards
 from samlib.objective.average import AverageLoss
@@ -40,6 +39,7 @@ from samlib.objective.losses import (
 )
 from samlib.objective.network import Chosen, Network
 from samlib.objective.process_group import processes_of
+from samlib.objective.products import Products
 from samlib.objective.scalar_field import ScalarField, no_components
 from samlib.objective.shares import SizeArgument, require_size
 
@@ -347,7 +347,7 @@ class ModuleObjective(Objective):
         there.
         """
         product = self._average.hessian_operator(require_one_point("x", x, self.shards.length))
-        return lambda v: product(require_vector("v", v, x))
+        return Products(product, x)
 
     @property
     def components(self) -> Sequence[Objective] | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 import weakref
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,7 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from samlib._batching import BYTES_AT_ONCE
 
+T = TypeVar("T")
+
 Function = Callable[..., tuple[Tensor, ...]]
+
+HowMany = Callable[[int, torch.device, int], int]
 
 _KINDS_KEPT = 256
 
@@ -27,17 +33,36 @@ def at_points(function: Function, *points: Tensor, at_once: int) -> tuple[Tensor
     shape = points[0].shape[:-1]
     if not shape:
         return function(*points)
-    flat = [point.reshape(-1, point.shape[-1]) for point in points]
     if at_once == 1:
-        each = [function(*some) for some in zip(*flat, strict=True)]
-        results = tuple(torch.stack(parts) for parts in zip(*each, strict=True))
-    else:
-        results = vmap(function, randomness="same", chunk_size=at_once)(*flat)
+        return _one_by_one(function, None, *points)
+    flat = [point.reshape(-1, point.shape[-1]) for point in points]
+    results = vmap(function, randomness="same", chunk_size=at_once)(*flat)
     return tuple(result.reshape(*shape, *result.shape[1:]) for result in results)
+
+
+def _one_by_one(
+    function: Function, first: tuple[Tensor, ...] | None, *points: Tensor
+) -> tuple[Tensor, ...]:
+    """The same one by one; what the function gives at the first point may be known."""
+    each = zip(*(point.reshape(-1, point.shape[-1]) for point in points), strict=True)
+    found = [] if first is None else [first]
+    found += [function(*some) for some in itertools.islice(each, len(found), None)]
+    results = (torch.stack(parts) for parts in zip(*found, strict=True))
+    return tuple(result.reshape(*points[0].shape[:-1], *result.shape[1:]) for result in results)
+
+
+def how_many_fit(needed: int, device: torch.device, points: int) -> int:
+    """How many points are evaluated at once, if each needs so many bytes: as many as fit."""
+    return max(1, BYTES_AT_ONCE // needed)
 
 
 class Together:
     """Evaluates points together, as many as fit into memory, or one by one where it has to.
+
+    Parameters
+    ----------
+    how_many
+        (bytes that a point needs, its device, how many points there are) ↦ how many at once.
 
     Attributes
     ----------
@@ -45,8 +70,9 @@ class Together:
         Why points are evaluated one by one, None if nothing is against evaluating them together.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, how_many: HowMany = how_many_fit) -> None:
         self.obstacle: str | None = None
+        self._how_many = how_many
         self._bytes: dict[Hashable, int] = {}
 
     def __call__(
@@ -56,16 +82,26 @@ class Together:
 
         Functions of one ``kind()`` need the same memory at a point, which is measured once.
         """
-        if points[0].dim() == 1 or points[0].shape[:-1].numel() < 2 or self.obstacle:
+        shape = points[0].shape[:-1]
+        if shape.numel() < 2 or self.obstacle:
             return at_points(function, *points, at_once=1)
         if any(is_transformed(point) for point in points):
-            return at_points(function, *points, at_once=points[0].shape[:-1].numel())
-        at_once = max(1, BYTES_AT_ONCE // self._bytes_of(function, kind(), *points))
+            return at_points(function, *points, at_once=shape.numel())
+        kind_here, first = (kind(), points[0].dtype, points[0].device), None
+        if kind_here not in self._bytes:
+            first = self._measured(function, kind_here, *points)
+        at_once = self._how_many(self._bytes[kind_here], points[0].device, shape.numel())
+        if at_once == 1:
+            return _one_by_one(function, first, *points)
+        return self._at_once(function, at_once, *points)
+
+    def _at_once(self, function: Function, at_once: int, *points: Tensor) -> tuple[Tensor, ...]:
         try:
-            return at_points(function, *points, at_once=at_once)
+            with warnings.catch_warnings():
+                # What vmap would do one by one, it does slower than we.
+                warnings.filterwarnings("error", message="There is a performance drop")
+                return at_points(function, *points, at_once=at_once)
         except Exception as error:
-            if at_once == 1:
-                raise
             results = at_points(function, *points, at_once=1)  # raises what is not vmap's fault
             self.meets(error)
             return results
@@ -74,22 +110,27 @@ class Together:
         """Remember what went wrong with points evaluated together, and not one by one."""
         self.obstacle = " ".join(f"{type(error).__name__}: {error}".split())
 
-    def _bytes_of(self, function: Function, kind: Hashable, *points: Tensor) -> int:
-        kind = kind, points[0].dtype, points[0].device
-        if kind not in self._bytes:
-            if len(self._bytes) >= _KINDS_KEPT:
-                self._bytes.clear()
-            one = [point.reshape(-1, point.shape[-1])[0] for point in points]
-            self._bytes[kind] = max(1, bytes_needed(lambda: function(*one)))
-        return self._bytes[kind]
+    def _measured(self, function: Function, kind: Hashable, *points: Tensor) -> tuple[Tensor, ...]:
+        """What the function gives at the first point, of which it is measured what it needs."""
+        if len(self._bytes) >= _KINDS_KEPT:
+            self._bytes.clear()
+        one = [point.reshape(-1, point.shape[-1])[0] for point in points]
+        result, needed = _with_bytes(lambda: function(*one))
+        self._bytes[kind] = max(1, needed)
+        return result
 
 
 def bytes_needed(function: Callable[[], Any]) -> int:
     """The most bytes that tensors hold at a time which are made while a function runs."""
+    return _with_bytes(function)[1]
+
+
+def _with_bytes(function: Callable[[], T]) -> tuple[T, int]:
+    """What a function gives, and the most bytes of tensors that it makes."""
     allocated = _Allocated()
     with allocated:
-        function()
-    return allocated.most
+        result = function()
+    return result, allocated.most
 
 
 class _Allocated(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -16,7 +16,6 @@ from samlib._validation import (
     require_pair,
     require_point,
     require_points,
-    require_vector,
 )
 from samlib.linalg import Shards
 from samlib.objective.derivatives import (
@@ -27,7 +26,8 @@ from samlib.objective.derivatives import (
     kept_graph,
     value,
 )
-from samlib.objective.points import at_points
+from samlib.objective.points import Together, at_points
+from samlib.objective.products import Products, how_many_pay
 from samlib.objective.rounding_unit import with_rounding_unit
 
 
@@ -37,6 +37,7 @@ class ScalarField:
     def __init__(self, function: ScalarFunction, dim: int) -> None:
         self._function = require_callable("function", function, "x [dim] ↦ a scalar tensor")
         self.dim = require_count("dim", dim, minimum=1)
+        self._products_together = Together(how_many_pay)
         self._rounding_units: dict[tuple[torch.dtype, torch.device], float] = {}
 
     @property
@@ -72,7 +73,7 @@ class ScalarField:
         :meth:`hessian_vector_product`. The v have the dtype and are on the device of x.
         """
         product = kept_graph(self._scalar, require_one_point("x", x, self.dim))
-        return lambda v: product(require_vector("v", v, x))[0]
+        return Products(lambda v: self._products_together(product, tuple, v)[0], x)
 
     def hessian(self, x: Tensor) -> Tensor:
         """∇²L(x) as a dense matrix: [..., dim] → [..., dim, dim]. For small D."""

@@ -117,12 +117,14 @@ def test_what_is_estimated_is_the_trace_of_the_dense_complement() -> None:
     krylov = Lanczos(lambda v: spectrum * v, random_direction(at_zero(), generator), 5)
     while not krylov.full:
         krylov.grow()
-    omega = random_direction(at_zero(), generator)
+    omegas = torch.stack([random_direction(at_zero(), generator) for _ in range(3)])
     outside = torch.eye(DIM, dtype=torch.float64) - krylov.basis.T @ krylov.basis
-    u = outside @ omega / (outside @ omega).norm()
-    image = outside @ (spectrum * (outside @ u))
-    expected = (DIM - 5) * torch.stack([u @ image, (image - (u @ image) * u).square().sum()])
-    torch.testing.assert_close(estimate_outside(krylov, omega, spectrum * omega), expected)
+    found = estimate_outside(krylov, omegas, spectrum * omegas)
+    for omega, estimate in zip(omegas, found.T, strict=True):
+        u = outside @ omega / (outside @ omega).norm()
+        image = outside @ (spectrum * (outside @ u))
+        expected = (DIM - 5) * torch.stack([u @ image, (image - (u @ image) * u).square().sum()])
+        torch.testing.assert_close(estimate, expected)
 
 
 # ------------------------------------------------------------------------------ exact answers
