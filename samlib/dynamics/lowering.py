@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
@@ -72,7 +73,7 @@ class _Lowering:
 
     def program(self) -> StraightLine:
         """The graph as a program."""
-        inputs = iter(torch.tensor(self._builder.inputs).split(self._sizes))
+        inputs = iter(torch.split(torch.tensor(self._builder.inputs), self._sizes))
         values: dict[Node, Any] = {}
         for node in self._graph.graph.nodes:
             if node.op == "placeholder":
@@ -158,7 +159,7 @@ class _Lowering:
             part if isinstance(part, Tensor) else torch.tensor(self._builder.constant(float(part)))
             for part in operands
         ]
-        shape = torch.broadcast_shapes(*(part.shape for part in names))
+        shape = torch.Size(np.broadcast_shapes(*(part.shape for part in names)))
         if shape.numel() > MOST_NAMES:
             raise TooLongError
         columns = [part.expand(shape).reshape(-1).tolist() for part in names]
@@ -206,7 +207,10 @@ def _power(do: _Do, base: Tensor | float, exponent: Tensor | float) -> Tensor:
         return do(Operation.SQRT, base)
     if exponent not in (1, 2, 3):
         return do(Operation.POWER, base, exponent)
-    return functools.reduce(functools.partial(do, Operation.MULTIPLY), [base] * int(exponent), 1)
+    result = do(Operation.MULTIPLY, 1, base)
+    for _ in range(int(exponent) - 1):
+        result = do(Operation.MULTIPLY, result, base)
+    return result
 
 
 def _fold(

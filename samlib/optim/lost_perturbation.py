@@ -70,7 +70,7 @@ def lost_share(
     lost, whole = [], []
     for old, new, piece in zip(before, after, split(perturbation, after), strict=True):
         flat = part(new).detach().flatten(), old.flatten(), piece
-        chunks = list(zip(*(each.split(CHUNK) for each in flat), strict=True))
+        chunks = list(zip(*(torch.split(each, CHUNK) for each in flat), strict=True))
         lost.append(_norm(n.to(e) - o.to(e) - e for n, o, e in chunks))
         whole.append(_norm(e for _, _, e in chunks))
     return quotient(norm(space.norms(lost)), norm(space.norms(whole))).squeeze(-1)

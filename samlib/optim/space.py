@@ -75,7 +75,7 @@ class Space:
                 norms[places] = _joined(norms[places], groups)
         return norms
 
-    def scale_pieces_(self, pieces: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def scale_pieces_(self, pieces: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Divide each parameter's piece, as in :meth:`scale_`; return the powers and norms left."""
         extremes = [_extremes(piece) for piece in pieces]
         powers = linalg.power_of_two(torch.stack(extremes))[:, 0]
