@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
-from torch import Tensor
+from torch import Tensor, nn
 
 import samlib
 from samlib import Objective
@@ -163,6 +163,57 @@ def test_on_a_network_no_other_search_finds_more(rho: float) -> None:
     assert float(found.value) >= max(others) * (1 - 1e-5)
     for other in (samlib.ascent_direction_sharpness, samlib.average_direction_sharpness):
         assert bool(found.value > other(objective, x, rho).value)
+
+
+def ascended(objective: Objective, x: Tensor, rho: float, step: float) -> float:
+    """The end of 400 gradients of projected ascent from the gradient; v ← g/‖g‖ if step is ∞."""
+    v = torch.zeros_like(x)
+    for _ in range(400):
+        at = (x + rho * v).requires_grad_()
+        (gradient,) = torch.autograd.grad(objective.value(at), at)
+        unit = gradient / gradient.norm()
+        v = unit if math.isinf(step) else v + step * unit
+        v = v / max(1.0, float(v.norm()))
+    return float(objective.value(x + rho * v) - objective.value(x))
+
+
+@pytest.mark.parametrize("rho", [0.05, 1.0, 4.0])
+@pytest.mark.parametrize("unit", [nn.Tanh, nn.ReLU])
+def test_no_plain_ascent_of_a_network_gets_higher(unit: type[nn.Module], rho: float) -> None:
+    torch.manual_seed(0)
+    layers = nn.Linear(4, 12), unit(), nn.Linear(12, 12), unit(), nn.Linear(12, 3)
+    model = nn.Sequential(*layers).double()
+    data = torch.randn(12, 4, **DOUBLE), torch.randint(0, 3, (12,))
+    objective = Objective.from_module(model, nn.CrossEntropyLoss(), data)
+    x = objective.flat_parameters()
+    found = samlib.worst_direction_sharpness(objective, x, rho)
+    highest = max(ascended(objective, x, rho, step) for step in (0.1, 1.0, math.inf))
+    assert float(found.value) >= highest * (1 - 1e-6)
+    # Three rounds and a last one of 64 gradients each, and twelve steps of Newton's method at most.
+    assert found.evaluations <= 700
+    # A much longer search finds no more than the error says, which is small beside the value.
+    more = samlib.worst_direction_sharpness(objective, x, rho, restarts=40, seed=1)
+    assert float(more.value - found.value) <= float(found.error)
+    assert float(found.error) <= 0.03 * float(found.value)
+
+
+def test_the_error_of_what_is_exact_is_small() -> None:
+    for dim in (10, 150):
+        _, _, objective = random_quadratic(dim, dim)
+        found = samlib.worst_direction_sharpness(objective, torch.zeros(dim, **DOUBLE), 0.7)
+        assert float(found.error) <= 1e-3 * float(found.value)
+
+
+def test_a_climb_that_has_not_ended_says_so() -> None:
+    # A narrow ridge leads to the maximum, 69, far inside the ball.
+    def ridge(x: Tensor) -> Tensor:
+        return -(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+    objective = Objective(ridge, 70)
+    with pytest.warns(RuntimeWarning, match="stopped early") as caught:
+        found = samlib.worst_direction_sharpness(objective, torch.zeros(70, **DOUBLE), 10.0)
+    assert caught[0].filename == __file__
+    assert float(found.error) > 0.1 * float(found.value)
 
 
 def test_more_starts_never_find_less() -> None:
