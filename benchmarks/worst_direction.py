@@ -30,14 +30,14 @@ from typing import Any
 import torch
 import transformers
 from goals import Goal, show, stored
-from optim import resnet8
 from simulate import provenance, results_path
 from sklearn.datasets import load_digits
+from step_networks import resnet8
 from torch import Tensor, nn
 
 import samlib
 
-RADII = (0.01, 0.05, 0.2, 0.5, 1.0, 2.0)
+RADII = (0.05, 0.5, 2.0)
 BUDGET, STEPS = 400, (0.1, 1.0, math.inf)
 # Rounding of a loss in float32, and what a climb's last digits are worth.
 ALIKE = 1e-4
@@ -59,7 +59,7 @@ def own_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
 def of_transformers(
     model: nn.Module, batch: dict[str, Tensor], steps: int
 ) -> samlib.ModuleObjective:
-    trained(model.eval(), lambda: own_loss(model, batch), steps)
+    trained(model.double().eval(), lambda: own_loss(model, batch), steps)
     return samlib.Objective.from_loss(model, own_loss, batch)
 
 
@@ -70,7 +70,7 @@ def vision_transformer(steps: int) -> samlib.ModuleObjective:
         hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=32,
         image_size=16, patch_size=4, num_labels=10,
     )  # fmt: skip
-    batch = {"pixel_values": torch.randn(8, 3, 16, 16), "labels": torch.randint(0, 10, (8,))}
+    batch = {"pixel_values": torch.randn(8, 3, 16, 16).double(), "labels": torch.randint(0, 10, (8,))}
     return of_transformers(transformers.ViTForImageClassification(config), batch, steps)
 
 
@@ -90,7 +90,7 @@ def of_outputs(
     model: nn.Module, inputs: Tensor, targets: Tensor, steps: int
 ) -> samlib.ModuleObjective:
     loss_fn = nn.CrossEntropyLoss()
-    trained(model, lambda: loss_fn(model(inputs), targets), steps)
+    trained(model.double(), lambda: loss_fn(model(inputs), targets), steps)
     with torch.no_grad():
         for _ in range(30):
             model(inputs)  # running statistics that belong to the data
@@ -100,7 +100,7 @@ def of_outputs(
 def perceptron(steps: int, unit: type[nn.Module] = nn.Tanh) -> samlib.ModuleObjective:
     """64-32-32-10 on 400 digits."""
     images, labels = load_digits(return_X_y=True)
-    inputs = torch.as_tensor(images[:400], dtype=torch.float32) / 16
+    inputs = torch.as_tensor(images[:400], dtype=torch.float64) / 16
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Linear(64, 32), unit(), nn.Linear(32, 32), unit(), nn.Linear(32, 10)
@@ -111,7 +111,7 @@ def perceptron(steps: int, unit: type[nn.Module] = nn.Tanh) -> samlib.ModuleObje
 def residual_network(steps: int) -> samlib.ModuleObjective:
     """A ResNet-8 of width 8 on 32 random images."""
     torch.manual_seed(0)
-    inputs, targets = torch.randn(32, 3, 16, 16), torch.randint(0, 10, (32,))
+    inputs, targets = torch.randn(32, 3, 16, 16).double(), torch.randint(0, 10, (32,))
     return of_outputs(resnet8(8), inputs, targets, steps)
 
 

@@ -50,7 +50,8 @@ _MOMENTUM = 0.5
 # Newton's method takes at most so many steps, each from so many products with the Hessian, and
 # looks at these parts of a step. A product counts as two gradients, the most it costs: about one
 # over a graph that is kept, two where it is made anew.
-NEWTON_STEPS = 12
+NEWTON_STEPS = 25
+DEBUG = False
 _PRODUCTS = 12
 _PARTS_OF_STEP = (1.0, 0.5, 0.25, 1 / 16, 1 / 64, 1 / 256)
 _GRADIENTS_A_PRODUCT = 2
@@ -226,16 +227,25 @@ class _MatrixFreeSearch:
 
     def search(self, random: Tensor, rtol: float) -> Found:
         """Ascend from all starts, from the better half of them, …, and finish the highest climb."""
-        v, step = self._starts(random), _FIRST_STEP
-        v, rise = self._ascend(v, step)
+        starts, step = self._starts(random), _FIRST_STEP
+        v, rise = self._ascend(starts, step)
         while len(v) > 2:
             # The first comes from the gradient, and stays: no other ascent from there gets higher.
             ranked = torch.cat([torch.full_like(rise[:1], torch.inf), rise[1:]])
             step *= _SHORTER
             v, rise = self._ascend(v[ranked.topk(max(2, len(v) // 2)).indices], step)
-        spread = rise.amax() - rise.amin()
+        lower = rise.amin()
         v, rise = self._ascend(v[rise.argmax()].unsqueeze(0), step * _SHORTER)
-        v, gained, unfinished = self._climb_by_newton(v[0], rise[0], rtol)
+        # Long steps may have left a ridge that leads up from the gradient's direction.
+        ends = [
+            self._climb_by_newton(v[0], rise[0], rtol),
+            self._climb_by_newton(starts[0], self._rise(starts[0]), rtol),
+        ]
+        v, rise, unfinished = (torch.stack(each) for each in zip(*ends, strict=True))
+        if DEBUG: print("  A", float(rise[0]), "B", float(rise[1]), "C", float(lower), "unf", unfinished.tolist(), "evals", self._evaluations)
+        best = rise.argmax()
+        spread = rise[best] - torch.minimum(lower, rise.amin())
+        v, gained, unfinished = v[best], rise[best], unfinished[best]
         # The ball holds its centre: no rise at all is the least that the worst direction can do.
         v, gained = torch.where(gained < 0, 0.0, v), gained.clamp(min=0)
         return Found(gained, v, unfinished, spread, self._evaluations)
@@ -282,8 +292,7 @@ class _MatrixFreeSearch:
             allowed = rtol * rise.abs() + rounding
             if _looks(turn, v) and bool((promise <= allowed) | (gain <= allowed)):
                 return v, rise, (promise - gain).clamp(min=0)
-        # Where twice as many steps made such a difference, so may twice as many again.
-        return v, rise, promise + rise - rises[len(rises) // 2]
+        return v, rise, _gain_to_come(rises)
 
     def _newton_step(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """Newton's step from v [dim] in the Krylov space of the slope, and what it promises."""
@@ -331,6 +340,19 @@ def _newton(curvatures: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
     longest = torch.maximum(curvatures.abs(), slopes.norm(dim=-1, keepdim=True))
     longest = longest.clamp(min=torch.finfo(slopes.dtype).tiny)
     return slopes / longest, (slopes.square() / longest).sum(dim=-1) / 2
+
+
+def _gain_to_come(rises: list[Tensor]) -> Tensor:
+    """What a climb may still gain that has not ended: infinite where its gains do not fall.
+
+    Twice as many steps gained by a factor q of what the same number gained before that; so go on.
+    """
+    half, quarter = len(rises) // 2, len(rises) // 4
+    last, before = rises[-1] - rises[half], rises[half] - rises[quarter]
+    q = last / before
+    series = torch.where(q < 1, q / (1 - q), torch.inf)
+    to_come: Tensor = last * series.clamp(min=1)
+    return to_come
 
 
 def _rounding(objective: Objective, x: Tensor, before: Tensor) -> Tensor:
