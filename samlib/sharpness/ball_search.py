@@ -5,7 +5,8 @@ are two searches. With few parameters, Newton's method by dense Hessians from th
 points. With many, projected gradient ascent: along the gradient, by steps of a given length, back
 to the sphere (Balashov, Polyak and Tremba, 2020), from all starts together; after each round the
 worse half of them is left, and steps are shorter. Newton's method on the sphere (Absil, Mahony and
-Sepulchre, 2008, ch. 6), in the Krylov space of the slope, finishes the climb that got highest.
+Sepulchre, 2008, ch. 6), in the Krylov space of the slope, finishes the climb that got highest, and
+makes another from the gradient's direction alone.
 """
 
 from __future__ import annotations
@@ -40,18 +41,17 @@ DENSE_ROUNDS = 60
 
 # A round of projected ascent takes about so many gradients, for all starts together, and at least
 # so many steps. They begin with this length, and end a round shorter by this factor, in which the
-# next one begins. A step goes along the mean of slopes with this weight for those before: zigzags
-# across a ridge cancel.
+# next one begins; the last round ends shorter still, for kinks. A step goes along the mean of
+# slopes with this weight for those before: zigzags across a ridge cancel.
 _GRADIENTS_A_ROUND = 64
 _FEWEST_STEPS = 5
-_FIRST_STEP, _SHORTER = 0.8, 0.3
+_FIRST_STEP, _SHORTER, _SHORTER_AT_LAST = 0.8, 0.3, 0.03
 _MOMENTUM = 0.5
 
 # Newton's method takes at most so many steps, each from so many products with the Hessian, and
 # looks at these parts of a step. A product counts as two gradients, the most it costs: about one
 # over a graph that is kept, two where it is made anew.
 NEWTON_STEPS = 25
-DEBUG = False
 _PRODUCTS = 12
 _PARTS_OF_STEP = (1.0, 0.5, 0.25, 1 / 16, 1 / 64, 1 / 256)
 _GRADIENTS_A_PRODUCT = 2
@@ -70,7 +70,7 @@ class Found:
     unfinished
         What the climb to v might still have gained, [...].
     spread
-        By how much the second-best climb, from another start, stayed below it, [...].
+        By how much other climbs, of those that went on longest, stayed below it, [...].
     evaluations
         What that took at each point, in gradients.
     """
@@ -235,14 +235,13 @@ class _MatrixFreeSearch:
             step *= _SHORTER
             v, rise = self._ascend(v[ranked.topk(max(2, len(v) // 2)).indices], step)
         lower = rise.amin()
-        v, rise = self._ascend(v[rise.argmax()].unsqueeze(0), step * _SHORTER)
+        v, rise = self._ascend(v[rise.argmax()].unsqueeze(0), step * _SHORTER, _SHORTER_AT_LAST)
         # Long steps may have left a ridge that leads up from the gradient's direction.
         ends = [
             self._climb_by_newton(v[0], rise[0], rtol),
             self._climb_by_newton(starts[0], self._rise(starts[0]), rtol),
         ]
         v, rise, unfinished = (torch.stack(each) for each in zip(*ends, strict=True))
-        if DEBUG: print("  A", float(rise[0]), "B", float(rise[1]), "C", float(lower), "unf", unfinished.tolist(), "evals", self._evaluations)
         best = rise.argmax()
         spread = rise[best] - torch.minimum(lower, rise.amin())
         v, gained, unfinished = v[best], rise[best], unfinished[best]
@@ -258,20 +257,20 @@ class _MatrixFreeSearch:
         first = top.vectors[:, 0].to(self._x)
         return torch.cat([torch.stack([ascent, first, -first]), random])
 
-    def _ascend(self, v: Tensor, step: float) -> tuple[Tensor, Tensor]:
+    def _ascend(self, v: Tensor, step: float, shorter: float = _SHORTER) -> tuple[Tensor, Tensor]:
         """A round of projected ascent from all v [starts, dim], and how high they got."""
         steps = max(_FEWEST_STEPS, _GRADIENTS_A_ROUND // len(v))
         groups = torch.split(v, how_many_at_once(4 * v.shape[-1]))
-        v = torch.cat([self._ascend_together(group, step, steps) for group in groups])
+        v = torch.cat([self._ascend_together(group, step, shorter, steps) for group in groups])
         return v, self._rise(v)
 
-    def _ascend_together(self, v: Tensor, step: float, steps: int) -> Tensor:
+    def _ascend_together(self, v: Tensor, step: float, shorter: float, steps: int) -> Tensor:
         ahead = torch.zeros_like(v)
         for _ in range(steps):
             uphill = self._direction_within_ball(v, self._slope(v))
             ahead = self._direction_within_ball(v, _MOMENTUM * ahead + uphill)
             v = _into_ball(v + step * ahead, self._shards)
-            step *= _SHORTER ** (1 / steps)
+            step *= shorter ** (1 / steps)
         return v
 
     def _direction_within_ball(self, v: Tensor, slope: Tensor) -> Tensor:

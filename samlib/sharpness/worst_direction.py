@@ -50,14 +50,16 @@ def worst_direction_sharpness(
     With more parameters, projected gradient ascent (Balashov, Polyak and Tremba, 2020) from the
     gradient's direction, from about ±v₁ and from random directions, by shorter and shorter steps.
     After each round the worse half of the climbs is left, but never that from the gradient. The
-    highest is finished by Newton's method on the sphere (Absil, Mahony and Sepulchre, 2008, ch. 6).
-    With eight restarts that takes 300 to 700 evaluations, as :class:`Sharpness` counts them.
+    highest is finished by Newton's method on the sphere (Absil, Mahony and Sepulchre, 2008, ch. 6),
+    which makes a climb of its own from the gradient too. With eight restarts that takes 350 to 700
+    evaluations of a smooth network, as :class:`Sharpness` counts them, and at most 1900.
 
-    How much higher the maximum may be is not known, only estimated: ``error`` adds what the last
-    climb might still have gained, by its quadratic model or, where it did not end, by what it
-    gained of late; by how much the second-best climb, from another start, stayed below it; and
-    rounding. Where two climbs end at one height it is small; where every climb ends at another,
-    as at large ρ on networks, a higher one would not surprise.
+    How much higher the maximum may be is not known, only estimated: ``error`` adds what the highest
+    climb might still have gained; by how much the last other climbs stayed below it; and rounding.
+    For a climb that ended the first is by its quadratic model. For one that did not, it is what its
+    gains of late make if they fall on as they fell, and infinite if they did not fall. Where all
+    climbs end at one height the error is small; where every climb ends at another, as at large ρ on
+    networks, a higher one would not surprise.
 
     Parameters
     ----------
