@@ -291,7 +291,7 @@ class _MatrixFreeSearch:
             allowed = rtol * rise.abs() + rounding
             if _looks(turn, v) and bool((promise <= allowed) | (gain <= allowed)):
                 return v, rise, (promise - gain).clamp(min=0)
-        return v, rise, _gain_to_come(rises)
+        return v, rise, _gain_to_come(rises, allowed)
 
     def _newton_step(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """Newton's step from v [dim] in the Krylov space of the slope, and what it promises."""
@@ -341,17 +341,15 @@ def _newton(curvatures: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
     return slopes / longest, (slopes.square() / longest).sum(dim=-1) / 2
 
 
-def _gain_to_come(rises: list[Tensor]) -> Tensor:
+def _gain_to_come(rises: list[Tensor], allowed: Tensor) -> Tensor:
     """What a climb may still gain that has not ended: infinite where its gains do not fall.
 
-    Twice as many steps gained by a factor q of what the same number gained before that; so go on.
+    A doubling of the steps gained q times what the doubling before gained, and may so go on.
     """
     half, quarter = len(rises) // 2, len(rises) // 4
     last, before = rises[-1] - rises[half], rises[half] - rises[quarter]
-    q = last / before
-    series = torch.where(q < 1, q / (1 - q), torch.inf)
-    to_come: Tensor = last * series.clamp(min=1)
-    return to_come
+    to_come = torch.maximum(last, last.square() / (before - last))
+    return torch.where(last <= allowed, last, torch.where(last < before, to_come, torch.inf))
 
 
 def _rounding(objective: Objective, x: Tensor, before: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 from torch import Tensor
@@ -149,9 +150,9 @@ def find_worst_direction(
 
 def warn_of_early_stop(error: float, stacklevel: int = 3) -> None:
     """Warn that the search stopped where this is the error of what it found."""
+    higher = f"by about {error:.2g}" if math.isfinite(error) else "by an unknown amount"
     warnings.warn(
-        "the search for the worst direction stopped early: the maximum may be higher by about "
-        f"{error:.2g}",
+        f"the search for the worst direction stopped early: the maximum may be higher {higher}",
         RuntimeWarning,
         stacklevel=stacklevel,
     )
