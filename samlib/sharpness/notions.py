@@ -45,13 +45,14 @@ class Sharpness:
         How far the value can be trusted, [...], in units of L. Its meaning depends on ``kind``.
     kind
         "exact": only rounding, of which ``error`` is an estimate. "lower bound": the best found by
-        a search; ``error`` is the slope that L still has within the ball at the direction found,
-        times ρ: zero at a local maximum. "estimate": a mean over random directions; ``error`` is
-        its standard error.
+        a search; ``error`` estimates how much higher the maximum may be, from what the search left
+        unfinished and from how far other climbs stayed below. "estimate": a mean over random
+        directions; ``error`` is its standard error.
     notion
         "worst_direction", "ascent_direction" or "average_direction".
     evaluations
-        About how many values or gradients of L were computed per point.
+        About how many values or gradients of L were computed per point. A product with the Hessian
+        counts as two, which is more than it costs over one batch.
     """
 
     value: Tensor

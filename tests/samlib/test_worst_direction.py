@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
-from torch import Tensor
+from torch import Tensor, nn
 
 import samlib
 from samlib import Objective
@@ -163,6 +163,81 @@ def test_on_a_network_no_other_search_finds_more(rho: float) -> None:
     assert float(found.value) >= max(others) * (1 - 1e-5)
     for other in (samlib.ascent_direction_sharpness, samlib.average_direction_sharpness):
         assert bool(found.value > other(objective, x, rho).value)
+
+
+def deep_network(unit: type[nn.Module]) -> tuple[samlib.ModuleObjective, Tensor]:
+    torch.manual_seed(0)
+    layers = nn.Linear(4, 12), unit(), nn.Linear(12, 12), unit(), nn.Linear(12, 3)
+    model = nn.Sequential(*layers).double()
+    data = torch.randn(12, 4, **DOUBLE), torch.randint(0, 3, (12,))
+    objective = Objective.from_module(model, nn.CrossEntropyLoss(), data)
+    return objective, objective.flat_parameters()
+
+
+def highest_ascended(objective: Objective, x: Tensor, rho: float) -> float:
+    """The best end of 400 gradients of projected ascent by three steps; v ← g/‖g‖ if one is ∞."""
+    steps = torch.tensor([[0.1], [1.0], [math.inf]], **DOUBLE)
+    v = torch.zeros(3, len(x), **DOUBLE)
+    for _ in range(400):
+        at = (x + rho * v).requires_grad_()
+        (gradient,) = torch.autograd.grad(objective.value(at).sum(), at)
+        unit = gradient / gradient.norm(dim=-1, keepdim=True)
+        v = torch.where(steps.isinf(), unit, v + steps.nan_to_num(posinf=0) * unit)
+        v = v / v.norm(dim=-1, keepdim=True).clamp(min=1)
+    return float((objective.value(x + rho * v) - objective.value(x)).max())
+
+
+@pytest.mark.parametrize("rho", [0.05, 1.0, 4.0])
+@pytest.mark.parametrize("unit", [nn.Tanh, nn.ReLU])
+def test_no_plain_ascent_of_a_network_gets_higher(unit: type[nn.Module], rho: float) -> None:
+    objective, x = deep_network(unit)
+    found = samlib.worst_direction_sharpness(objective, x, rho)
+    assert float(found.value) >= highest_ascended(objective, x, rho) * (1 - 1e-6)
+    assert found.evaluations <= (700 if unit is nn.Tanh else 1300)
+    # A longer search finds no more than the error says, which is small beside the value.
+    more = samlib.worst_direction_sharpness(objective, x, rho, restarts=16, seed=1)
+    assert float(more.value - found.value) <= float(found.error)
+    assert float(found.error) <= 0.03 * float(found.value)
+
+
+def test_on_a_network_newtons_method_climbs_from_the_gradient_too() -> None:
+    objective, x = deep_network(nn.Tanh)
+    # What a search by quadratic models from the gradient's direction found.
+    found = samlib.worst_direction_sharpness(objective, x, 4.0)
+    assert float(found.value) >= 10.19654
+
+
+def test_the_error_of_what_is_exact_is_small() -> None:
+    for dim in (10, 150):
+        _, _, objective = random_quadratic(dim, dim)
+        found = samlib.worst_direction_sharpness(objective, torch.zeros(dim, **DOUBLE), 0.7)
+        assert float(found.error) <= 1e-3 * float(found.value)
+
+
+def ridge(x: Tensor) -> Tensor:
+    """Rosenbrock's ridge: narrow and bent, it leads to the maximum, 0 at (1, …, 1)."""
+    return -(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+def test_a_ridge_is_climbed_to_its_top_within_the_ball() -> None:
+    x = torch.zeros(70, **DOUBLE)
+    found = samlib.worst_direction_sharpness(Objective(ridge, 70), x, 10.0)
+    assert 69 * (1 - 1e-5) <= float(found.value) <= 69
+    assert float(found.value + found.error) >= 69
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_climb_that_has_not_ended_says_so(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x = 0.2 * torch.randn(70, generator=generator, **DOUBLE)
+    assert float((1 - x).norm()) < 10
+    objective = Objective(ridge, 70)
+    truth = -float(objective.value(x))
+    with pytest.warns(RuntimeWarning, match="stopped early") as caught:
+        found = samlib.worst_direction_sharpness(objective, x, 10.0)
+    assert caught[0].filename == __file__
+    assert float(found.value) < 0.99 * truth
+    assert float(found.value + found.error) >= truth
 
 
 def test_more_starts_never_find_less() -> None:

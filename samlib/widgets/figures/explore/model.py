@@ -33,7 +33,7 @@ EIGEN_RTOL, EIGEN_PRODUCTS = 1e-3, 300
 TRACE_RTOL, TRACE_PRODUCTS = 0.02, 100
 
 # About the most that the search for the worst direction evaluates.
-WORST_EVALUATIONS = 2000
+WORST_EVALUATIONS = 1200
 
 # The loss is drawn from −REACH·ρ to REACH·ρ at so many points; ±ρ and 0 are among them.
 REACH = 2

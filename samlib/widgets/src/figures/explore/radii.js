@@ -80,7 +80,7 @@ export function createRadii(view) {
       const { value, error } = radius[notion] ?? {};
       if (value == null) continue;
       context.strokeStyle = colours[notion];
-      // The worst direction is at least this bad; what is left of the slope could make it worse.
+      // The worst direction is at least this bad; a higher climb could make it worse.
       const down = notion === "worst" ? value : Math.max(value - (error ?? 0), low);
       if (value > 0 && notion !== "ascent") drawWhisker(context, px, place(down), place(value + (error ?? 0)));
       if (value > 0) markNotion(context, notion, px, place(value), colours);

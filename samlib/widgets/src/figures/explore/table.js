@@ -42,7 +42,7 @@ export function createTable(view) {
         const off = notion === "average" && predicted && spread ? ` ± ${number(predicted * spread, 1)}` : "";
         const texts = [
           least + of(value),
-          value == null ? "–" : exact ? "rounding" : notion === "worst" ? `slope left: ${of(error, 1)}` : `± ${of(error, 1)}`,
+          value == null ? "–" : exact ? "rounding" : notion === "worst" ? `+ ${error == null ? "∞" : of(error, 1)}` : `± ${of(error, 1)}`,
           of(predicted) + off,
         ];
         texts.forEach((text, k) => {
