@@ -11,10 +11,9 @@ from tests.browser import DRAWN
 
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 
-# Resolves when fonts are there and MathJax, where a page uses it, has set its formulas.
+# Resolves when fonts are there.
 SETTLED = """async () => {
   await document.fonts.ready;
-  await window.MathJax?.startup?.promise;
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
 }"""
 

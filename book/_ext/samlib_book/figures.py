@@ -15,7 +15,10 @@ widget's arguments, in YAML.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +30,9 @@ from sphinx.util.docutils import SphinxDirective
 
 PLACEHOLDER = "data-samlib-widget"
 BUNDLE = Path("samlib/widgets/static")
+STATE = re.compile(r'(<script type="application/json">)(\{"_figure".*?)(</script>)')
+MOST_INSIDE = 20_000  # characters
+SHARED = "figures"
 SCRIPT = "samlib-widgets.js"
 STYLE = "samlib-widgets.css"
 
@@ -61,11 +67,46 @@ class SamlibFigure(SphinxDirective):
         return [nodes.raw("", html, format="html")]
 
 
+def move_out(body: str, folder: Path) -> tuple[str, list[str]]:
+    """Take large configurations of figures out of a page, into scripts that pages share.
+
+    A page opened as a file can load a script and no data. Each script gives its configuration the
+    name that the figure has in its place.
+
+    Returns
+    -------
+    str
+        The page's HTML without them.
+    list of str
+        The names of the scripts in ``folder``.
+    """
+    names: list[str] = []
+
+    def take(found: re.Match[str]) -> str:
+        state = json.loads(found[2])
+        config = json.dumps(state["_config"], ensure_ascii=False).replace("<", "\\u003c")
+        if len(config) < MOST_INSIDE:
+            return found[0]
+        name = hashlib.sha256(config.encode()).hexdigest()[:20]
+        folder.mkdir(parents=True, exist_ok=True)
+        script = f'(globalThis.samlibConfigs ??= {{}})["{name}"] = {config};\n'
+        (folder / f"{name}.js").write_text(script, encoding="utf8")
+        names.append(f"{name}.js")
+        left = json.dumps({**state, "_config": name}, ensure_ascii=False).replace("<", "\\u003c")
+        return found[1] + left + found[3]
+
+    return STATE.sub(take, body), names
+
+
 def add_bundle(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.Node
 ) -> None:
     """Load the figures' script and style once on each page that has a figure, and on no other."""
-    if PLACEHOLDER in context.get("body", ""):
+    if app.builder.name == "html" and PLACEHOLDER in context.get("body", ""):
+        folder = Path(app.outdir, "_static", SHARED)
+        context["body"], names = move_out(context["body"], folder)
+        for name in names:
+            app.add_js_file(f"{SHARED}/{name}", loading_method="defer")
         # A classic deferred script: browsers refuse an ES module on a page opened as a file.
         app.add_js_file(SCRIPT, loading_method="defer")
         app.add_css_file(STYLE)

@@ -19,6 +19,9 @@ UNFOLDS = re.compile(r'<summary>(?=<span class="toctree-toggle")')
 SEARCH = re.compile(
     r'<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>\s*'
 )
+# What shows one of several tabs, on pages that have none.
+TABS = re.compile(r'<script [^>]*src="[^"]*design-tabs\.js[^"]*"></script>\s*')
+TAB = 'class="sd-tab-set'
 SCRIPT = re.compile(r'<script src="(?P<path>[^"]*)"></script>')
 
 # A line inside each page's head needs this one at once.
@@ -37,6 +40,7 @@ def trim(html: str, *, searches: bool = False) -> str:
     """
     html = PRELOADED.sub("", FONT_AWESOME.sub("", html))
     html = html if searches else SEARCH.sub("", html)
+    html = html if TAB in html else TABS.sub("", html)
     html = UNFOLDS.sub('<summary aria-label="Its pages">', html)
 
     def defer(found: re.Match[str]) -> str:

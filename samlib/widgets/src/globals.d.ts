@@ -1,7 +1,7 @@
 /** The script of the worker, which build.js puts in. */
 declare const WORKER_SOURCE: string;
 
-/** What the book's own script asks of MathJax, where a page uses it. */
+/** The configurations of figures that stand in scripts of their own, by name. */
 interface Window {
-  MathJax?: { startup?: { promise?: Promise<void> } };
+  samlibConfigs?: Record<string, object>;
 }
