@@ -93,7 +93,8 @@ def test_each_sign_of_a_formula_is_in_the_fonts_of_the_site(visit: Visit, path: 
     assert len(signs) > 300
     missing = {
         (sign, fonts)
-        for sign, fonts in map(tuple, signs)
+        for text, fonts in map(tuple, signs)
+        for sign in text
         if not any(ord(sign) in has(font.strip()) for font in fonts.split(","))
     }
     assert missing == set()

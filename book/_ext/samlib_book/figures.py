@@ -33,6 +33,7 @@ BUNDLE = Path("samlib/widgets/static")
 STATE = re.compile(r'(<script type="application/json">)(\{"_figure".*?)(</script>)')
 MOST_INSIDE = 20_000  # characters
 SHARED = "figures"
+FIRST = 100  # before the scripts of Sphinx: a reader waits for the figures
 SCRIPT = "samlib-widgets.js"
 STYLE = "samlib-widgets.css"
 
@@ -106,9 +107,9 @@ def add_bundle(
         folder = Path(app.outdir, "_static", SHARED)
         context["body"], names = move_out(context["body"], folder)
         for name in names:
-            app.add_js_file(f"{SHARED}/{name}", loading_method="defer")
+            app.add_js_file(f"{SHARED}/{name}", loading_method="defer", priority=FIRST)
         # A classic deferred script: browsers refuse an ES module on a page opened as a file.
-        app.add_js_file(SCRIPT, loading_method="defer")
+        app.add_js_file(SCRIPT, loading_method="defer", priority=FIRST)
         app.add_css_file(STYLE)
 
 

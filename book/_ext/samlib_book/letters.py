@@ -13,8 +13,10 @@ from fontTools import subset
 
 from .formulas import MATHJAX, STYLE
 
-# What any text may come to have: a number in a field, words in the search.
-ALWAYS = set(map(chr, range(0x20, 0x7F)))
+# What any text may come to have, a number in a field, words in the search; and all of Greek, of
+# superscripts and of subscripts: how one of these is fitted to a screen's pixels, others decide.
+RANGES = ((0x20, 0x7E), (0x2B0, 0x2FF), (0x370, 0x3FF), (0x1D2C, 0x1D6A), (0x2070, 0x209F))
+ALWAYS = {chr(code) for first, last in RANGES for code in range(first, last + 1)}
 
 # A character as style sheets may write it: \2713.
 ESCAPED = re.compile(r"\\([0-9a-fA-F]{2,6})")
