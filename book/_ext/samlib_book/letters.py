@@ -14,8 +14,12 @@ from fontTools import subset
 from .formulas import MATHJAX, STYLE
 
 # What any text may come to have, a number in a field, words in the search; and all of Greek, of
-# superscripts and of subscripts: how one of these is fitted to a screen's pixels, others decide.
-RANGES = ((0x20, 0x7E), (0x2B0, 0x2FF), (0x370, 0x3FF), (0x1D2C, 0x1D6A), (0x2070, 0x209F))
+# superscripts, subscripts and ligatures: how one of these is fitted to a screen's pixels, others of
+# its kind and the features of the font decide, so that these stay, too.
+RANGES = (
+    (0x20, 0x7E), (0x2B0, 0x2FF), (0x370, 0x3FF), (0x1D2C, 0x1D6A), (0x2070, 0x209F),
+    (0xFB00, 0xFB06),
+)  # fmt: skip
 ALWAYS = {chr(code) for first, last in RANGES for code in range(first, last + 1)}
 
 # A character as style sheets may write it: \2713.
@@ -29,9 +33,6 @@ CONTENT = re.compile(r'content: "([^"]*)"')
 
 # The only character of the font by which MathJax sets how high the lines of a formula are.
 ZERO = "\ueffc"
-
-# What browsers do by themselves with letters, and the figures that the book's styles ask for.
-FEATURES = ["calt", "ccmp", "kern", "liga", "lnum", "locl", "mark", "mkmk", "tnum"]
 
 
 def unescaped(style: str) -> set[str]:
@@ -58,7 +59,7 @@ def write_subset(source: Path, target: Path, wanted: Iterable[str]) -> None:
 
     Nothing is written if ``source`` has no others and is ``target``.
     """
-    options = subset.Options(flavor="woff2", layout_features=FEATURES, name_IDs=["*"])
+    options = subset.Options(flavor="woff2", layout_features=["*"], name_IDs=["*"])
     options.drop_tables += ["FFTM"]  # when FontForge wrote the font
     font = subset.load_font(str(source), options)
     codes = set(font.getBestCmap()) & {ord(character) for character in wanted}
