@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 from samlib.widgets import ThreeNotions
 
@@ -26,13 +27,14 @@ def test_figures_in_view_come_to_life_first(open_page: Open) -> None:
     assert page.evaluate("order") == ["three", "one", "two"]
 
 
-def test_a_configuration_may_stand_in_a_script_of_the_page(open_page: Open) -> None:
+def test_a_configuration_may_stand_in_a_script_of_its_own(open_page: Open) -> None:
     figure = ThreeNotions(rho=0.3)
     whole = figure.to_html(id="figure")
     config = json.dumps(figure._config, ensure_ascii=False)
-    shared = whole.replace(config, '"shared"')
+    script = quote(f"document.currentScript.samlibConfig = {config};")
+    shared = whole.replace(config, f'"data:text/javascript,{script}"')
     assert shared != whole
-    page = open_page(shared, before=f"window.samlibConfigs = {{ shared: {config} }};")
+    page = open_page(shared)
     alone = open_page(whole)
     text = ".samlib-readout"
     assert page.locator(text).inner_text() == alone.locator(text).inner_text()

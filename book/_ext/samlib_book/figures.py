@@ -68,35 +68,30 @@ class SamlibFigure(SphinxDirective):
         return [nodes.raw("", html, format="html")]
 
 
-def move_out(body: str, folder: Path) -> tuple[str, list[str]]:
-    """Take large configurations of figures out of a page, into scripts that pages share.
+def move_out(body: str, folder: Path, address: str) -> str:
+    """Write large configurations of figures to scripts in a folder, and refer to them there.
 
-    A page opened as a file can load a script and no data. Each script gives its configuration the
-    name that the figure has in its place.
-
-    Returns
-    -------
-    str
-        The page's HTML without them.
-    list of str
-        The names of the scripts in ``folder``.
+    They come to the reader who comes near the figure, and once for all pages. ``address`` leads
+    from the page to the folder.
     """
-    names: list[str] = []
 
-    def take(found: re.Match[str]) -> str:
+    def write(found: re.Match[str]) -> str:
         state = json.loads(found[2])
-        config = json.dumps(state["_config"], ensure_ascii=False).replace("<", "\\u003c")
+        config = in_script(state["_config"])
         if len(config) < MOST_INSIDE:
             return found[0]
-        name = hashlib.sha256(config.encode()).hexdigest()[:20]
+        name = f"{hashlib.sha256(config.encode()).hexdigest()[:20]}.js"
         folder.mkdir(parents=True, exist_ok=True)
-        script = f'(globalThis.samlibConfigs ??= {{}})["{name}"] = {config};\n'
-        (folder / f"{name}.js").write_text(script, encoding="utf8")
-        names.append(f"{name}.js")
-        left = json.dumps({**state, "_config": name}, ensure_ascii=False).replace("<", "\\u003c")
-        return found[1] + left + found[3]
+        script = f"document.currentScript.samlibConfig = {config};\n"
+        (folder / name).write_text(script, encoding="utf8")
+        return found[1] + in_script({**state, "_config": f"{address}/{name}"}) + found[3]
 
-    return STATE.sub(take, body), names
+    return STATE.sub(write, body)
+
+
+def in_script(value: object) -> str:
+    """Return JSON that can stand between the tags of a script."""
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def add_bundle(
@@ -104,10 +99,8 @@ def add_bundle(
 ) -> None:
     """Load the figures' script and style once on each page that has a figure, and on no other."""
     if app.builder.name == "html" and PLACEHOLDER in context.get("body", ""):
-        folder = Path(app.outdir, "_static", SHARED)
-        context["body"], names = move_out(context["body"], folder)
-        for name in names:
-            app.add_js_file(f"{SHARED}/{name}", loading_method="defer", priority=FIRST)
+        address = context["pathto"](f"_static/{SHARED}", 1)
+        context["body"] = move_out(context["body"], Path(app.outdir, "_static", SHARED), address)
         # A classic deferred script: browsers refuse an ES module on a page opened as a file.
         app.add_js_file(SCRIPT, loading_method="defer", priority=FIRST)
         app.add_css_file(STYLE)

@@ -2,24 +2,54 @@
 
 import { render } from "./index.js";
 import { staticModel } from "./shared/model.js";
+import { decode } from "./shared/permalink.js";
 
 /**
- * The state in a placeholder. Where its configuration is a name, a script of the page has brought what
- * is called so: large ones are shared by pages.
+ * Replace the still in a placeholder by the live figure. A configuration that is an address is fetched from
+ * there first, when the reader comes near: large ones are scripts that pages share.
  *
- * @param {string} json
+ * @param {HTMLElement} el
  */
-function stateIn(json) {
-  const state = JSON.parse(json);
-  const { _config } = state;
-  return typeof _config === "string" ? { ...state, _config: window.samlibConfigs?.[_config] } : state;
-}
-
-/** Replace the still in a placeholder by the live figure. @param {HTMLElement} el */
-function mount(el) {
+async function mount(el) {
   const json = el.querySelector('script[type="application/json"]')?.textContent;
   if (!json || el.classList.contains("samlib-live")) return;
-  render({ model: staticModel(stateIn(json)), el, linkId: el.id || undefined });
+  const state = JSON.parse(json);
+  if (typeof state._config === "string") {
+    await nearView(el);
+    state._config = await configFrom(state._config);
+  }
+  render({ model: staticModel(state), el, linkId: el.id || undefined });
+}
+
+/**
+ * Wait until a figure is less than a screen away from what is seen, or a link leads to it.
+ *
+ * @param {HTMLElement} el @returns {Promise<void>}
+ */
+function nearView(el) {
+  return new Promise((done) => {
+    const follow = () => decode(el.id, location.hash) && done();
+    addEventListener("hashchange", follow);
+    follow();
+    const notice = (/** @type {IntersectionObserverEntry[]} */ entries) => {
+      if (entries.some(({ isIntersecting }) => isIntersecting)) done();
+    };
+    new IntersectionObserver(notice, { rootMargin: "100% 0px" }).observe(el);
+  });
+}
+
+/**
+ * The configuration that a script brings as a property of its element: a page opened as a file can load a
+ * script and no data.
+ *
+ * @param {string} src @returns {Promise<object>}
+ */
+function configFrom(src) {
+  return new Promise((done) => {
+    const script = Object.assign(document.createElement("script"), { src, samlibConfig: {} });
+    script.onload = () => done(script.samlibConfig);
+    document.head.append(script);
+  });
 }
 
 /** Say whether an element can be seen without scrolling. @param {HTMLElement} el */
