@@ -37,18 +37,12 @@ def open_page(browser: Browser) -> Iterator[Open]:
     problems: list[str] = []
 
     def open_page(
-        *figures: str,
-        fragment: str = "",
-        width: int = 800,
-        scripts: bool = True,
-        before: str = "",
-        **options: Any,
+        *figures: str, fragment: str = "", width: int = 800, scripts: bool = True, **options: Any
     ) -> Page:
         options.setdefault("viewport", {"width": width, "height": 900})
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.add_init_script(before)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(
             "console",

@@ -23,7 +23,8 @@ def test_figures_in_view_come_to_life_first(open_page: Open) -> None:
     first, second, third = (ThreeNotions().to_html(id=name) for name in ("one", "two", "three"))
     # the last one stands at the top
     order = "display:flex;flex-direction:column-reverse;gap:2000px"
-    page = open_page(f'<div style="{order}">{first}{second}{third}</div>', before=ORDER)
+    figures = f'<div style="{order}">{first}{second}{third}</div>'
+    page = open_page(f"<script>{ORDER}</script>{figures}")
     assert page.evaluate("order") == ["three", "one", "two"]
 
 
