@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 import re
 import shutil
 import sys
@@ -30,6 +31,9 @@ FACE = re.compile(
     r'@font-face[^{]*\{\s*font-family: ([\w-]+);\s*src: url\("mathjax/([\w-]+)\.woff2"'
 )
 CONTENT = re.compile(r'content: "([^"]*)"')
+
+# What it takes out it would tell at length.
+logging.getLogger(subset.__name__).setLevel(logging.WARNING)
 
 # The only character of the font by which MathJax sets how high the lines of a formula are.
 ZERO = "\ueffc"
