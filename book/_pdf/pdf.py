@@ -52,13 +52,12 @@ screen every one of them can be played with.</p>
 <ol>{entries}</ol></html>
 """
 
-# Resolves when all that is on the page has come: letters, formulas, and pictures far below.
+# Resolves when all that is on the page has come: letters, and pictures far below.
 READY = """async () => {
   document.querySelectorAll("img").forEach((image) => { image.loading = "eager"; });
   document.querySelectorAll("details:not(.hide)").forEach((fold) => { fold.open = true; });
   document.querySelectorAll("button.toggle-button-hidden").forEach((button) => button.click());
   await document.fonts.ready;
-  await window.MathJax?.startup?.promise;
   await Promise.all([...document.images].map((image) => image.decode().catch(() => null)));
 }"""
 

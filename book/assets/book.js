@@ -11,8 +11,7 @@ function reachWideFormulas() {
   }
 }
 
-addEventListener("load", async () => {
-  await window.MathJax?.startup?.promise;
+addEventListener("load", () => {
   reachWideFormulas();
   addEventListener("resize", reachWideFormulas);
 });

@@ -11,10 +11,9 @@ from tests.browser import DRAWN
 
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 
-# Resolves when fonts are there and MathJax, where a page uses it, has set its formulas.
+# Resolves when fonts are there.
 SETTLED = """async () => {
   await document.fonts.ready;
-  await window.MathJax?.startup?.promise;
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
 }"""
 
@@ -77,7 +76,9 @@ def figures_brought_to_life(page: Page, address: str) -> tuple[list[float], list
     if not scripts:
         return stills, stills
     page.add_script_tag(url=scripts[0])
-    expect(page.locator("[data-samlib-widget].samlib-live")).to_have_count(len(stills))
+    for place in places.all():
+        place.scroll_into_view_if_needed()
+        expect(place.locator(".samlib-body")).to_have_count(1)
     page.evaluate(DRAWN)
     return stills, places.evaluate_all(HEIGHTS)
 

@@ -157,7 +157,7 @@ def test_a_permalink_brings_back_the_state(visit: Visit, opened: Page) -> None:
 
 def the_figure(page: Page, name: str) -> Locator:
     """Return the figure with an id, alive and in view."""
-    figure = page.locator(f"[id='{name}'].samlib-live")
+    figure = page.locator(f"[id='{name}']")
     figure.scroll_into_view_if_needed()
     expect(figure.locator(".samlib-readout")).not_to_be_empty()
     return figure
@@ -213,6 +213,30 @@ def test_a_link_to_every_figure_brings_back_its_state(visit: Visit, placed: Loca
     assert picture(again) == picture(figure)
     readout = figure.locator(".samlib-readout").inner_text()
     assert again.locator(".samlib-readout").inner_text() == readout
+
+
+def test_a_large_configuration_comes_when_a_reader_comes_near(visit: Visit, book: Path) -> None:
+    (path, *_) = pages_with_figures("SpectrumInTraining")
+    page = visit((book / path).as_uri(), viewport={"width": 1000, "height": 300})
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    figure = page.locator("[data-samlib-widget='SpectrumInTraining']").first
+    page.evaluate(DRAWN)
+    expect(figure.locator("figure img")).to_have_count(1)
+    assert not [url for url in requests if "/figures/" in url]
+    figure.scroll_into_view_if_needed()
+    expect(figure.locator(".samlib-readout")).to_contain_text("At step")
+    assert len([url for url in requests if "/_static/figures/" in url]) == 1
+
+
+def test_a_link_brings_a_large_configuration(visit: Visit) -> None:
+    (path, *_) = pages_with_figures("SpectrumInTraining")
+    page = visit(path, viewport={"width": 1000, "height": 300})
+    figure = page.locator("[data-samlib-widget='SpectrumInTraining']").first
+    link = f"{figure.get_attribute('id')}:rho=0.3&step=540"
+    page.evaluate("(fragment) => { location.hash = fragment; }", link)
+    expect(figure.locator(".samlib-readout")).to_contain_text("At step 540 with ρ = 0.3")
+    expect(figure).to_be_in_viewport()
 
 
 def test_a_figure_that_needs_a_kernel_shows_what_was_measured(visit: Visit) -> None:

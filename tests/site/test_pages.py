@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from playwright.sync_api import expect
 
 from .conftest import LANDING, Visit
 from .inspection import Inspection
@@ -45,16 +44,6 @@ def document_at(path: Path) -> Document:
 def test_a_page_is_quiet_and_stays_on_this_machine(inspection: Inspection) -> None:
     assert inspection.heading
     assert list(inspection.complaints) == []
-
-
-def test_mathjax_has_no_menu(visit: Visit) -> None:
-    """Its speech engine would be fetched from outside as soon as a reader asks for it."""
-    page = visit("chapters/05_alignment.html")
-    formula = page.locator("mjx-container").first
-    expect(formula).to_be_attached()
-    assert page.evaluate("MathJax.startup.document.options.enableMenu") is None
-    formula.click(button="right")
-    assert page.locator(".CtxtMenu_Menu").count() == 0
 
 
 def test_axe_finds_nothing(inspection: Inspection) -> None:

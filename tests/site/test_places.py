@@ -22,6 +22,7 @@ def shows_all(page: Page, address: str) -> None:
     page.goto(address)
     expect(page.locator("h1").first).to_be_visible()
     for figure in page.locator("[data-samlib-widget]").all():
+        figure.scroll_into_view_if_needed()
         expect(figure).to_have_class(re.compile("samlib-live"))
     if "chapters/" in address:
         expect(page.locator("mjx-container").first).to_be_attached()

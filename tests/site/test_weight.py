@@ -19,6 +19,7 @@ from .conftest import BOOK, LANDING, QuietHandler, built_pages, serve
 from .inspection import SETTLED
 
 Part = Callable[[str], ModuleType]
+MOST_FIRST, MOST_NEXT = 700_000, 120_000
 NEXT = re.compile(r'<link rel="next"[^>]*href="([^"]+)"')
 
 
@@ -75,11 +76,11 @@ def reading_order() -> list[str]:
 
 
 @pytest.mark.slow  # opens every page with nothing in the cache
-def test_a_first_page_is_light(browser: Browser, zipped_site: str, figure_page: str) -> None:
+def test_a_first_page_is_light(browser: Browser, zipped_site: str, page_path: str) -> None:
     context = browser.new_context(viewport={"width": 1400, "height": 900})
-    size = bytes_transferred(context.new_page(), f"{zipped_site}/{figure_page}")
+    size = bytes_transferred(context.new_page(), f"{zipped_site}/{page_path}")
     context.close()
-    assert 50_000 < size <= 900_000
+    assert 50_000 < size <= MOST_FIRST
 
 
 @pytest.mark.slow  # reads the whole book
@@ -91,7 +92,7 @@ def test_the_next_page_is_lighter(browser: Browser, zipped_site: str) -> None:
     sizes = {path: bytes_transferred(page, f"{zipped_site}/{path}") for path in order}
     context.close()
     del sizes[LANDING]
-    assert {path: size for path, size in sizes.items() if size > 150_000} == {}
+    assert {path: size for path, size in sizes.items() if size > MOST_NEXT} == {}
 
 
 def test_pictures_come_late_and_have_their_room(book: Path, page_path: str) -> None:

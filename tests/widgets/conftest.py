@@ -66,7 +66,8 @@ def open_page(browser: Browser) -> Iterator[Open]:
         page.goto(ADDRESS + fragment)
         if scripts and figures:
             page.wait_for_function(
-                "[...document.querySelectorAll('.samlib-readout')].every((e) => e.textContent)"
+                """[...document.querySelectorAll("[data-samlib-widget]")]
+                  .every((figure) => figure.querySelector(".samlib-readout")?.textContent)"""
             )
         return page
 

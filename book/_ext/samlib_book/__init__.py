@@ -12,6 +12,7 @@ from . import (
     claims,
     figures,
     finishing,
+    formulas,
     guess,
     library,
     notebooks,
@@ -27,6 +28,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension's parts with Sphinx."""
     caches.setup(app)
     figures.setup(app)
+    formulas.setup(app)
     claims.setup(app)
     guess.setup(app)
     library.setup(app)

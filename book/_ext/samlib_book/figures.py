@@ -15,7 +15,10 @@ widget's arguments, in YAML.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +30,10 @@ from sphinx.util.docutils import SphinxDirective
 
 PLACEHOLDER = "data-samlib-widget"
 BUNDLE = Path("samlib/widgets/static")
+STATE = re.compile(r'(<script type="application/json">)(\{"_figure".*?)(</script>)')
+MOST_INSIDE = 20_000  # characters
+SHARED = "figures"
+FIRST = 100  # before the scripts of Sphinx: a reader waits for the figures
 SCRIPT = "samlib-widgets.js"
 STYLE = "samlib-widgets.css"
 
@@ -61,13 +68,41 @@ class SamlibFigure(SphinxDirective):
         return [nodes.raw("", html, format="html")]
 
 
+def move_out(body: str, folder: Path, address: str) -> str:
+    """Write large configurations of figures to scripts in a folder, and refer to them there.
+
+    They come to the reader who comes near the figure, and once for all pages. ``address`` leads
+    from the page to the folder.
+    """
+
+    def write(found: re.Match[str]) -> str:
+        state = json.loads(found[2])
+        config = in_script(state["_config"])
+        if len(config) < MOST_INSIDE:
+            return found[0]
+        name = f"{hashlib.sha256(config.encode()).hexdigest()[:20]}.js"
+        folder.mkdir(parents=True, exist_ok=True)
+        script = f"document.currentScript.samlibConfig = {config};\n"
+        (folder / name).write_text(script, encoding="utf8")
+        return found[1] + in_script({**state, "_config": f"{address}/{name}"}) + found[3]
+
+    return STATE.sub(write, body)
+
+
+def in_script(value: object) -> str:
+    """Return JSON that can stand between the tags of a script."""
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
+
+
 def add_bundle(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.Node
 ) -> None:
     """Load the figures' script and style once on each page that has a figure, and on no other."""
-    if PLACEHOLDER in context.get("body", ""):
+    if app.builder.name == "html" and PLACEHOLDER in context.get("body", ""):
+        address = context["pathto"](f"_static/{SHARED}", 1)
+        context["body"] = move_out(context["body"], Path(app.outdir, "_static", SHARED), address)
         # A classic deferred script: browsers refuse an ES module on a page opened as a file.
-        app.add_js_file(SCRIPT, loading_method="defer")
+        app.add_js_file(SCRIPT, loading_method="defer", priority=FIRST)
         app.add_css_file(STYLE)
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
+from . import letters, styles
+from .formulas import STYLE, set_formulas
 from .pictures import make_smaller, reserve_room
 from .policy import with_policy
 from .trim import remove_unused, trim
@@ -22,17 +24,23 @@ def finished(html: str, path: Path) -> str:
 
 
 def finish(app: Sphinx, problem: Exception | None) -> None:
-    """Finish the pictures, then the pages, which tell their sizes; drop what no page asks for."""
+    """Finish the pictures, then the pages, which tell their sizes, then what all pages share."""
     if problem is not None or app.builder.name != "html":
         return
     site = Path(app.outdir)
     for path in (site / app.builder.imagedir).glob("*.png"):
         make_smaller(path)
-    for path in site.rglob("*.html"):
-        html = path.read_text(encoding="utf8")
-        if (complete := finished(html, path)) != html:
-            path.write_text(complete, encoding="utf8")
+    written = {path: path.read_text(encoding="utf8") for path in site.rglob("*.html")}
+    pages, style = set_formulas(written, app.config.mathjax3_config or {})
+    pages = {path: finished(html, path) for path, html in pages.items()}
+    for path, html in pages.items():
+        if html != written[path]:
+            path.write_text(html, encoding="utf8")
+    if style:
+        (site / "_static" / STYLE).write_text(style, encoding="utf8")
     remove_unused(site)
+    styles.shorten(site / "_static", pages.values())
+    letters.shorten(site)
 
 
 def setup(app: Sphinx) -> None:

@@ -39,7 +39,7 @@ def look_changed(app: Sphinx, env: BuildEnvironment, *_changes: set[str]) -> lis
     Sphinx copies them only when it writes a page, and a page carries their checksums.
     """
     root = Path(app.srcdir)
-    folders = [Path(__file__).parent, root / "book/_templates"]
+    folders = [Path(__file__).parent, root / "book/_templates", root / "book/_mathjax"]
     folders += [root / path for path in app.config.html_static_path]
     files = [path for folder in folders for path in (folder, *folder.rglob("*")) if path.is_file()]
     current = fingerprint([path for path in files if path.suffix != ".pyc"])

@@ -1,4 +1,4 @@
-"""What the theme loads and this book does without.
+"""What the theme loads and this book does without, and the order of what is left.
 
 Font Awesome is half a megabyte for a dozen icons, which stand in the book's own style instead. The
 index of the search is needed where one searches. And a script in a page's head holds up the page's
@@ -19,7 +19,16 @@ UNFOLDS = re.compile(r'<summary>(?=<span class="toctree-toggle")')
 SEARCH = re.compile(
     r'<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>\s*'
 )
+# What shows one of several tabs, on pages that have none.
+TABS = re.compile(r'<script [^>]*src="[^"]*design-tabs\.js[^"]*"></script>\s*')
+TAB = 'class="sd-tab-set'
 SCRIPT = re.compile(r'<script src="(?P<path>[^"]*)"></script>')
+
+# The column beside the text comes last. A browser that can waits for it before it paints the page,
+# whose text would move aside otherwise.
+HEAD = re.compile(r"<head>\n?")
+COLUMN = "pst-secondary-sidebar"
+EXPECT = f'<link rel="expect" href="#{COLUMN}" blocking="render">\n'
 
 # A line inside each page's head needs this one at once.
 AT_ONCE = "documentation_options.js"
@@ -37,6 +46,9 @@ def trim(html: str, *, searches: bool = False) -> str:
     """
     html = PRELOADED.sub("", FONT_AWESOME.sub("", html))
     html = html if searches else SEARCH.sub("", html)
+    html = html if TAB in html else TABS.sub("", html)
+    if f'id="{COLUMN}"' in html and EXPECT not in html:
+        html = HEAD.sub(lambda found: found[0] + EXPECT, html, count=1)
     html = UNFOLDS.sub('<summary aria-label="Its pages">', html)
 
     def defer(found: re.Match[str]) -> str:
