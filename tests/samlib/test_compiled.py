@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from samlib import problems, rules, simulate
+from samlib import Objective, problems, rules, simulate
 from samlib.landscapes import FourDimensional, Landscape, Quadratic, TwoValleys
 
 pytest.importorskip("numba")
@@ -83,6 +84,15 @@ def test_every_rule_names_a_kernel_that_advances_in_place(rule: type[rules.Rule]
     torch.testing.assert_close(torch.tensor(x.T), expected, rtol=0, atol=1e-15)
     assert np.array_equal(records[0], x), "this was the fifth step"
     assert not records[1].any()
+
+
+def test_a_rule_that_steps_otherwise_than_its_parent_does_not_run_its_parents_kernel() -> None:
+    class Halving(rules.SAM):
+        def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
+            return x / 2
+
+    run = simulate(Quadratic([2.0, 1.0]), Halving(0.1, 0.1), torch.ones(2).double(), steps=3)
+    assert run.x[0, -1].tolist() == [0.125, 0.125]
 
 
 def test_a_run_enters_its_kernel_once(monkeypatch: pytest.MonkeyPatch) -> None:
