@@ -82,7 +82,8 @@ export function createRadii(view) {
       context.strokeStyle = colours[notion];
       // The worst direction is at least this bad; a higher climb could make it worse.
       const down = notion === "worst" ? value : Math.max(value - (error ?? 0), low);
-      if (value > 0 && notion !== "ascent") drawWhisker(context, px, place(down), place(value + (error ?? 0)));
+      const up = notion === "worst" && error == null ? plot.box.top : place(value + (error ?? 0));
+      if (value > 0 && notion !== "ascent") drawWhisker(context, px, place(down), up);
       if (value > 0) markNotion(context, notion, px, place(value), colours);
       else drawBelow(px, colours[notion]);
     }
