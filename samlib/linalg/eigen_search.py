@@ -29,7 +29,7 @@ _ROOM = 20
 _SPARE = 10
 
 # A missing eigenvalue is looked for from this part of the tolerance above the last one on.
-_MARGIN = 0.9
+_MARGIN = 0.5
 
 # Where a search ends before it is sure, the margin is widened so much at each try.
 _WIDER = 1.2
