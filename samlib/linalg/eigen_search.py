@@ -110,10 +110,10 @@ class EigenSearch:
     def run(self, guess: Tensor | None = None) -> Eigenpairs:
         """Search, from a random direction or from ``guess`` [dim, n], n vectors."""
         ceiling, risk = math.inf, 1.0
-        if guess is None:
-            chain = self._first_chain()
+        if guess is None or guess.shape[1] == 1:
+            chain = self._first_chain(None if guess is None else guess[:, 0])
             space = Subspace.of(chain)
-            if self._sees_all(chain) and math.isfinite(self._scale):
+            if guess is None and self._sees_all(chain) and math.isfinite(self._scale):
                 ceiling, risk = self._reach(chain, space, 0)
         else:
             space = self._span(guess)
@@ -171,19 +171,19 @@ class EigenSearch:
 
     # -------------------------------------------------------------------------------------- chains
 
-    def _first_chain(self) -> Lanczos:
+    def _first_chain(self, guess: Tensor | None) -> Lanczos:
         """Lanczos on the whole space, until k pairs have small residuals or it is exhausted."""
         # Invariant to a tenth of what is asked for: beyond it, iteration would follow noise.
         chain = Lanczos(
             self._product,
-            self._random_direction(),
+            (self._random_direction() if guess is None else guess).to(self._like),
             min(self._capacity, self._left),
             invariant=self._rtol / 10,
             shards=self._shards,
         )
         while self._grow(chain):
             if chain.size >= self._k and self._settled(chain.seen.values, chain.seen.residuals):
-                if chain.full or not self._sees_all(chain):
+                if guess is not None or chain.full or not self._sees_all(chain):
                     break
                 level = self._level(Subspace.of(chain))
                 if probability_of_missing(chain, level, self._shards.dim) <= self._risk:

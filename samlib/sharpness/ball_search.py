@@ -307,7 +307,8 @@ class _MatrixFreeSearch:
         while not (krylov.full or krylov.grow().exhausted):
             pass
         self._evaluations += _GRADIENTS_A_PRODUCT * krylov.products
-        curvatures, vectors = krylov.seen.values.to(v), krylov.seen.vectors.to(v)
+        seen = torch.cat([krylov.seen.values[None], krylov.seen.vectors]).to(v)
+        curvatures, vectors = seen[0], seen[1:]
         along, promise = _newton(curvatures, self._shards.norm(uphill) * vectors[:1].flatten())
         return krylov.basis.T @ (vectors @ along), promise
 

@@ -224,7 +224,7 @@ class SharpnessMonitor:
     def _top(self, objective: Objective, x: Tensor, readings: dict[str, float]) -> int:
         """Read λ₁ and the alignment; return the number of products."""
         aligned = "alignment" in self.measure
-        guess = self._guess(x, both=aligned)
+        guess = self._guess(x)
         k = min(objective.dim, 2 if aligned or guess is None else 1)
         pairs = top_eigenpairs(
             objective, x, k=k, rtol=self.rtol, guess=guess, confidence=0.0, progress=False
@@ -242,18 +242,15 @@ class SharpnessMonitor:
             readings["alignment_error"] = largest_sine(pairs.values, pairs.residuals)
         return pairs.products
 
-    def _guess(self, x: Tensor, *, both: bool) -> Tensor | None:
-        """v₁ and v₂, or v₁ with a part of v₂, as last read; None: start from scratch."""
+    def _guess(self, x: Tensor) -> Tensor | None:
+        """v₁ with a part of v₂, as last read; None: start from scratch."""
         vectors = self._vectors
         if self._calls % _READINGS_FROM_ONE_START == 0 or vectors is None:
             return None
         if len(vectors) != len(x) or vectors.device != x.device or vectors.dtype != x.dtype:
             return None
-        if not bool(vectors.isfinite().all()):
-            return None
-        if both:
-            return vectors
-        return vectors[:, 0] + _PART_OF_SECOND * vectors[:, 1:2].sum(dim=-1)
+        guess = vectors[:, 0] + _PART_OF_SECOND * vectors[:, 1:2].sum(dim=-1)
+        return guess if bool(guess.isfinite().all()) else None
 
 
 class AccuracyMonitor:
