@@ -22,11 +22,13 @@ clock on the wall.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from itertools import product
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -36,9 +38,11 @@ from goals import Goal, show, stored
 from simulate import finish, provenance, results_path
 from step_networks import Problem, problems
 from torch import Tensor, nn
-from torch.autograd.profiler import profile
 
 import samlib
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.memory import peak_bytes
 
 RHO = 0.05
 WARM_UP = 3
@@ -231,15 +235,12 @@ def peak(make: Callable[[], Step], device: str) -> int:
         step = make()
         step(), step()
         return torch.cuda.max_memory_allocated() - before
-    with profile(profile_memory=True) as profiled:
+
+    def run() -> None:
         step = make()
         step(), step()
-    events = [each for each in profiled.kineto_results.events() if each.name() == "[memory]"]
-    held = most = 0
-    for each in sorted(events, key=lambda event: event.start_ns()):
-        held += each.nbytes()
-        most = max(most, held)
-    return most
+
+    return peak_bytes(run)
 
 
 def copies(

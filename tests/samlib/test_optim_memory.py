@@ -8,24 +8,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.autograd.profiler import profile
 
 import samlib
 from samlib.optim import lost_perturbation
+from tests.memory import peak_bytes
 
 WEIGHTS = 4 * (64 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10)  # bytes
-
-
-def peak(run: Callable[[], object]) -> int:
-    """The most bytes held at once of what was asked for within ``run``."""
-    with profile(profile_memory=True) as profiled:
-        run()
-    events = [each for each in profiled.kineto_results.events() if each.name() == "[memory]"]
-    held = most = 0
-    for each in sorted(events, key=lambda event: event.start_ns()):
-        held += each.nbytes()
-        most = max(most, held)
-    return most
 
 
 def training() -> tuple[nn.Module, torch.optim.Optimizer, Callable[[], Tensor]]:
@@ -76,5 +64,5 @@ def test_a_step_takes_few_copies_of_the_weights_beyond_its_base(
 ) -> None:
     """With hardly any data, where what a pass of the network takes hides nothing."""
     monkeypatch.setattr(lost_perturbation, "CHUNK", 256)  # of 26,122 numbers
-    copies = (peak(steps(name, **settings)) - peak(two_gradients)) / WEIGHTS
+    copies = (peak_bytes(steps(name, **settings)) - peak_bytes(two_gradients)) / WEIGHTS
     assert copies <= most + 0.05

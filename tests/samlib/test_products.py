@@ -172,20 +172,17 @@ def test_what_vmap_cannot_follow_goes_one_by_one_in_silence() -> None:
 
 
 def test_an_error_of_the_network_is_raised_as_it_is() -> None:
-    class Breaking(torch.autograd.Function):
+    class Same(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, x: Tensor) -> Tensor:
             return x.clone()
 
+    class Breaking(Same):
         @staticmethod
         def backward(ctx: Any, slope: Tensor) -> Tensor:
             return Broken.apply(slope)  # type: ignore[no-any-return]
 
-    class Broken(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Tensor) -> Tensor:
-            return x.clone()
-
+    class Broken(Same):
         @staticmethod
         def backward(ctx: Any, slope: Tensor) -> Tensor:
             raise RuntimeError("no second derivative")
