@@ -14,7 +14,7 @@ from samlib._progress import ProgressBar
 from samlib.dynamics import interpreter
 from samlib.dynamics.compiled_run import run_compiled
 from samlib.dynamics.lowering import straight_line
-from samlib.dynamics.rules import AscentLossDescent, Rule
+from samlib.dynamics.rules import Rule
 from samlib.objective import Objective
 
 # So many instructions, times points, take a fraction of a second; then a run can be interrupted.
@@ -91,7 +91,7 @@ class _Followed:
 def _derivatives(objective: Objective, rule: Rule, x: Tensor) -> list[Tensor]:
     """∇L and, if the rule needs products, ∇²L (1, …, 1) at x [batch, dim], by torch."""
     found = [objective.gradient(x)]
-    if isinstance(rule, AscentLossDescent):
+    if rule.second_order:
         found.append(objective.hessian_vector_product(x, torch.ones_like(x)))
     return found
 
@@ -100,7 +100,7 @@ def _follow(objective: Objective, rule: Rule, x: Tensor) -> _Followed | None:
     gradient = straight_line(objective.gradient, x)
     if gradient is None:
         return None
-    if not isinstance(rule, AscentLossDescent):
+    if not rule.second_order:
         return _Followed(interpreter.encode(gradient, None), len(gradient.code), False)
     product = straight_line(objective.hessian_vector_product, x, torch.ones_like(x))
     if product is None:

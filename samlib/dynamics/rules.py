@@ -30,8 +30,8 @@ class Rule:
     """An update rule x ↦ x⁺.
 
     ``stochastic`` says that :meth:`step` needs component indices for each point, as many as the
-    rule's ``batch_size``; ``kernel`` names the compiled form of the rule in
-    :mod:`samlib.dynamics.compiled`, if it has one.
+    rule's ``batch_size``; ``second_order`` that it takes products with the Hessian; ``kernel``
+    names the compiled form of the rule in :mod:`samlib.dynamics.compiled`, if it has one.
 
     Rules of one kind with the same numbers are equal, tensors entry by entry, and have one hash:
     a rule may be a key of a dictionary or of a cache.
@@ -40,6 +40,7 @@ class Rule:
     lr: float | Tensor
 
     stochastic: ClassVar[bool] = False
+    second_order: ClassVar[bool] = False
     kernel: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
@@ -198,6 +199,7 @@ class AscentLossDescent(_PerturbedRule):
     tensor([[1.]])
     """
 
+    second_order: ClassVar[bool] = True
     kernel: ClassVar[str | None] = "ascent_loss_descent"
 
     def step(self, objective: Objective, x: Tensor, k: Tensor | None = None) -> Tensor:
