@@ -29,6 +29,7 @@ from samlib.objective import ModuleObjective, Objective
 from samlib.problems import Digits, digits, perceptron
 from samlib.widgets.figures.spectrum_in_training.model import (
     BINS,
+    CHECKPOINTS,
     DATA,
     METHODS,
     RHOS,
@@ -45,6 +46,9 @@ OTHER_SEED, OTHER_RHOS = 1, (0.0, 0.2)
 # One step of SAM takes as much of the time ηt as ten of 1-SAM.
 LR = {"sam": 0.5, "one_sam": 0.05}
 STRIDE = {method: round(LR["sam"] / LR[method]) for method in METHODS}
+
+# What is positive is stored by its logarithm, in units of this.
+LOG_UNIT = 1e-4
 
 SCALARS = ("loss", "test_accuracy", "gradient_norm", "trace", "alignment", "top_alignment")
 
@@ -177,12 +181,24 @@ def pack(runs: list[list[list[dict[str, Any]]]]) -> dict[str, Any]:
     counts = np.apply_along_axis(lambda v: np.histogram(v, edges)[0], -1, values)
     arrays = {name: gather(name) for name in SCALARS}
     return {
-        "counts": {"shape": counts.shape, "leb128": _text(to_leb128(counts.ravel()))},
+        "counts": encode(counts),
         **{
-            name: {"shape": array.shape, "float32": _text(array.astype("<f4").tobytes())}
+            name: {**encode(np.rint(np.log(array) / LOG_UNIT).astype(int)), "log": LOG_UNIT}
             for name, array in {"eigenvalues": values[..., :TOP], **arrays}.items()
         },
     }
+
+
+def encode(numbers: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """Integers [method, ρ, checkpoint, …] as text: the differences from checkpoint to checkpoint.
+
+    These are small. Those below zero are folded in between the others: 0, −1, 1, −2 … become
+    0, 1, 2, 3 …
+    """
+    differences = np.diff(numbers, axis=CHECKPOINTS, prepend=0)
+    folded = np.where(differences < 0, -2 * differences - 1, 2 * differences)
+    text = b64encode(to_leb128(folded.ravel())).decode("ascii")
+    return {"shape": numbers.shape, "leb128": text}
 
 
 def to_leb128(numbers: npt.NDArray[Any]) -> bytes:
@@ -194,10 +210,6 @@ def to_leb128(numbers: npt.NDArray[Any]) -> bytes:
             number //= 128
         written.append(number)
     return bytes(written)
-
-
-def _text(data: bytes) -> str:
-    return b64encode(data).decode("ascii")
 
 
 def _differences(

@@ -28,20 +28,24 @@ function fromLeb128(bytes) {
   return numbers;
 }
 
-/** Numbers of 32 bits, the lowest byte first. @param {Uint8Array} bytes */
-function fromFloat32(bytes) {
-  const view = new DataView(bytes.buffer);
-  return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
+/**
+ * An array [method, ρ, checkpoint, …], from the differences between each checkpoint and the one before.
+ *
+ * @param {{shape: number[], leb128: string, log?: number}} text @returns {Table}
+ */
+function decode({ shape, leb128, log }) {
+  const size = shape[3] ?? 1;
+  const row = shape[2] * size;
+  const numbers = fromLeb128(bytesOf(leb128)).map((n) => (n % 2 ? -(n + 1) / 2 : n / 2));
+  for (let i = 0; i < numbers.length; i++) if (i % row >= size) numbers[i] += numbers[i - size];
+  return { values: log ? numbers.map((n) => Math.exp(n * log)) : numbers, size };
 }
 
 /** @param {any} sweep what Python sends */
 export function readSweep({ rhos, steps, bins, settings, arrays }) {
   /** @type {Record<string, Table>} */
   const tables = {};
-  for (const [name, { shape, leb128, float32 }] of Object.entries(/** @type {Record<string, any>} */ (arrays))) {
-    const values = leb128 ? fromLeb128(bytesOf(leb128)) : fromFloat32(bytesOf(float32));
-    tables[name] = { values, size: shape[3] ?? 1 };
-  }
+  for (const [name, text] of Object.entries(/** @type {Record<string, any>} */ (arrays))) tables[name] = decode(text);
   const { unit, width, first, last } = bins;
   const edges = Array.from({ length: last - first + 2 }, (_, i) => {
     const place = width * (first + i - 0.5);
