@@ -53,8 +53,12 @@ import samlib
 
 ACCURACY, TRACE_ACCURACY = 1e-3, 0.02
 # λ₅ and λ₆ of the residual network are so close that the fifth needs a small residual.
-TOLERANCES = {("MLP", 1): 0.02, ("MLP", 5): 0.02, ("CNN", 1): 0.01, ("CNN", 5): 0.005}
+TOLERANCES = {("MLP", 1): 0.1, ("MLP", 5): 0.05, ("CNN", 1): 0.1, ("CNN", 5): 0.02}
 METHODS = 7  # rows of a case
+# How many times as fast as the fastest accurate peer. What a peer does that was told the number of
+# iterations, and what takes our products, does not count.
+LEAST_GAINS = {("MLP", 1): 3, ("MLP", 5): 3.5, ("CNN", 1): 4, ("CNN", 5): 3}
+NO_PEERS = ("SciPy eigsh over samlib's product", "hessian-eigenthings, told the number")
 SEEDS = 48
 TRACE_ROUNDS = 15
 TRACE_LIMITS = {"cpu": 0.45, "cuda": 0.9}  # of the time of the fastest accurate run of a peer
@@ -147,6 +151,30 @@ def all_eigenvalues(cases: dict[str, tuple[Case, int]], results: dict[str, Any])
                 show_eigenvalue(row, of_ours)
                 results["eigenvalues"].append(row)
                 store(results)
+
+
+def eigenvalue_goals(rows: list[dict[str, Any]], device: str) -> list[Goal]:
+    found = []
+    for (name, k), least in LEAST_GAINS.items():
+        accurate = {
+            row["method"]: row["seconds"]
+            for row in rows
+            if (row["case"], row["k"]) == (name, k) and row["accurate"]
+        }
+        peers = accurate.keys() - {"samlib", *NO_PEERS}
+        if "samlib" not in accurate or not peers:
+            continue
+        fastest = min(peers, key=lambda peer: accurate[peer])
+        found.append(
+            Goal(
+                what=f"{name}, top {k} to {ACCURACY:g}: times as fast on the {device.upper()}",
+                reached=accurate[fastest] / accurate["samlib"],
+                limit=least,
+                at_least=True,
+                against=fastest,
+            )
+        )
+    return found
 
 
 # --------------------------------------------------------------------------------------- trace
@@ -274,12 +302,16 @@ def main(device: str = "cpu", resume: bool = False) -> None:
             results[name] = measure(mlp)
             store(results)
         show(results[name])
-    results["goals"] = stored(goals := trace_goals(results["traces"], device))
-    show_goals(goals)
-    store(results)
     all_eigenvalues(
         {"MLP": (mlp, 7), "CNN": (residual_network(device), 1 if device == "cpu" else 3)}, results
     )
+    goals = [
+        *eigenvalue_goals(results["eigenvalues"], device),
+        *trace_goals(results["traces"], device),
+    ]
+    show_goals(goals)
+    results["goals"] = stored(goals)
+    store(results)
 
 
 if __name__ == "__main__":

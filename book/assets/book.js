@@ -1,19 +1,16 @@
 // What the book's pages do by themselves. Without this script they can still be read to the end.
 
 // A formula wider than the screen scrolls by itself; this lets a keyboard scroll it, too.
-function reachWideFormulas() {
-  const wide = /** @type {NodeListOf<HTMLElement>} */ (
-    document.querySelectorAll('mjx-container[display="true"]')
-  );
-  for (const formula of wide) {
+const wide = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const formula = /** @type {HTMLElement} */ (target);
     if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
     else formula.removeAttribute("tabindex");
   }
-}
+});
 
 addEventListener("load", () => {
-  reachWideFormulas();
-  addEventListener("resize", reachWideFormulas);
+  for (const formula of document.querySelectorAll('mjx-container[display="true"]')) wide.observe(formula);
 });
 
 /**

@@ -8,6 +8,7 @@ from sphinx.application import Sphinx
 
 from . import (
     addresses,
+    benchmarks,
     caches,
     claims,
     figures,
@@ -30,6 +31,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     figures.setup(app)
     formulas.setup(app)
     claims.setup(app)
+    benchmarks.setup(app)
     guess.setup(app)
     library.setup(app)
     pages.setup(app)
