@@ -279,22 +279,22 @@ def family(problem: Problem, device: str, clock: Callable[[], float]) -> dict[st
 
 
 def goals(results: list[dict[str, Any]]) -> list[Goal]:
-    """Return what a step may take beyond two gradients, in time and in memory."""
+    """Return what a step takes beyond two gradients: the most, over bases and ways to call it."""
     found = []
-    for result in results:
-        rows = result["contenders"]
-        where = f"{result['problem']}, {result['base']}, threads {result['threads']}"
-        slow = rows["two gradients"]["seconds"] / 2 > SMALL
-        for name in OURS:
-            what = f"{where}: {name.removeprefix('samlib, ')}, "
-            if slow:
-                reached, most, unit = rows[name]["ratio"], MOST_RATIO, "ratio"
-            else:
-                reached, most, unit = rows[name]["ms_more"], MOST_MS, "ms more"
-            found.append(Goal(what + unit, reached, most, against="two gradients"))
-            if "copies" in rows[name] and result["threads"] == 1:
-                number = rows[name]["copies"]
-                found.append(Goal(what + "copies", number, MOST_COPIES, against="two gradients"))
+    for problem, threads in dict.fromkeys((each["problem"], each["threads"]) for each in results):
+        here = [each["contenders"] for each in results if each["problem"] == problem
+                and each["threads"] == threads]  # fmt: skip
+        ours = [rows[name] for rows in here for name in OURS]
+        where = f"SAM step, {problem}, {threads} thread{'s' * (threads > 1)}"
+        slow = min(rows["two gradients"]["seconds"] for rows in here) / 2 > SMALL
+        key, most, what = (
+            ("ratio", MOST_RATIO, "time") if slow else ("ms_more", MOST_MS, "ms beyond")
+        )
+        reached = max(row[key] for row in ours)
+        found.append(Goal(f"{where}: {what}", reached, most, against="two gradients"))
+        if threads == 1 and (copies := [row["copies"] for row in ours if "copies" in row]):
+            what = f"{where}: copies of the weights beyond"
+            found.append(Goal(what, max(copies), MOST_COPIES, against="two gradients"))
     return found
 
 

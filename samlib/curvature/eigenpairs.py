@@ -113,7 +113,7 @@ def top_eigenpairs(
     where the largest eigenvalues are clustered.
 
     Where the Hessian is not finite, so for example after divergence, the eigenpairs are NaN. Memory
-    is that of about 60 vectors, or 4k if that is more.
+    is that of about 50 vectors, and 110, or 9k if that is more, where the complement is searched.
 
     Parameters
     ----------

@@ -109,14 +109,7 @@ class EigenSearch:
 
     def run(self, guess: Tensor | None = None) -> Eigenpairs:
         """Search, from a random direction or from ``guess`` [dim, n], n vectors."""
-        ceiling, risk = math.inf, 1.0
-        if guess is None or guess.shape[1] == 1:
-            chain = self._first_chain(None if guess is None else guess[:, 0])
-            space = Subspace.of(chain)
-            if guess is None and self._sees_all(chain) and math.isfinite(self._scale):
-                ceiling, risk = self._reach(chain, space, 0)
-        else:
-            space = self._span(guess)
+        space, ceiling, risk = self._begun(guess)
         while self._left and math.isfinite(self._scale):
             if len(space) == self._shards.dim:
                 ceiling, risk = -math.inf, 0.0
@@ -127,10 +120,22 @@ class EigenSearch:
             elif len(space) >= self._k and risk <= self._risk and self._is_near(space, ceiling):
                 break
             else:
+                # The longer one is let go of before a chain is made.
+                space = space.compressed(self._capacity - _ROOM)
                 space, ceiling, risk = self._searched(space)
         if not math.isfinite(self._scale):
             return self._nothing()
         return self._result(space, ceiling, risk)
+
+    def _begun(self, guess: Tensor | None) -> tuple[Subspace, float, float]:
+        """The first space, above what nothing is missing in it, and its risk."""
+        if guess is not None and guess.shape[1] > 1:
+            return self._span(guess), math.inf, 1.0
+        chain = self._first_chain(None if guess is None else guess[:, 0])
+        space = Subspace.of(chain)
+        if guess is None and self._sees_all(chain) and math.isfinite(self._scale):
+            return space, *self._reach(chain, space, 0)
+        return space, math.inf, 1.0
 
     def _result(self, space: Subspace, ceiling: float, risk: float) -> Eigenpairs:
         values, coefficients, residuals = space.ritz(self._k)
@@ -229,7 +234,6 @@ class EigenSearch:
 
     def _searched(self, space: Subspace) -> tuple[Subspace, float, float]:
         """Look for what the space does not hold: the space with it, a ceiling, and the risk."""
-        space = space.compressed(self._capacity - _ROOM)
         level = self._level(space) if len(space) >= self._k else None
         start = self._random_direction()
         chain = space.chain(self._product, start, level, min(self._capacity, self._left))

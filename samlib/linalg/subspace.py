@@ -90,7 +90,7 @@ class Subspace:
         turned, couplings = turn.to(self.basis) @ self.remainders, turn @ self.couplings
         basis = torch.cat([self.basis, turned[:n]])
         images = torch.stack([product(vector) for vector in turned[:n]])
-        known = torch.cat([basis, turned[n:]])
+        known = torch.cat([basis, turned[n:]]) if len(turned) > n else basis
         inside = self.shards.inner(known, images.T)
         fresh, lengths = orthonormal_rows(images - inside.T @ known, known, self.shards)
         seen = inside.cpu().double()
@@ -201,18 +201,19 @@ def orthonormal_rows(rows: Tensor, known: Tensor, shards: Shards) -> tuple[Tenso
     nothing but rounding is left of a row, its direction is arbitrary.
     """
     tiny = torch.finfo(rows.dtype).tiny
-    unit, triangle = known, rows.new_zeros(len(rows), len(rows), dtype=wide_dtype(rows.device))
+    unit = torch.empty_like(rows)
+    triangle = rows.new_zeros(len(rows), len(rows), dtype=wide_dtype(rows.device))
     for j, row in enumerate(rows):
         length = rows.new_ones(())
         for _ in range(2):
-            inside = shards.inner(unit, row)
-            triangle[:j, j] += (length * inside[len(known) :]).to(triangle)
-            row = row - inside @ unit
+            both = shards.total(torch.cat([unit[:j] @ row, known @ row]))
+            triangle[:j, j] += (length * both[:j]).to(triangle)
+            row = row - both[:j] @ unit[:j] - both[j:] @ known
             shorter = shards.norm(row)
             row, length = row / shorter.clamp(min=tiny), length * shorter
         triangle[j, j] = length
-        unit = torch.cat([unit, row[None]])
-    return unit[len(known) :], triangle.cpu().double()
+        unit[j] = row
+    return unit, triangle.cpu().double()
 
 
 def combine_rows(first: Tensor, second: Tensor, change: Tensor) -> Tensor:
