@@ -51,7 +51,7 @@ BASES: dict[str, dict[str, float]] = {
     "SGD with momentum": {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4},
 }
 SMALL = 1e-3  # seconds a gradient: below, what counts is the time a step takes beyond two
-MOST_RATIO, MOST_MS, MOST_COPIES = 1.03, 0.15, 1.0
+MOST_RATIO, MOST_MS, MOST_COPIES = 1.03, 0.15, 1.01  # a hundredth for single numbers
 OURS = ("samlib", "samlib, model=", "samlib, two steps")
 
 Step = Callable[[], Any]

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from scipy.special import ndtr, stdtrit
 from torch import Tensor
+
+# The probability that a normal deviate is at most two standard deviations above its mean.
+_WITHIN_TWO = float(ndtr(2.0))
 
 _SHOWN = 6
 
@@ -39,6 +43,15 @@ class Estimate:
             f"Estimate({show_with_error(self.value, self.error)}, "
             f"{self.products} products{'' if self.converged else ', not converged'})"
         )
+
+
+def students_factor(freedom: float) -> float:
+    """What multiplies a standard error known from so many values: 95 % are within two then.
+
+    >>> round(students_factor(4), 2)
+    1.43
+    """
+    return float(stdtrit(max(1.0, freedom), _WITHIN_TWO)) / 2
 
 
 def show_with_error(values: Tensor, errors: Tensor) -> str:

@@ -42,18 +42,25 @@ def hessian(objective: Objective, x: Tensor) -> Operator:
     """
     shards = require_objective(objective).shards
     require_one_point("x", x, shards.length)
-    unit = objective.rounding_unit(x)
+    return _hessian_at(objective, x, objective.rounding_unit(x))
+
+
+def _hessian_at(objective: Objective, x: Tensor, unit: float) -> Operator:
+    """The Hessian, computed with this unit of rounding, which is the same nearby."""
+    shards = objective.shards
     product = objective.hessian_operator(x)
+    known = product if isinstance(product, Products) else None
     return Operator(
         objective.dim,
         x.device,
         x.dtype,
         product,
-        matmat=_by_columns(product) if isinstance(product, Products) else None,
+        matmat=_by_columns(known) if known else None,
+        by_batch=known.by_batch if known else None,
         rounding=unit,
         nearby=None
         if unit <= FINE
-        else lambda: hessian(objective, moved_by_rounding(x, unit, shards=shards)),
+        else lambda: _hessian_at(objective, moved_by_rounding(x, unit, shards=shards), unit),
         shards=shards,
     )
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import torch
-from scipy.special import ndtr, stdtrit
 from torch import Tensor
 
 from samlib._batching import how_many_at_once
 from samlib._precision import wide_dtype
 from samlib._progress import ProgressBar
 from samlib._validation import require_count, require_flag, require_fraction, require_seed
+from samlib.curvature.batch_trace import trace_by_batch
 from samlib.curvature.hessian import operators
 from samlib.curvature.small import is_small, small_matrices
-from samlib.estimate import Estimate
+from samlib.estimate import Estimate, students_factor
 from samlib.linalg import Lanczos, Operator, random_direction
 from samlib.linalg.eigen_search import KEPT_VECTORS
 from samlib.linalg.operator import empty_vector, rounding_error
 from samlib.objective import Objective
 
-# The probability that a normal deviate is at most two standard deviations above its mean.
-_WITHIN_TWO = float(ndtr(2.0))
+# Two for a subspace, and two beside it.
+FEWEST_PRODUCTS = 4
 
 
 def trace(
@@ -44,6 +45,9 @@ def trace(
     random vectors know nothing of the subspace, so the value is unbiased; its error is measured by
     how far they are from eigenvectors, with Student's factor for their number. Exact but for
     rounding when dim ≤ 64.
+
+    Data in several batches need less: in each pass over them every batch has a random vector of its
+    own, at the cost of one product, and where they are many, a pass or two is all it takes.
 
     Parameters
     ----------
@@ -81,14 +85,14 @@ def trace(
     Estimate(6, 3 products)
     """
     points, shape = operators(loss, x)
-    require_count("max_products", max_products, minimum=4)
+    require_count("max_products", max_products, minimum=FEWEST_PRODUCTS)
     require_fraction("rtol", rtol)
     seed = require_seed("seed", seed)
     require_flag("progress", progress)
     if is_small(loss):
         return _of_small(loss, x, rtol)
     with ProgressBar(shape.numel() * max_products, "trace", progress) as bar:
-        results = [_deflated_trace(point, rtol, seed, max_products, bar) for point in points]
+        results = [_trace(point, rtol, seed, max_products, bar) for point in points]
     result = Estimate(
         torch.stack([r.value for r in results]).reshape(shape),
         torch.stack([r.error for r in results]).reshape(shape),
@@ -118,6 +122,19 @@ def _of_small(loss: Objective | Operator, x: Tensor | None, rtol: float) -> Esti
     error = torch.where(value.isnan(), torch.nan, error)
     products = loss.dim * (1 if moved is None else 2)
     return Estimate(value, error, products, bool((error <= rtol * value.abs()).all()))
+
+
+def _trace(
+    operator: Operator, rtol: float, seed: int, max_products: int, bar: ProgressBar
+) -> Estimate:
+    if operator.by_batch is None:
+        return _deflated_trace(operator, rtol, seed, max_products, bar)
+    found = trace_by_batch(operator, rtol, seed, max_products, bar)
+    left = max_products - found.products
+    if found.converged or left < FEWEST_PRODUCTS or not bool(found.value.isfinite()):
+        return found
+    deflated = _deflated_trace(operator, rtol, seed, left, bar)
+    return replace(deflated, products=found.products + deflated.products)
 
 
 class _Tests:
@@ -224,5 +241,4 @@ def _standard_error(spreads: Tensor) -> Tensor:
     At worst, with one eigenvalue outside, the variance is known as well as from as many normal
     values: Student's t keeps 95 % within two errors then.
     """
-    students = float(stdtrit(len(spreads), _WITHIN_TWO)) / 2
-    return (2 * spreads.mean() / len(spreads)).sqrt() * students
+    return (2 * spreads.mean() / len(spreads)).sqrt() * students_factor(len(spreads))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,10 @@ from samlib.linalg.shards import Shards
 
 Product = Callable[[Tensor], Tensor]
 
+# What draws vectors [n, dim] ↦ for each summand of a mean: the vectors that it was given, what the
+# summand makes of them, and the summand's weight.
+ByBatch = Callable[[Callable[[], Tensor]], Iterator[tuple[Tensor, Tensor, "float | Tensor"]]]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Operator:
@@ -42,6 +46,10 @@ class Operator:
     matmat
         V [dim, n] ↦ HV [dim, n], of several vectors at once, which may be faster than one after
         another; this is done, if not given.
+    by_batch
+        The products of single summands with vectors of their own, where H is a weighted mean of
+        several: from what draws vectors [n, dim] or one [dim], the vectors, their images and the
+        weight of each summand in turn.
     rounding
         The unit of rounding in the arithmetic behind ``matvec``, relative: that of ``dtype``, if
         not given. It is larger where a network computes in a lower precision than its parameters.
@@ -69,6 +77,7 @@ class Operator:
     dtype: torch.dtype
     matvec: Product
     matmat: Product | None = field(default=None, kw_only=True)
+    by_batch: ByBatch | None = field(default=None, kw_only=True)
     rounding: float | None = field(default=None, kw_only=True)
     nearby: Callable[[], Operator] | None = field(default=None, kw_only=True)
     shards: Shards = field(default=None, kw_only=True)  # type: ignore[assignment]
@@ -80,6 +89,8 @@ class Operator:
         require_callable("matvec", self.matvec, "v [dim] ↦ Hv [dim]")
         if self.matmat is not None:
             require_callable("matmat", self.matmat, "V [dim, n] ↦ HV [dim, n]")
+        if self.by_batch is not None:
+            require_callable("by_batch", self.by_batch, "what draws a vector ↦ an iterator")
         if self.rounding is None:
             object.__setattr__(self, "rounding", torch.finfo(self.dtype).eps)
         require_number("rounding", self.unit, positive=True)
@@ -180,7 +191,8 @@ class Operator:
 
     def _instead(self, product: Product, *, together: bool, **changes: Any) -> Operator:
         """The operator of another product, of a vector or of several."""
-        return replace(self, matvec=product, matmat=product if together else None, **changes)
+        matmat = product if together else None
+        return replace(self, matvec=product, matmat=matmat, by_batch=None, **changes)
 
     def to_dense(self) -> Tensor:
         """The matrix, [dim, dim], made symmetric; for small dim."""

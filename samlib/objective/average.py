@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from samlib.linalg.operator import Product
+from samlib.linalg.operator import ByBatch, Product
 from samlib.objective.batch import Batch, tensors, to_device
 from samlib.objective.batch_loss import BatchLoss
 from samlib.objective.data import is_one_batch, require_batches, require_lasting
@@ -169,6 +169,23 @@ class AverageLoss:
             return Found(image, batch.weight, batch.unit)
 
         return find
+
+    def by_batch(self, x: Tensor) -> ByBatch | None:
+        """Products with the Hessians of single batches at x [dim], where there are several here."""
+        if self.in_one_batch or self._processes.several:
+            return None
+
+        def products(draw: Callable[[], Tensor]) -> Iterator[tuple[Tensor, Tensor, float | Tensor]]:
+            self.look(x)
+            units: set[str] = set()
+            for batch in self.batch_losses(x):
+                vector = draw()
+                image = self._products(batch, x)(vector)[0]
+                units.add(batch.unit)
+                _require_one_unit(units, batch)
+                yield vector, image, batch.weight
+
+        return products
 
     def _products(self, loss: ScalarFunction, x: Tensor) -> Function:
         """v ↦ ∇²L(x) v, and L(x), of the loss of a batch: for v [dim] or several [n, dim]."""

@@ -347,7 +347,7 @@ class ModuleObjective(Objective):
         there.
         """
         product = self._average.hessian_operator(require_one_point("x", x, self.shards.length))
-        return Products(product, x)
+        return Products(product, x, self._average.by_batch(x))
 
     @property
     def components(self) -> Sequence[Objective] | None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from samlib._validation import require_points, require_vector
-from samlib.linalg.operator import Product
+from samlib.linalg.operator import ByBatch, Product
 
 
 class Products:
@@ -18,10 +18,13 @@ class Products:
         v [dim] ↦ Hv, and V [n, dim] ↦ the n products.
     x
         The point, [dim].
+    by_batch
+        The same of single batches, if ∇²L is the mean over several.
     """
 
-    def __init__(self, product: Product, x: Tensor) -> None:
+    def __init__(self, product: Product, x: Tensor, by_batch: ByBatch | None = None) -> None:
         self._product, self._x = product, x
+        self.by_batch = by_batch
 
     def __call__(self, v: Tensor) -> Tensor:
         """Hv for v [dim]."""
