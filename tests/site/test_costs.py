@@ -24,7 +24,8 @@ def sweeps() -> dict[str, Any]:
 
 
 def plain(html: str) -> str:
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", html))).strip()
+    text = unescape(re.sub(r"<[^>]+>", "", html)).replace("’", "'")
+    return re.sub(r"\s+", " ", text).strip()
 
 
 @pytest.mark.parametrize("along", sorted(sweeps()))

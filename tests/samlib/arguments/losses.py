@@ -151,6 +151,7 @@ OF_LOSSES: dict[str, Callable[[World], Row]] = {
         "dtype": dtype(),
         "matvec": function(lambda v: 2 * v),
         "matmat": function(lambda v: 2 * v).or_none(),
+        "by_batch": function(lambda draw: iter(())).or_none(),
         "rounding": positive().or_none(),
         "nearby": function(lambda: None).or_none(),
         "shards": instance(Shards(3), r"samlib\.linalg\.Shards", w.model).or_none(),
