@@ -68,8 +68,8 @@ class ResultsDirective(SphinxDirective):
 
 
 def lines(rows: Rows, unit: str) -> list[str]:
-    """Return the names of what has numbers of a unit."""
-    return [name.removesuffix(f" {unit}") for name in rows[0] if name.endswith(f" {unit}")]
+    """Return the names of what has numbers of a unit, in the order in which they are drawn."""
+    return [name for name in DRAWN if f"{name} {unit}" in rows[0]]
 
 
 def draw(rows: Rows, along: str) -> Figure:
@@ -81,17 +81,25 @@ def draw(rows: Rows, along: str) -> Figure:
             for name in lines(rows, unit):
                 y = [row[f"{name} {unit}"] for row in rows]
                 axes.loglog(x, y, label=LABELS.get(name, name), markersize=4, **DRAWN[name])
-            first = lines(rows, unit)[0]
-            falling = -1 if rows[-1][f"{first} {unit}"] < rows[0][f"{first} {unit}"] else 1
-            # through the last point of the first line
-            ends = [rows[-1][f"{first} {unit}"] * (n / x[-1]) ** falling for n in (x[0], x[-1])]
-            axes.loglog([x[0], x[-1]], ends, color="#BBBBBB", linewidth=1, zorder=0,
-                        label="∝ 1/n" if falling < 0 else "∝ n")  # fmt: skip
+            main = [row[f"{lines(rows, unit)[0]} {unit}"] for row in rows]
+            ends, label_of_line = in_proportion(x, main)
+            grey = {"color": "#BBBBBB", "linewidth": 1, "zorder": 0}
+            axes.loglog([x[0], x[-1]], ends, label=label_of_line, **grey)
             axes.set_xlabel(along)
             axes.set_title(label)
             axes.minorticks_off()
-        axes.legend(fontsize=9, loc="best")
+        figure.axes[0].legend(fontsize=9, loc="best")
         return figure
+
+
+def in_proportion(x: list[float], y: list[float]) -> tuple[list[float], str]:
+    """Return the ends of the line that y would be in proportion, and what that is.
+
+    It goes through the last point where y grows, and through the first where y falls.
+    """
+    if y[-1] < y[0]:
+        return [y[0], y[0] * x[0] / x[-1]], "∝ 1/n"
+    return [y[-1] * x[0] / x[-1], y[-1]], "∝ n"
 
 
 def description(rows: Rows, along: str) -> str:
@@ -132,6 +140,15 @@ class Growth(ResultsDirective):
         return [figure, *messages]
 
 
+def written(number: float) -> str:
+    """Write a number with three digits, or all that stand before the point.
+
+    >>> written(1445.2), written(0.0991)
+    ('1,445', '0.0991')
+    """
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+
+
 class Goals(ResultsDirective):
     """The table of all goals."""
 
@@ -149,7 +166,7 @@ class Goals(ResultsDirective):
     def row(self, goal: dict[str, Any]) -> nodes.row:
         """Return what was measured, what was reached and asked, and the peer."""
         sign = "≥" if goal["at_least"] else "≤"
-        reached = f"{goal['reached']:.3g}" + ("" if goal["met"] else ", missed")
+        reached = written(goal["reached"]) + ("" if goal["met"] else ", missed")
         row = nodes.row(classes=["met" if goal["met"] else "missed"])
         for text in (goal["what"], reached, f"{sign} {goal['limit']:g}", goal["against"]):
             row += nodes.entry("", nodes.paragraph("", text))
