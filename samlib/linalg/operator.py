@@ -26,7 +26,7 @@ Product = Callable[[Tensor], Tensor]
 
 # What draws vectors [n, dim] ↦ for each summand of a mean: the vectors that it was given, what the
 # summand makes of them, and the summand's weight.
-ByBatch = Callable[[Callable[[], Tensor]], Iterator[tuple[Tensor, Tensor, "float | Tensor"]]]
+ByBatch = Callable[[Callable[[], Tensor]], Iterator[tuple[Tensor, Tensor, float | Tensor]]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,11 +9,13 @@ test("the page decodes what Python stored", () => {
   const { tables, edges, at } = readSweep(expected.sent);
   assert.deepEqual(Object.keys(tables).sort(), Object.keys(expected.arrays).sort());
   for (const [name, { values, size }] of Object.entries(expected.arrays)) {
-    assert.deepEqual(Array.from(tables[name].values), Array.from(values), name);
+    // Counts to the last; of what is stored by its logarithm, exp may differ in a digit.
+    if (name === "counts") assert.deepEqual(Array.from(tables[name].values), Array.from(values), name);
+    else assertClose(Array.from(tables[name].values), Array.from(values), { rtol: 1e-14 });
     assert.equal(tables[name].size, size, name);
   }
   assertClose(edges, expected.edges, { rtol: 1e-12 });
-  for (const { where, value } of expected.some) assert.equal(at(...where), value);
+  for (const { where, value } of expected.some) assertNear(at(...where), value, 1e-14);
 });
 
 test("the page has Python's edge of stability", () => {
