@@ -156,6 +156,7 @@ class Goals(ResultsDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the table, a goal in each row."""
+        self.env.note_dependency(str(self.folder))  # a file that is new
         rows = [
             self.row(goal)
             for path in sorted(self.folder.glob("*.json"))
