@@ -22,10 +22,10 @@ from samlib.estimate import Estimate, students_factor
 from samlib.linalg import Operator, random_direction
 from samlib.linalg.operator import empty_vector, rounding_error
 
-# So many vectors show how many are needed.
+# So many vectors for each batch show how many are needed.
 _FIRST = 2
 
-# A subspace of the top eigenvectors saves more than this many.
+# If that is more than this, a subspace of top eigenvectors takes fewer products.
 MOST_PASSES = 16
 
 
@@ -37,16 +37,19 @@ def trace_by_batch(
     x, coarse = empty_vector(operator), operator.nearby is not None
     at_once = max(1, how_many_at_once(max(1, len(x))))
     common = random_direction(x, generator, operator.shards)
-    passes, image = visit(operator, generator, min(_FIRST, at_once), common)
+    first = min(_FIRST, at_once)
+    passes, image = visit(operator, generator, first, common if coarse else None)
     rounded = rounding_error(operator, common, image).to(passes) if coarse else passes.new_zeros(())
+    told = 0
     while True:
         n = len(passes)
-        bar.update(1)
         mean = torch.cat([passes.mean(dim=0), rounded[None]])
         value, variance, freedom, rounding = mean.tolist()
         sampling = (variance / n) ** 0.5 * students_factor(n * freedom)
         error = (sampling**2 + (rounding + operator.unit * abs(value)) ** 2) ** 0.5
         spent = n + 2 * coarse
+        bar.update(spent - told)
+        told = spent
         converged = error <= rtol * abs(value)
         allowed = (rtol * value) ** 2 - (error**2 - sampling**2)
         many = not n * sampling**2 <= MOST_PASSES * allowed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,22 @@ def test_many_batches_need_few_passes_and_the_error_covers() -> None:
     # 95 % lie within two errors: of 30, fewer than 24 do once in a thousand.
     assert int((off <= 2).sum()) >= 24
     assert max(float(each.error) for each in found) <= 0.08 * 1.3 * exact
+
+
+def test_no_more_vectors_are_sent_than_are_counted() -> None:
+    loss = objective(in_batches([40] * 60))
+    operator = hessian(loss, loss.flat_parameters())
+    assert operator.by_batch is not None
+    by_batch, sent = operator.by_batch, []
+
+    def counted(draw: Any) -> Any:
+        for vectors, images, weight in by_batch(draw):
+            sent.append(len(vectors))
+            yield vectors, images, weight
+
+    found = trace(replace(operator, by_batch=counted), rtol=0.08, **QUIET)
+    assert found.converged
+    assert sum(sent) == 60 * found.products
 
 
 def test_where_passes_would_be_many_a_subspace_is_used() -> None:

@@ -6,6 +6,7 @@ import gc
 import math
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from samlib import EigenResult, top_eigenpairs
+from samlib import EigenResult, Operator, top_eigenpairs
 from samlib.linalg.lanczos import PRODUCTS_BETWEEN_LOOKS, Lanczos, random_direction
+from tests.memory import peak_bytes
 from tests.samlib.spectra import Diagonal, Watched, uniform
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -96,6 +98,19 @@ def test_memory_is_that_of_the_kept_vectors_however_many_products(k: int) -> Non
     kept = max(40, 3 * k) + 1
     # The kept vectors, and a few that a step needs.
     assert objective.most_vectors <= kept + 12
+
+
+@pytest.mark.parametrize(("k", "vectors"), [(1, 50), (2, 110), (100, 900)])
+def test_memory_is_what_the_docstring_says_with_the_search_of_the_complement(
+    k: int, vectors: int
+) -> None:
+    """Eigenvalues 1, 1/2, 1/3 …, each to a tenth of the last one that is asked for."""
+    dim = 20_000
+    entries = 1 / torch.arange(1, dim + 1, dtype=torch.float64)
+    matrix = Operator(dim, entries.device, entries.dtype, lambda v: entries * v)
+    options: dict[str, Any] = {"k": k, "rtol": 0.1 / k, "max_products": 1000, "progress": False}
+    most = peak_bytes(lambda: top_eigenpairs(matrix, **options))
+    assert most <= vectors * dim * 8
 
 
 def test_the_basis_has_room_for_no_more_than_its_capacity_and_one() -> None:
