@@ -106,6 +106,8 @@ class Space:
 
     def unit_(self, vector: Tensor) -> Tensor:
         """v/‖v‖ in place, and (1, …, 1)/√D at zero, without waiting to know which."""
+        if (known := self._known_length(vector)) is not None:
+            return vector.div_(known)
         scaled = self.scale_(vector)
         if self._spread:
             length = self.dot(scaled, scaled).sqrt()
@@ -113,6 +115,18 @@ class Space:
             length = torch.linalg.vector_norm(scaled)
         zero = length == 0
         return vector.div_(length + zero).add_(zero, alpha=1 / math.sqrt(self.dim))
+
+    def _known_length(self, vector: Tensor) -> float | None:
+        """‖v‖ where it can be read at once and no square in it that matters under- or overflows.
+
+        It is then the same to the bit as by way of :meth:`scale_`, which takes three passes more.
+        """
+        if self._spread or vector.device.type != "cpu":
+            return None
+        length: float = torch.linalg.vector_norm(vector).item()
+        info = torch.finfo(vector.dtype)
+        least = math.sqrt(vector.numel() * info.smallest_normal / info.eps)
+        return length if least < length < math.inf else None
 
     def rejection(self, vector: Tensor, onto: Tensor) -> Tensor:
         """The part of ``vector`` orthogonal to ``onto``; all of it where ``onto`` is zero."""

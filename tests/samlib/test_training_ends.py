@@ -7,44 +7,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from samlib.training import History, SharpnessMonitor, fit
 from tests.samlib.training_cases import MSE, network, rows, sam, sgd, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def test_no_step_waits_for_the_device() -> None:
-    class Waits(TorchDispatchMode):
-        """Counts what would make a host wait for its accelerator."""
-
-        count = 0
-
-        def __torch_dispatch__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            if func._schema.name in ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal"):
-                Waits.count += 1
-            return func(*args, **(kwargs or {}))
-
-    def waits(epochs: int) -> int:
-        Waits.count = 0
-        model = network()
-        with Waits():
-            fit(
-                model,
-                rows(),
-                sam(model),
-                loss_fn=MSE,
-                epochs=epochs,
-                batch_size=4,
-                seed=0,
-                progress=False,
-            )
-        return Waits.count
-
-    assert waits(20) == waits(2)
 
 
 def test_an_interrupt_loses_nothing_that_was_finished() -> None:
