@@ -5,7 +5,9 @@ onto it (Lemma 3.2). On Γ, SAM drifts along a flow of its own, which lowers the
 (eq. 7), 1-SAM along the one that lowers the trace (Theorem 5.4).
 """
 
-from samlib.flow.limiting import REGULARIZERS, FlowPath, Regularizer, limiting_flow
+from samlib.flow.drift import REGULARIZERS, Regularizer
+from samlib.flow.integration import Tie
+from samlib.flow.limiting import FlowPath, limiting_flow
 from samlib.flow.projection import Projection, project_to_minimizers
 
 __all__ = [
@@ -13,6 +15,7 @@ __all__ = [
     "FlowPath",
     "Projection",
     "Regularizer",
+    "Tie",
     "limiting_flow",
     "project_to_minimizers",
 ]

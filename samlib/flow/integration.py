@@ -1,10 +1,11 @@
-"""Γ near a point, with a flow on it that lowers a sharpness."""
+"""A limiting flow in time, in smooth pieces: from tie to tie of the top eigenvalue."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,199 +14,235 @@ from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from samlib._progress import ProgressBar
-from samlib.flow.retraction import WHOLE_SPECTRUM_DIM, eigenpairs_in_range, retract, zero_up_to
-from samlib.objective import Objective
+from samlib.flow.drift import Drift, Tied
+from samlib.flow.gamma import Place
+from samlib.flow.retraction import zero_up_to
+from samlib.flow.ties import towards_tie
+
+State = NDArray[np.float64]
+
+# Eigenvalues that part count as parted from this multiple of the gap at which they count as tied.
+_PARTED = 2.0
+_STEPS_TO_TIE = 4
+_MOST_CHANGES = 1000
+_SHARE = 1e-6  # an eigenvalue of Q below counts as zero
+
+
+@dataclass(frozen=True)
+class Tie:
+    """Between two times τ so many of the largest eigenvalues are equal, and fall as one."""
+
+    begin: float
+    end: float
+    multiplicity: int
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """A point of Γ, with S, the non-zero eigenvalues [rank] and their eigenvectors [dim, rank]."""
+class Stop:
+    """A place on the way, how many eigenvalues count as tied there, and their mixture Q."""
 
-    x: Tensor
-    values: Tensor
-    vectors: Tensor
-    eigengap: Tensor
-    gradient_norm: Tensor
-    value: Tensor
+    place: Place
+    mixture: Tensor
 
     @property
-    def top_eigenvalue(self) -> Tensor:
-        """λ₁."""
-        return self.values[0]
-
-    @property
-    def trace(self) -> Tensor:
-        """Tr ∇²L."""
-        return self.values.sum()
-
-    @property
-    def smallest_nonzero_eigenvalue(self) -> Tensor:
-        """λ_M."""
-        return self.values[-1]
+    def multiplicity(self) -> int:
+        """How many of them do stay tied."""
+        return int((torch.linalg.eigvalsh(self.mixture) > _SHARE).sum())
 
 
-class Gamma:
-    """Γ near a point, with a limiting flow on it.
+@dataclass(frozen=True)
+class _Event:
+    """A function of the place that becomes zero, and from which side."""
 
-    The velocity at a point off Γ is the one at its retraction on Γ: then the flow of R^D
-    leaves Γ only by the integrator's error, which does not feed back, and the integrator needs to
-    know nothing of Γ.
+    name: str
+    margin: Callable[[Place], float]
+    falls: bool = True
+
+
+class Integration:
+    """Follows a drift; ``gap_rtol`` is the gap relative to λ₁ below which it counts as closed.
+
+    Attributes
+    ----------
+    start
+        Where it begins.
+    stops
+        Where the flow is at the times that could be reached.
+    ties
+        Where the top eigenvalue was tied.
+    problem
+        Why it could not be followed to the last time, if so.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        x: Tensor,
-        rank: int,
-        regularizer: str | Callable[[Tensor], Tensor],
-        gap_rtol: float,
-    ) -> None:
-        self.objective, self.rank, self.regularizer = objective, rank, regularizer
-        self.gap_rtol = gap_rtol
-        self.evaluations = 0
-        self._like = x
-        self._last: tuple[NDArray[np.float64], Place] | None = None
-        self.begin = self.at(x.cpu().double().numpy())
-
-    def integrate(
-        self, times: NDArray[np.float64], rtol: float, atol: float, bar: ProgressBar
-    ) -> tuple[NDArray[np.float64], str]:
-        """Return the states at those times that could be reached, and why not at all."""
-        begin = self._like.cpu().double().numpy()
-        if times[-1] == 0:
-            return begin[None, :], ""
-
-        def margin(time: float, state: NDArray[np.float64]) -> float:
-            return self.margin(self.at(state))
-
-        margin.terminal = True  # type: ignore[attr-defined]
-
-        def velocity(time: float, state: NDArray[np.float64]) -> NDArray[np.float64]:
-            bar.update(max(0, int(100 * time / times[-1]) - bar.n))
-            result: NDArray[np.float64] = self._velocity(self.at(state)).cpu().double().numpy()
-            return result
-
-        solution = solve_ivp(
-            velocity,
-            (0.0, float(times[-1])),
-            begin,
-            method="DOP853",
-            t_eval=times,
-            events=margin,
-            rtol=rtol,
-            atol=atol,
-        )
-        problem = "" if solution.status == 0 else str(solution.message)
-        if solution.status == 1:
-            problem = f"{self.obstacle} at τ = {solution.t_events[0][0]:.6g}"
-        return np.asarray(solution.y).T.reshape(-1, len(begin)), problem
-
-    @property
-    def name(self) -> str:
-        """What S is called."""
-        if isinstance(self.regularizer, str):
-            return self.regularizer
-        return getattr(self.regularizer, "__name__", type(self.regularizer).__name__)
+    def __init__(self, drift: Drift, gap_rtol: float) -> None:
+        self.drift, self.gamma, self.gap_rtol = drift, drift.gamma, gap_rtol
+        self.stops: list[Stop] = []
+        self.ties: list[Tie] = []
+        self.problem = ""
+        self._tied = Tied()
+        if drift.regularizer == "top_eigenvalue":
+            self._tied = self._settled(self.gamma.begin, self._count_tied(self.gamma.begin))
+        self.start = self._stop(self.gamma.state(self.gamma.begin.x))
 
     @property
     def obstacle(self) -> str:
         """What ends a flow."""
+        rank = f"the rank of the Hessian falls below {self.gamma.rank}"
+        if self.drift.regularizer != "smallest_nonzero_eigenvalue":
+            return rank
         return (
-            f"the eigenvalue that it follows meets another one (their distance falls below "
-            f"{self.gap_rtol:g} λ₁) or the rank of the Hessian falls below {self.rank}"
+            "the eigenvalue that it follows meets another one (their distance falls below "
+            f"{self.gap_rtol:g} λ₁) or {rank}"
         )
 
     def margin(self, place: Place) -> float:
         """Positive as long as the flow is well defined (Assumptions 3.3 and 4.4)."""
-        gap = float(place.eigengap) / self.gap_rtol
         rest = float(place.values[-1] / zero_up_to(place.values))
-        return math.log(max(min(gap, rest), 1e-300))
+        if self.drift.regularizer == "smallest_nonzero_eigenvalue":
+            rest = min(rest, float(self.drift.eigengap(place)) / self.gap_rtol)
+        return _logarithm(rest)
 
-    def at(self, state: NDArray[np.float64]) -> Place:
-        """The point of Γ next to state, and the curvature there."""
-        if self._last is None or not np.array_equal(self._last[0], state):
-            self.evaluations += 1
-            self._last = (state.copy(), self._place(torch.from_numpy(state).to(self._like)))
-        return self._last[1]
+    def run(self, times: State, rtol: float, atol: float, bar: ProgressBar) -> None:
+        """Go to these times, as far as possible."""
+        time, end, state = 0.0, float(times[-1]), self.gamma.state(self.gamma.begin.x)
+        for _ in range(_MOST_CHANGES):
+            events = self._events()
+            if end == 0:
+                self.stops = [self._stop(state)]
+                return
+            left = times[len(self.stops) :]
+            found = self._piece((time, end), state, left, events, rtol, atol, bar)
+            reached = np.asarray(found.y).T.reshape(-1, len(state))
+            self.stops += [self._stop(each) for each in reached]
+            if found.status < 0:
+                self.problem = str(found.message)
+                return
+            if found.status == 0:
+                self._remember(time, end, reached[-1])
+                return
+            which = next(n for n, at in enumerate(found.t_events) if len(at))
+            begun, time, state = time, float(found.t_events[which][0]), found.y_events[which][0]
+            self._remember(begun, time, state)
+            if events[which].name == "ends":
+                self.problem = f"{self.obstacle} at τ = {time:.6g}"
+                return
+            state = self._change(events[which].name, state)
+        self.problem = f"ties come and go without end at τ = {time:.6g}"
 
-    def _place(self, x: Tensor) -> Place:
-        point = x if self._last is None else self._retract(x, self._last[1])
-        values, vectors = self._eigenpairs(point)
-        gaps = (values[:-1] - values[1:]) / values[0]
-        gap = values.new_tensor(torch.inf)
-        if len(gaps) and self.regularizer == "top_eigenvalue":
-            gap = gaps[0]
-        elif len(gaps) and self.regularizer == "smallest_nonzero_eigenvalue":
-            gap = gaps[-1]
-        length = self.objective.gradient(point).norm()
-        return Place(point, values, vectors, gap, length, self._value(point, values))
+    def _piece(
+        self,
+        span: tuple[float, float],
+        state: State,
+        times: State,
+        events: list[_Event],
+        rtol: float,
+        atol: float,
+        bar: ProgressBar,
+    ) -> Any:
+        """What SciPy finds up to the first event."""
 
-    def _value(self, x: Tensor, values: Tensor) -> Tensor:
-        """S at a point of Γ, where ∇²L has these non-zero eigenvalues."""
-        if callable(self.regularizer):
-            value = self.regularizer(x).detach()
-            if value.shape != () or not bool(value.isfinite()):
-                raise ValueError(f"regularizer must return one finite number, got {value}")
-            return value
-        return {"top_eigenvalue": values[0], "trace": values.sum()}.get(
-            self.regularizer, values[-1]
+        def velocity(time: float, state: State) -> State:
+            bar.update(max(0, int(100 * time / span[1]) - bar.n))
+            return self.gamma.state(self.drift.velocity(self.gamma.at(state), self._tied))
+
+        def as_scipy_wants(event: _Event) -> Callable[[float, State], float]:
+            def margin(time: float, state: State) -> float:
+                return event.margin(self.gamma.at(state))
+
+            margin.terminal = True  # type: ignore[attr-defined]
+            margin.direction = -1 if event.falls else 1  # type: ignore[attr-defined]
+            return margin
+
+        tolerances = {"rtol": rtol, "atol": atol}
+        watched = [as_scipy_wants(event) for event in events]
+        return solve_ivp(
+            velocity, span, state, method="DOP853", t_eval=times, events=watched, **tolerances
         )
 
-    def _retract(self, x: Tensor, last: Place) -> Tensor:
-        """The point of Γ next to x, with the eigenvectors of the last place if they are good."""
-        everything = torch.ones_like(last.values, dtype=torch.bool)
-        point, step = retract(self.objective, x, last.values, last.vectors, everything)
-        if not bool(step <= 1000 * torch.finfo(x.dtype).eps * x.norm()):
-            point, _ = retract(self.objective, x, *self._eigenpairs(x), everything)
-        return point
+    # ------------------------------------------------------------------------------------- ties
 
-    def _eigenpairs(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The non-zero eigenvalues of ∇²L(x), [rank], and their eigenvectors, [dim, rank]."""
-        known = None if self.objective.dim <= WHOLE_SPECTRUM_DIM else self.rank
-        values, vectors = eigenpairs_in_range(self.objective, x[None], known)
-        return values[0, : self.rank], vectors[0, :, : self.rank]
+    def _events(self) -> list[_Event]:
+        """What may end the piece that begins."""
+        events = [_Event("ends", self.margin)]
+        if self.drift.regularizer != "top_eigenvalue":
+            return events
+        number = self._tied.number
+        if number < self.gamma.rank:
+            events.append(_Event("meets", lambda p: _logarithm(self._gap(p, number))))
+        if number > 1 and self._tied.keeps:
+            events.append(_Event("leaves", self._firmness))
+        elif number > 1:
+            events.append(_Event("returns", self._firmness, falls=False))
+            events.append(_Event("parts", lambda p: -_logarithm(self._widest(p)[0] / _PARTED)))
+        return events
 
-    def _velocity(self, place: Place) -> Tensor:
-        """−½ P⊥ ∇S on Γ, [dim]."""
-        vectors = place.vectors
-        slope = self._slope(place)
-        return -(slope - vectors @ (vectors.mT @ slope)) / 2
+    def _change(self, event: str, state: State) -> State:
+        """Go on with other eigenvalues tied after an event, from a state that fits them."""
+        place = self.gamma.at(state)
+        if event == "leaves":
+            self._tied = Tied(self._tied.number, keeps=False)
+            return state
+        number = self._tied.number
+        if event == "meets":
+            number += 1
+        elif event == "parts":
+            number = self._widest(place)[1]
+        self._tied = self._settled(place, number)
+        return self._onto_the_tie(state) if self._tied.keeps and number > 1 else state
 
-    def _slope(self, place: Place) -> Tensor:
-        """∇S, up to its part across Γ, [dim]."""
-        if callable(self.regularizer):
-            return _gradient(self.regularizer, place.x)
-        # Of Tr = Σ vᵢᵀ∇²L vᵢ over an eigenbasis, the zero eigenvalues' share has no derivative
-        # along Γ: ∇²L v = 0 there for every tangent v, and moving along Γ it stays so.
-        followed = {
-            "top_eigenvalue": place.vectors[:, :1],
-            "trace": place.vectors,
-            "smallest_nonzero_eigenvalue": place.vectors[:, -1:],
-        }[self.regularizer]
-        return _curvature_gradient(self.objective, place.x, followed.mT)
+    def _settled(self, place: Place, number: int) -> Tied:
+        self._tied = Tied(number)
+        return Tied(number, keeps=number == 1 or self._firmness(place) > 0)
+
+    def _gap(self, place: Place, number: int) -> float:
+        """Between the first so many eigenvalues and the next, in units of gap_rtol λ₁."""
+        difference = place.values[number - 1] - place.values[number]
+        return float(difference / place.values[0]) / self.gap_rtol
+
+    def _widest(self, place: Place) -> tuple[float, int]:
+        """The widest gap among the tied eigenvalues, and how many lie above it."""
+        gaps = [self._gap(place, number) for number in range(1, self._tied.number)]
+        return max(zip(gaps, range(1, self._tied.number), strict=True))
+
+    def _firmness(self, place: Place) -> float:
+        """The smallest eigenvalue of the Q that keeps the tie: the flow has one if positive."""
+        mixture = self.drift.mixture(place, Tied(self._tied.number))
+        return float(torch.linalg.eigvalsh(mixture)[0])
+
+    def _count_tied(self, place: Place) -> int:
+        number = 1
+        while number < self.gamma.rank and self._gap(place, number) <= 1:
+            number += 1
+        return number
+
+    def _onto_the_tie(self, state: State) -> State:
+        """The nearest state, to first order, where the tied eigenvalues are equal."""
+        number = self._tied.number
+        for _ in range(_STEPS_TO_TIE):
+            place = self.gamma.at(state)
+            block = torch.diag(place.values[:number])
+            step = towards_tie(self.drift.slopes(place, number), block)
+            state = self.gamma.state(place.x + step)
+        return state
+
+    def _stop(self, state: State) -> Stop:
+        place = self.gamma.at(state)
+        if self.drift.regularizer != "top_eigenvalue":
+            return Stop(place, place.values.new_ones(1, 1))
+        return Stop(place, self.drift.mixture(place, self._tied))
+
+    def _remember(self, begin: float, end: float, state: State) -> None:
+        """Note a tie, if there was one in a piece."""
+        tied = self._tied  # where they are about to part, Q is on the edge already
+        multiplicity = tied.number if tied.keeps else self._stop(state).multiplicity
+        if multiplicity == 1:
+            return
+        last = self.ties[-1] if self.ties else None
+        if last is not None and (last.end, last.multiplicity) == (begin, multiplicity):
+            begin = self.ties.pop().begin
+        self.ties.append(Tie(begin, end, multiplicity))
 
 
-def _curvature_gradient(objective: Objective, x: Tensor, directions: Tensor) -> Tensor:
-    """∇ₓ Σ vᵢᵀ∇²L(x)vᵢ with the directions [k, dim] held fixed: Σ ∂³L[vᵢ, vᵢ, ·].
-
-    For simple eigenvalues and their eigenvectors this is the gradient of their sum: the change of
-    a unit eigenvector does not contribute at first order.
-    """
-    directions = directions.detach().contiguous()
-
-    def curvature(x: Tensor) -> Tensor:
-        images = objective.hessian_vector_product(x.expand_as(directions), directions)
-        return (images * directions).sum()
-
-    return _gradient(curvature, x)
-
-
-def _gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """∇ of a function of x, [dim]; zero if it does not depend on x."""
-    with torch.enable_grad():
-        at = x.detach().requires_grad_()
-        value = function(at)
-        if not value.requires_grad:
-            return torch.zeros_like(x)
-        (slope,) = torch.autograd.grad(value, at, materialize_grads=True)
-    return slope
+def _logarithm(ratio: float) -> float:
+    """Zero where the ratio is one, and as smooth as an event should be."""
+    return math.log(min(max(ratio, 1e-300), 1e300))

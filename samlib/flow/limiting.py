@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -21,18 +20,17 @@ from samlib._progress import ProgressBar
 from samlib._validation import (
     require_flag,
     require_fraction,
+    require_number,
     require_numbers,
     require_one_point,
     shown,
 )
-from samlib.flow.integration import Gamma
+from samlib.flow.drift import REGULARIZERS, Drift, Regularizer
+from samlib.flow.gamma import Gamma
+from samlib.flow.integration import Integration, Stop, Tie
 from samlib.flow.projection import Projection, project_to_minimizers
 from samlib.flow.retraction import largest_known, require_followable, require_rank
 from samlib.objective import Objective, require_objective
-
-Regularizer = Literal["top_eigenvalue", "trace", "smallest_nonzero_eigenvalue"]
-
-REGULARIZERS = ("top_eigenvalue", "trace", "smallest_nonzero_eigenvalue")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,6 +54,15 @@ class FlowPath:
         [times]; infinite if it lowers something else, or where there is only one eigenvalue.
     gradient_norm
         ‖∇L‖ at these points, [times]: zero on Γ.
+    multiplicity
+        How many of the largest eigenvalues are tied and fall as one, [times]; 1 where λ₁ is alone,
+        0 where the flow has ended.
+    mixture, tied_vectors
+        Q, [times, k, k], and the eigenvectors V, [times, dim, k], with k the largest multiplicity
+        and zeros for what a smaller one leaves: the direction of SAM's gradient, u, has
+        E uuᵀ = VQVᵀ. Without a tie it is v₁v₁ᵀ. None, if S is not λ₁.
+    ties
+        From when to when how many were tied.
     rank
         M, the number of non-zero eigenvalues on Γ.
     evaluations
@@ -73,6 +80,10 @@ class FlowPath:
     smallest_nonzero_eigenvalue: Tensor
     eigengap: Tensor
     gradient_norm: Tensor
+    multiplicity: Tensor
+    mixture: Tensor | None
+    tied_vectors: Tensor | None
+    ties: tuple[Tie, ...]
     rank: int
     evaluations: int
     converged: bool
@@ -107,6 +118,7 @@ def limiting_flow(
     regularizer: Regularizer | Callable[[Tensor], Tensor],
     times: Sequence[float] | Tensor,
     *,
+    lr: float | None = None,
     rtol: float = 1e-8,
     atol: float = 1e-9,
     rank: int | None = None,
@@ -125,6 +137,12 @@ def limiting_flow(
 
     One step with η and ρ advances τ by ηρ².
 
+    Where λ₁ is tied, SAM goes on, and so does the flow: dX/dτ = −½ Σ Q_ab T_ab, the shortest of
+    these vectors with Q ⪰ 0, tr Q = 1, where T_ab = P⊥ ∂²(∇L)[v_a, v_b] and v_a spans the tied
+    eigenspace. It is minus half the least projected subgradient of λ₁. That SAM follows it is our
+    calculation; the theorem assumes that λ₁ is simple (Assumption 4.4). Eigenvalues may join a tie
+    and part again.
+
     Parameters
     ----------
     objective
@@ -136,14 +154,18 @@ def limiting_flow(
         Which S: a name, or the function itself.
     times
         Increasing, not negative, [times].
+    lr
+        SAM's learning rate η, 0 < η < 2/λ₁, for the flow of λ₁ that it follows at this rate as
+        ρ/η → 0: (2/(2 − ηλ₁))² times as fast, because its gradients are taken from the wall of
+        the valley (our calculation). Default: the limit η → 0.
     rtol, atol
         Tolerances of the adaptive integrator at each step; of Φ, a tenth of them.
     rank
         M. Required beyond 512 parameters, where Lanczos computes that many eigenpairs at each
         evaluation of the right-hand side.
     gap_rtol
-        An eigenvalue can be followed as long as it is simple (Assumption 4.4). The flow ends
-        where its distance to the next one falls below gap_rtol · λ₁, or λ_M below that.
+        Eigenvalues count as tied where their distance falls below gap_rtol · λ₁. The flow of λ_M
+        ends there, and any flow where λ_M falls below 1e-8 λ₁: the rank of ∇²L changes.
     progress
         Whether to show a bar if it takes more than two seconds.
 
@@ -158,8 +180,8 @@ def limiting_flow(
         If start has another dtype than float32 or float64.
     ValueError
         If an argument has the wrong shape or range, a function does not return one finite number,
-        gradient flow from start does not reach Γ, Γ is a single point there, or the eigenvalue to
-        be followed is not simple there.
+        gradient flow from start does not reach Γ, Γ is a single point there, λ_M is to be followed
+        and not simple there, ``lr`` is at least 2/λ₁ there, or given for another S than λ₁.
 
     Warns
     -----
@@ -185,30 +207,41 @@ def limiting_flow(
     >>> flow = limiting_flow(landscape, start, lambda x: x.square().sum(), [0.0, 0.5])
     >>> float(flow.x[-1, 0] / flow.x[0, 0])  # e^(−1/2)
     0.6065...
+
+    From here λ₁ = 2F₂ falls until it meets 2F₁; for a while both fall as one, then they part.
+
+    >>> start = torch.tensor([-1.0, -1.0, 0.0, 0.0], dtype=torch.float64)
+    >>> (tie,) = limiting_flow(landscape, start, "top_eigenvalue", [1.0]).ties
+    >>> f"{tie.multiplicity} are tied from τ = {tie.begin:.3f} to {tie.end:.3f}"
+    '2 are tied from τ = 0.044 to 0.135'
     """
     require_one_point("start", start, require_objective(objective).dim)
     require_followable("start", start)
     _require_regularizer(regularizer)
     instants = _require_times(times)
+    lr = _require_lr(lr, regularizer)
     require_fraction("rtol", rtol)
     require_fraction("atol", atol)
     rank = require_rank(rank, objective)
     require_fraction("gap_rtol", gap_rtol)
     require_flag("progress", progress)
     first = _project_start(objective, start, rtol / 10, atol / 10, rank)
-    gamma = Gamma(objective, first.x, int(first.rank), regularizer, gap_rtol)
-    if gamma.margin(gamma.begin) <= 0:
-        raise ValueError(f"there is no flow from Φ(start): {gamma.obstacle}")
+    drift = Drift(Gamma(objective, first.x, int(first.rank)), regularizer, lr)
+    drift.value(drift.gamma.begin)  # a function that returns no number is refused here
+    _require_stable(lr, drift.gamma.begin.top_eigenvalue)
+    integration = Integration(drift, gap_rtol)
+    if integration.margin(drift.gamma.begin) <= 0:
+        raise ValueError(f"there is no flow from Φ(start): {integration.obstacle}")
     least = 100 * torch.finfo(start.dtype).eps
     with ProgressBar(100, "limiting flow", progress) as bar:
-        states, problem = gamma.integrate(instants, max(rtol, least), max(atol, least), bar)
-    if problem:
+        integration.run(instants, max(rtol, least), max(atol, least), bar)
+    if integration.problem:
         warnings.warn(
-            f"the flow of {gamma.name} ends before τ = {instants[-1]:g}: {problem}",
+            f"the flow of {drift.name} ends before τ = {instants[-1]:g}: {integration.problem}",
             RuntimeWarning,
             stacklevel=2,
         )
-    return _path(gamma, instants, states, converged=not problem)
+    return _path(drift, instants, integration)
 
 
 def _project_start(
@@ -235,32 +268,47 @@ def _project_start(
     return first
 
 
-def _path(
-    gamma: Gamma, times: NDArray[np.float64], states: NDArray[np.float64], converged: bool
-) -> FlowPath:
-    """The places at these states, one for each time that was reached."""
-    places = [gamma.at(state) for state in states]
+def _path(drift: Drift, times: NDArray[np.float64], found: Integration) -> FlowPath:
+    """What was found, one entry for each time, those that were not reached NaN."""
+    stops, begin = found.stops, drift.gamma.begin
+    missing = len(times) - len(stops)
 
-    def column(name: str) -> Tensor:
-        values = torch.stack([getattr(place, name) for place in [*places, gamma.begin]])
-        result = values.new_full((len(times), *values.shape[1:]), torch.nan)
-        result[: len(places)] = values[:-1]
-        return result
+    def column(of: Callable[[Stop], Tensor], blank: float = torch.nan) -> Tensor:
+        known = [of(stop) for stop in stops] or [of(found.start)]
+        values = torch.stack(known)[: len(stops)]
+        return torch.cat([values, values.new_full((missing, *values.shape[1:]), blank)])
 
+    top = drift.regularizer == "top_eigenvalue"
+    most = max([len(stop.mixture) for stop in stops], default=1)
     return FlowPath(
-        gamma.name,
-        times=torch.as_tensor(times).to(gamma.begin.x),
-        x=column("x"),
-        value=column("value"),
-        top_eigenvalue=column("top_eigenvalue"),
-        trace=column("trace"),
-        smallest_nonzero_eigenvalue=column("smallest_nonzero_eigenvalue"),
-        eigengap=column("eigengap"),
-        gradient_norm=column("gradient_norm"),
-        rank=gamma.rank,
-        evaluations=gamma.evaluations,
-        converged=converged,
+        drift.name,
+        times=torch.as_tensor(times).to(begin.x),
+        x=column(lambda stop: stop.place.x),
+        value=column(lambda stop: drift.value(stop.place)),
+        top_eigenvalue=column(lambda stop: stop.place.top_eigenvalue),
+        trace=column(lambda stop: stop.place.trace),
+        smallest_nonzero_eigenvalue=column(lambda stop: stop.place.smallest_nonzero_eigenvalue),
+        eigengap=column(lambda stop: drift.eigengap(stop.place)),
+        gradient_norm=column(lambda stop: stop.place.gradient_norm),
+        multiplicity=column(lambda stop: torch.tensor(stop.multiplicity), 0),
+        mixture=column(lambda stop: _padded(stop.mixture, most, most)) if top else None,
+        tied_vectors=column(lambda stop: _tied_vectors(stop, most)) if top else None,
+        ties=tuple(found.ties),
+        rank=drift.gamma.rank,
+        evaluations=drift.gamma.evaluations,
+        converged=not found.problem,
     )
+
+
+def _tied_vectors(stop: Stop, most: int) -> Tensor:
+    vectors = stop.place.vectors[:, : len(stop.mixture)]
+    return _padded(vectors, len(vectors), most)
+
+
+def _padded(matrix: Tensor, rows: int, columns: int) -> Tensor:
+    """A matrix with zeros below it and to its right."""
+    below, right = rows - matrix.shape[0], columns - matrix.shape[1]
+    return torch.nn.functional.pad(matrix, (0, right, 0, below))
 
 
 def _require_regularizer(regularizer: str | Callable[[Tensor], Tensor]) -> None:
@@ -277,3 +325,23 @@ def _require_times(times: Sequence[float] | Tensor) -> NDArray[np.float64]:
     if not (bool((instants.diff() > 0).all()) and float(instants[0]) >= 0):
         raise ValueError(f"times must be finite, not negative and increasing, got {shown(times)}")
     return instants.numpy()
+
+
+def _require_lr(lr: float | None, regularizer: str | Callable[[Tensor], Tensor]) -> float | None:
+    if lr is None:
+        return None
+    lr = require_number("lr", lr, positive=True)
+    if regularizer != "top_eigenvalue":
+        raise ValueError(
+            "lr is for the flow of top_eigenvalue, whose speed at a finite learning rate is known; "
+            f"got lr={lr:g} with the regularizer {shown(regularizer)}"
+        )
+    return lr
+
+
+def _require_stable(lr: float | None, top_eigenvalue: Tensor) -> None:
+    if lr is not None and lr * float(top_eigenvalue) >= 2:
+        raise ValueError(
+            f"lr must be below 2/λ₁ = {2 / float(top_eigenvalue):.4g} at Φ(start), got {lr:g}: "
+            "beyond, SAM leaves this valley"
+        )

@@ -206,6 +206,22 @@ def test_full_batch_sam_follows_the_flow_of_the_top_eigenvalue(
     assert errors[1] < 0.7 * errors[0]
 
 
+def test_at_a_finite_learning_rate_only_the_time_is_another() -> None:
+    # dτ' = dτ/(1 − ηλ₁/2)² along the same curve, here with λ₁ known: 2F₁ = 16 + 2x₁², x₂ = 0.
+    lr, times = 0.05, torch.linspace(0, 1, 201, dtype=torch.float64)
+    start = double(0.8, 0, 0, 0)
+    flow = limiting_flow(FourDimensional(), start, "top_eigenvalue", times, lr=lr)
+    x1 = scipy.integrate.solve_ivp(
+        lambda t, x: -2 * x * (2 / (2 - lr * (16 + 2 * x**2))) ** 2,
+        (0, 1),
+        [0.8],
+        t_eval=times,
+        rtol=1e-10,
+        atol=1e-12,
+    ).y[0]
+    torch.testing.assert_close(flow.x[:, 0], torch.from_numpy(x1), rtol=0, atol=1e-7)
+
+
 def test_at_small_radius_sam_runs_ahead_of_the_flow_as_its_two_cycle_predicts(
     projected: Projection,
 ) -> None:
@@ -236,27 +252,28 @@ def test_one_sam_follows_the_flow_of_the_trace(projected: Projection, trace_flow
     assert bool((errors[1] < errors[0]).all())
 
 
-def test_a_flow_ends_where_its_eigenvalue_stops_being_simple() -> None:
-    # F₂ > F₁ at the start, so λ₁ = 2F₂ falls until it meets 2F₁.
+def test_the_flow_of_the_smallest_eigenvalue_ends_where_it_stops_being_simple() -> None:
+    # F₁ < F₂ at the start, so λ_M = 2F₁ falls, with x₁ = −2e^(−2τ), until it meets 2F₂.
     def difference(t: float) -> float:
-        x1, x2 = 1 - 3 * math.exp(-8 * t), 1 - math.exp(-2 * t)
-        return 4 * (1 - x1) ** 2 + (1 - x2) ** 2 + 1 - (x1**2 + 6 * x2**2 + 8)
+        x1 = -2 * math.exp(-2 * t)
+        return 4 * (1 - x1) ** 2 + 2 - (x1**2 + 8)
 
-    meeting = scipy.optimize.brentq(difference, 0, 1)
-    times = [0.0, 0.9 * meeting, 1.1 * meeting]
+    meeting = scipy.optimize.brentq(difference, 0, 2)
+    times, name = [0.0, 0.9 * meeting, 1.1 * meeting], "smallest_nonzero_eigenvalue"
     start = double(-2, 0, 0, 0)
     message = f"ends before τ = {times[-1]:g}: .* meets another .* at τ = {meeting:.3f}"[:-1]
     with pytest.warns(RuntimeWarning, match=message):
-        flow = limiting_flow(FourDimensional(), start, "top_eigenvalue", times)
+        flow = limiting_flow(FourDimensional(), start, name, times)
     assert not flow.converged
-    expected = double(1 - 3 * math.exp(-8 * times[1]), 1 - math.exp(-2 * times[1]))
+    expected = double(-2 * math.exp(-2 * times[1]), 0)
     torch.testing.assert_close(flow.x[1, :2], expected, rtol=0, atol=1e-6)
     assert bool(flow.x[2].isnan().all())
     assert math.isnan(float(flow.value[2]))
+    assert flow.multiplicity.tolist() == [1, 1, 0]
     # The trace does not care.
     assert limiting_flow(FourDimensional(), start, "trace", times).converged
     with pytest.warns(RuntimeWarning, match="ends before"):
-        none = limiting_flow(FourDimensional(), start, "top_eigenvalue", [1.0])
+        none = limiting_flow(FourDimensional(), start, name, [2.0])
     assert bool(none.x.isnan().all())
 
 
@@ -309,7 +326,16 @@ def test_results_print_and_become_a_table() -> None:
         ({"objective": Quadratic([1.0, 2.0, 3.0, 4.0])}, "single point"),
         ({"objective": Objective(lambda x: -x.sum(), 4)}, "does not reach"),
         ({"objective": Objective(lambda x: 0 * x.sum(), 4)}, "vanishes"),
-        ({"start": double(0, 1 / math.sqrt(3), 0, 0), "gap_rtol": 0.9}, "no flow from"),
+        (
+            {
+                "start": double(0, 1 / math.sqrt(3), 0, 0),
+                "gap_rtol": 0.9,
+                "regularizer": "smallest_nonzero_eigenvalue",
+            },
+            "no flow from",
+        ),
+        ({"lr": 0.2}, r"lr must be below 2/λ₁ = 0\.1026 at Φ\(start\), got 0\.2"),
+        ({"lr": 0.01, "regularizer": "trace"}, "lr is for the flow of top_eigenvalue"),
     ],
 )
 def test_a_flow_refuses_bad_arguments(arguments: dict, message: str) -> None:

@@ -227,7 +227,9 @@ OF_LOSSES: dict[str, Callable[[World], Row]] = {
         "objective": objective(w),
         "start": one_point(w.x[0], w.x[0] * math.nan),
         "regularizer": Argument(
-            "trace", (None, 3, "", "nonsense", ["trace"], w.x), ", ".join(CURVATURES)
+            "top_eigenvalue",
+            (None, 3, "", "nonsense", ["trace"], w.x),
+            ", ".join(CURVATURES),
         ),
         "times": Argument(
             [0.0, 0.1],
@@ -251,6 +253,7 @@ OF_LOSSES: dict[str, Callable[[World], Row]] = {
             ),
             "finite",
         ),
+        "lr": positive(0.01).or_none(),
         "rtol": fraction(1e-6),
         "atol": fraction(1e-6),
         "rank": count(2, 1, 4).or_none(),
