@@ -172,6 +172,27 @@ def test_near_a_saddle_that_is_no_quadratic_the_error_falls_with_the_square_of_r
     assert 3.5 < errors[0] / errors[1] < 4.5
 
 
+@pytest.mark.parametrize(("lr", "held"), [(0.044, True), (0.052, False)])
+def test_a_factorization_that_has_found_one_factor_is_held_at_small_steps(
+    lr: float, held: bool
+) -> None:
+    # The saddle has the eigenvalues 6, 4, 2, 1, 0, 0, 0, −1: the bound is η = 2/(6 · 7) = .0476.
+    def loss(x: Tensor) -> Tensor:
+        return (x[:4].view(2, 2) @ x[4:].view(2, 2) - double(3, 1).diag()).square().sum() / 2
+
+    objective = Objective(loss, 8)
+    saddle = torch.zeros(8).double()
+    saddle[[0, 4]] = math.sqrt(3)
+    eigenvalues = torch.linalg.eigvalsh(objective.hessian(saddle))
+    multipliers = two_cycle_multipliers(eigenvalues, lr=lr)
+    assert bool((multipliers[eigenvalues.abs() > 1e-9].abs() < 1).all()) == held
+    start = saddle + 5e-4 * normal(3, 8, seed=6)
+    end = simulate(objective, rules.SAM(lr, 0.01), start, 6000, every=6000).x[:, -1]
+    torch.testing.assert_close(
+        objective.value(end), torch.full((3,), 0.5 if held else 0.0).double(), rtol=0, atol=0.01
+    )
+
+
 def test_shapes_dtypes_and_order(device: torch.device, dtype: torch.dtype) -> None:
     spectra = torch.tensor([[[1.0, 2.0, -0.5]], [[0.5, -3.0, 2.5]]], dtype=dtype, device=device)
     multipliers = two_cycle_multipliers(spectra, lr=0.3)
