@@ -262,9 +262,10 @@ def test_exactly_one_cycle_is_stable_across(h: float, ratios: list[int]) -> None
     assert stable == [int(ascent_cycle(eigenvalues, lr=lr).partner)]
     if potentials:
         assert stable == [min(potentials, key=lambda k: potentials[k])]
-    # The steps at which the partner changes.
+    # The steps at which the partner changes, and the partner itself.
     steepness = eigenvalues[1:] / (1 - eigenvalues[1:])
     if stable[0] > 1:
+        assert stable[0] == 2 + int((steepness.log() - math.log(h / 2) / 2).abs().argmin())
         products = [math.inf, *(2 * steepness[1:] * steepness[:-1]).tolist(), 0.0]
         assert products[stable[0] - 1] < h < products[stable[0] - 2]
 
