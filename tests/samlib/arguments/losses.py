@@ -15,6 +15,7 @@ from samlib.landscapes import Quadratic
 from samlib.linalg import Shards
 from samlib.objective.losses import LossOfModel
 from tests.samlib.arguments.kinds import (
+    NO_TENSOR,
     WORDS,
     Argument,
     count,
@@ -86,6 +87,14 @@ def through_outputs(w: World) -> Row:
         "objective": instance(good, r"Objective\.from_module", w.objective, w.model),
         "x": one_point(good.flat_parameters()),
     }
+
+
+def spectrum(*bad: torch.Tensor) -> Argument:
+    """The eigenvalues of a Hessian, or of several."""
+    one = torch.tensor([1.0, 0.5, 0.2], dtype=torch.float64)
+    empty = torch.zeros(0), torch.zeros(0, 3), torch.tensor(1.0)
+    wrong = (*NO_TENSOR, one.long(), one * math.nan, one * math.inf, *empty, *bad)
+    return Argument(one, wrong, r"torch\.Tensor|floating-point|shape|finite|> 0")
 
 
 def shared_out() -> Row:
@@ -274,6 +283,15 @@ OF_LOSSES: dict[str, Callable[[World], Row]] = {
             indices(torch.zeros(3, 2, 1).long(), 1).bad[1:],
             r"torch\.Tensor|integer|shape|indices",
         ),
+    },
+    "samlib.dynamics.cycles.two_cycle_multipliers": lambda w: {
+        "eigenvalues": spectrum(),
+        "lr": positive(),
+    },
+    "samlib.dynamics.cycles.ascent_cycle": lambda w: {
+        "eigenvalues": spectrum(torch.tensor([1.0, 0.0]), torch.tensor([1.0, -0.5])),
+        "lr": positive(),
+        "partner": count(2, 2, 3).or_none(),
     },
     # ── methods of objectives
     "samlib.Objective.value": at_point,

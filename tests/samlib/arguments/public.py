@@ -11,6 +11,7 @@ from typing import Any
 
 import samlib
 from samlib import claims, landscapes, optim, plotting, problems, rules, training
+from samlib.dynamics import cycles
 from samlib.landscapes import Landscape
 from samlib.objective.scalar_field import ScalarField
 
@@ -24,6 +25,7 @@ MODULES = (
     optim,
     plotting,
     claims,
+    cycles,
     explore_widget,
     explore_function,
 )
@@ -40,6 +42,7 @@ RESULTS = {
     samlib.SpectralDensity,
     samlib.Trajectory,
     claims.Claim,
+    cycles.AscentCycle,
     problems.CIFAR10,
     problems.Digits,
     problems.InterpolatingNetwork,
