@@ -175,7 +175,8 @@ class LimitingFlow(Figure):
         -------
         dict
             ``top_eigenvalue`` and ``trace``, each a :class:`samlib.FlowPath`. They begin
-            where gradient flow from the fitted weights ends.
+            where gradient flow from the fitted weights ends. That of λ₁ is shown up to its first
+            tie, where equation (7) ends.
         """
         times = tuple(sorted(set(self.times.tolist())))  # some coincide if there are few steps
         return {
