@@ -16,6 +16,7 @@ from samlib.objective.scalar_field import ScalarField
 
 explore_widget = importlib.import_module("samlib.widgets.figures.explore.widget")
 explore_function = importlib.import_module("samlib.widgets.figures.explore.explore")
+flow_corrections = importlib.import_module("samlib.flow.corrections")
 MODULES = (
     rules,
     landscapes,
@@ -26,6 +27,7 @@ MODULES = (
     claims,
     explore_widget,
     explore_function,
+    flow_corrections,
 )
 
 # Made by samlib to be read: they take what they are given.
@@ -40,6 +42,7 @@ RESULTS = {
     samlib.SpectralDensity,
     samlib.Trajectory,
     claims.Claim,
+    flow_corrections.FlowCorrections,
     problems.CIFAR10,
     problems.Digits,
     problems.InterpolatingNetwork,
