@@ -83,8 +83,8 @@ def flow_corrections(
 
     i from 2 to M, where the two walls tilt the gradient by different amounts tᵢ ± δᵢ. For small η
     the sum is (ρ²/η) Σᵢ b₁bᵢ/(2λᵢ(λ₁² − λᵢ²)) P⊥∂²(∇L)[v₁, vᵢ]: it can hasten or slow the drift, or
-    turn it. The first part is exact as ρ → 0 at fixed η. The second is the part of order ρ²/η;
-    terms of order ρ² are left out.
+    turn it. The first part is exact as ρ → 0 at fixed η. What is left out is of order ρ², smaller
+    than the second part by a factor of order η; how large that factor is depends on the loss.
 
     Parameters
     ----------

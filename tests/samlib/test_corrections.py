@@ -180,7 +180,7 @@ def settled(seed: int, lr: float, rho: float) -> tuple[TanhNetwork, Tensor]:
     return network, simulate(network, rules.SAM(lr, rho), near, steps, every=steps).x[0, -1]
 
 
-@pytest.mark.parametrize(("seed", "lr", "rho"), [(3, 0.3, 0.003), (14, 0.07, 0.002)])
+@pytest.mark.parametrize(("seed", "lr", "rho"), [(3, 0.3, 0.003), (14, 0.2, 0.002)])
 def test_the_two_cycle_of_a_network_is_where_it_should_be(seed: int, lr: float, rho: float) -> None:
     network, x = settled(seed, lr, rho)
     both = torch.stack([x, rules.SAM(lr, rho).step(network, x[None])[0]])
@@ -203,11 +203,11 @@ def test_the_two_cycle_of_a_network_is_where_it_should_be(seed: int, lr: float, 
     assert float((found.centre - centre).norm() / centre.norm()) < 3e-3
     half = (both[0] - both[1]).norm() / 2
     torch.testing.assert_close(found.half_length, half, rtol=1e-3, atol=0)
-    # Along Γ both are smaller than across it by a factor of order η.
+    # Along Γ both are smaller than across it, by factors of order η and η².
     across = torch.linalg.eigh(network.hessian(below)).eigenvectors[:, -5:]
-    tangent = tilt - across @ (across.mT @ tilt)
-    own = found.tilt - across @ (across.mT @ found.tilt)
-    assert float((own - tangent).norm() / tangent.norm()) < 1e-2
+    for own, measured in ((found.tilt, tilt), (found.centre, centre)):
+        tangent, own_tangent = (v - across @ (across.mT @ v) for v in (measured, own))
+        assert float((own_tangent - tangent).norm() / tangent.norm()) < 3e-2
 
 
 def end_of_flow(
