@@ -80,6 +80,7 @@ def test_there_are_examples_for_the_public_names() -> None:
         "samlib.sharpness.regularizers.limiting_regularizers",
         "samlib.flow.projection.project_to_minimizers",
         "samlib.flow.limiting.limiting_flow",
+        "samlib.flow.corrections.flow_corrections",
         "samlib.training.loop.fit",
         "samlib.training.monitors.SharpnessMonitor",
         "samlib.landscapes.tanh_network.TanhNetwork",

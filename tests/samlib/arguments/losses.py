@@ -232,6 +232,16 @@ OF_LOSSES: dict[str, Callable[[World], Row]] = {
         rank=count(2, 1, 4).or_none(),
         max_evaluations=count(1000),
     ),
+    "samlib.flow.corrections.flow_corrections": lambda w: {
+        "objective": objective(w),
+        "x": replace(
+            one_point(torch.tensor([0.5, 0.5, 0.0, 0.0]).double(), w.x[0], w.x[0] * math.nan),
+            says=r"torch\.Tensor|floating|shape|float32|finite|on Γ",
+        ),
+        "lr": number(0.01, lambda x: 0 < x < 2 / 19.5, "> 0|below 2/λ₁", (0, 0.11)),
+        "rho": positive(),
+        "rank": count(2, 1, 4).or_none(),
+    },
     "samlib.limiting_flow": lambda w: {
         "objective": objective(w),
         "start": one_point(w.x[0], w.x[0] * math.nan),

@@ -17,6 +17,7 @@ from samlib.objective.scalar_field import ScalarField
 
 explore_widget = importlib.import_module("samlib.widgets.figures.explore.widget")
 explore_function = importlib.import_module("samlib.widgets.figures.explore.explore")
+flow_corrections = importlib.import_module("samlib.flow.corrections")
 MODULES = (
     rules,
     landscapes,
@@ -28,6 +29,7 @@ MODULES = (
     cycles,
     explore_widget,
     explore_function,
+    flow_corrections,
 )
 
 # Made by samlib to be read: they take what they are given.
@@ -43,6 +45,7 @@ RESULTS = {
     samlib.Trajectory,
     claims.Claim,
     cycles.AscentCycle,
+    flow_corrections.FlowCorrections,
     problems.CIFAR10,
     problems.Digits,
     problems.InterpolatingNetwork,
