@@ -7,10 +7,10 @@ import inspect
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_origin
 
 import samlib
-from samlib import claims, landscapes, optim, plotting, problems, rules, training
+from samlib import claims, flow, landscapes, optim, plotting, problems, rules, training
 from samlib.landscapes import Landscape
 from samlib.objective.scalar_field import ScalarField
 
@@ -23,6 +23,7 @@ MODULES = (
     training,
     optim,
     plotting,
+    flow,
     claims,
     explore_widget,
     explore_function,
@@ -40,6 +41,9 @@ RESULTS = {
     samlib.SpectralDensity,
     samlib.Trajectory,
     claims.Claim,
+    flow.ChainDrift,
+    flow.ChainFlow,
+    flow.ChainMoments,
     problems.CIFAR10,
     problems.Digits,
     problems.InterpolatingNetwork,
@@ -77,6 +81,7 @@ def public_names() -> dict[str, Any]:
                 f"{module.__name__}.{name}": thing
                 for name, thing in vars(module).items()
                 if not name.startswith("_")
+                and getattr(samlib, name, None) is not thing
                 and (
                     name in getattr(module, "__all__", ())
                     or getattr(thing, "__module__", None) == module.__name__
@@ -86,7 +91,9 @@ def public_names() -> dict[str, Any]:
     return {
         name: thing
         for name, thing in found.items()
-        if callable(thing) and not (isinstance(thing, type) and issubclass(thing, Exception))
+        if callable(thing)
+        and get_origin(thing) is None  # a name for types
+        and not (isinstance(thing, type) and issubclass(thing, Exception))
     }
 
 
