@@ -312,9 +312,8 @@ class _Walk:
         before, weights = self.r, self._weights()
         pull = weights * before
         slope = pull @ self._gram
-        length = (pull * slope).sum(dim=-1, keepdim=True).sqrt()
-        # Where all residuals of a batch are zero, its gradient has no direction, and SAM does not
-        # move along any of them.
+        length = (pull * slope).sum(dim=-1, keepdim=True).clamp(min=0).sqrt()
+        # Almost never are all residuals of a batch zero, so that its gradient has no direction.
         a = before + slope / torch.where(length == 0, 1.0, length)
         self.r = before - self._lr * (weights * a) @ self._gram
         return before, a, weights

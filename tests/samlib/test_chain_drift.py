@@ -83,6 +83,46 @@ def test_the_drift_is_the_formula_with_whole_hessians_and_its_error_is_honest() 
     assert float(spread.norm() / stated.norm()) == pytest.approx(1, abs=0.2)
 
 
+def test_the_drift_is_on_the_device_and_in_the_dtype_of_the_point(
+    device: torch.device, dtype: torch.dtype
+) -> None:
+    point = double(0.5, 0.5, 0, 0)
+    here = chain_drift(FourDimensional(), point, lr=0.01, samples=2_048)
+    there = chain_drift(FourDimensional(), point.to(device, dtype), lr=0.01, samples=2_048)
+    close = {"rtol": 1e-3, "atol": 1e-4}  # a rounded K may change a sign of the chain
+    for name in ("velocity", "gradients"):
+        found = getattr(there, name)
+        assert (found.device.type, found.dtype) == (device.type, dtype)
+    torch.testing.assert_close(there.velocity.cpu().double(), here.velocity, **close)
+    flow = chain_flow(FourDimensional(), point.to(device, dtype), [0.01], lr=0.01, samples=2_048)
+    assert (flow.x.device.type, flow.x.dtype) == (device.type, dtype)
+
+
+def test_networks_of_more_parameters_than_a_hessian_has_room_for() -> None:
+    model = nn.Sequential(nn.Linear(4, 120), nn.Tanh(), nn.Linear(120, 1)).double()
+    with torch.no_grad():
+        for i, p in enumerate(model.parameters()):
+            p.copy_(normal(*p.shape, seed=i) / p.shape[-1] ** 0.5)
+    inputs, targets = normal(4, 4, seed=7), normal(4, 1, seed=8)
+    objective = Objective.from_module(
+        model, lambda f, y: (f - y).square().mean() / 2, (inputs, targets)
+    )
+    x = project_to_minimizers(objective, objective.flat_parameters(), rank=4).x
+    drift = chain_drift(objective, x, lr=0.015, samples=2**13)
+    assert objective.dim > 512
+
+    def outputs(w: Tensor) -> Tensor:
+        first, bias, last, shift = w.split([480, 120, 120, 1])
+        return torch.tanh(inputs @ first.view(120, 4).T + bias) @ last + shift
+
+    rows, hessians = torch.func.jacrev(outputs)(x), torch.func.hessian(outputs)(x)
+    signs = torch.sign((drift.gradients * rows).sum(dim=1))
+    speeds = signs[:, None] * drift.moments.speeds * signs
+    slope = torch.einsum("kj,kab,jb->a", speeds, hessians, rows) / 4
+    expected = torch.linalg.pinv(rows) @ (rows @ slope) - slope
+    torch.testing.assert_close(drift.velocity, expected, rtol=1e-6, atol=1e-8)
+
+
 def own_speeds(network: TanhNetwork, lr: float) -> Any:
     def regularizer(x: Tensor) -> Tensor:
         rows = torch.func.jacrev(lambda w: network.output(w, network.inputs))(x)
