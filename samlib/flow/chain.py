@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +74,7 @@ class ChainMoments:
         Over how many steps of each chain the average is.
     effective_samples
         So many independent draws of the stationary law would give ``perturbed`` as exactly, for
-        the sum of the squared errors of its entries.
+        the sum of the squared errors of its entries; infinite where nothing varies.
     """
 
     residuals: Tensor
@@ -249,9 +250,11 @@ class Averages:
             each = self.speeds(gram) if name == "speeds" else getattr(self, name)
             found[name] = each.mean(dim=0).to(gram)
             found[f"{name}_error"] = (each.std(dim=0) / math.sqrt(len(each))).to(gram)
-        variance = self.squares.mean(dim=0) - self.perturbed.mean(dim=0) ** 2
-        error = self.perturbed.var(dim=0) / len(self.perturbed)
-        effective = float(variance.sum() / error.sum()) if bool(error.any()) else math.inf
+        mean = self.perturbed.mean(dim=0)
+        variance = float((self.squares.mean(dim=0) - mean**2).sum())
+        error = float(self.perturbed.var(dim=0).sum()) / len(self.perturbed)
+        varies = variance > 1e-12 * float((mean**2).sum()) and error > 0
+        effective = variance / error if varies else math.inf
         return ChainMoments(
             **found, chains=len(self.lengths), steps=self.steps, effective_samples=effective
         )
@@ -274,11 +277,11 @@ def run_chains(
     rate = lr * float(values[0]) * (1 - lr * float(steepest.max()) / 2) / len(kernel)
     chains = min(_MOST_CHAINS, max(_FEWEST_CHAINS, how_many_at_once(4 * len(kernel) ** 2)))
     walk = _Walk(kernel, lr, batch_size, chains, generator)
-    for _ in range(_steps_before(rate)):
-        walk.step()
-        bar.update()
+    for block in _blocks(_steps_before(rate)):
+        for _ in walk.go(block):
+            bar.update()
     steps = math.ceil(samples / chains)
-    sums = [walk.add_up(min(_BLOCK, steps - first), bar) for first in range(0, steps, _BLOCK)]
+    sums = [walk.add_up(block, bar) for block in _blocks(steps)]
     residuals, perturbed, lengths, squares, drawn = (
         torch.stack(each).sum(dim=0) / steps for each in zip(*sums, strict=True)
     )
@@ -307,22 +310,23 @@ class _Walk:
         scale = lr * float(gram.diagonal().mean())
         self.r = scale * normal @ torch.linalg.cholesky(gram).mT
 
-    def step(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Go one step; return the residuals before it, a, and w, each [chains, M]."""
-        before, weights = self.r, self._weights()
-        pull = weights * before
-        slope = pull @ self._gram
-        length = (pull * slope).sum(dim=-1, keepdim=True).clamp(min=0).sqrt()
-        # Almost never are all residuals of a batch zero, so that its gradient has no direction.
-        a = before + slope / torch.where(length == 0, 1.0, length)
-        self.r = before - self._lr * (weights * a) @ self._gram
-        return before, a, weights
+    def go(self, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Go so many steps; give the residuals before each, a, and w, all [chains, M]."""
+        for weights in self._weights(steps):
+            before = self.r
+            pull = weights * before
+            slope = pull @ self._gram
+            # Almost never are all residuals of a batch zero, so that it has no direction.
+            length = (pull * slope).sum(dim=-1, keepdim=True).clamp(min=1e-300).sqrt()
+            a = before + slope / length
+            self.r = before - self._lr * ((weights * a) @ self._gram)
+            yield before, a, weights
 
     def add_up(self, steps: int, bar: ProgressBar) -> tuple[Tensor, ...]:
         """What :class:`Averages` averages, and M w, summed over so many steps."""
         states = []
-        for _ in range(steps):
-            states.append(self.step())
+        for state in self.go(steps):
+            states.append(state)
             bar.update()
         r, a, weights = (torch.stack(each, dim=1) for each in zip(*states, strict=True))
         weights = weights * len(self._gram)
@@ -330,14 +334,21 @@ class _Walk:
         sums = r.mT @ r, pull.mT @ a, pull.abs().sum(dim=1), (pull**2).mT @ a**2
         return *sums, weights.sum(dim=1)
 
-    def _weights(self) -> Tensor:
-        """The weights of the examples in the batch of each chain, [chains, M]."""
+    def _weights(self, steps: int) -> Tensor:
+        """The weights of the examples in the batches of so many steps, [steps, chains, M]."""
         chains, examples = self.r.shape
+        weights: Tensor = self.r.new_zeros(steps, chains, examples)
         if self._batch_size is None:
-            return torch.full_like(self.r, 1 / examples)
-        k = torch.randint(examples, (chains, self._batch_size), generator=self._generator)
-        share = self.r.new_full((1, 1), 1 / self._batch_size).expand(k.shape)
-        return torch.zeros_like(self.r).scatter_add_(1, k, share)
+            return weights.fill_(1 / examples)
+        shape = (steps, chains, self._batch_size)
+        k = torch.randint(examples, shape, generator=self._generator)
+        share = weights.new_full((1, 1, 1), 1 / self._batch_size).expand(shape)
+        return weights.scatter_add_(2, k, share)
+
+
+def _blocks(steps: int) -> list[int]:
+    """So many steps, cut into blocks."""
+    return [min(_BLOCK, steps - first) for first in range(0, steps, _BLOCK)]
 
 
 def require_gram(gram: Tensor) -> Tensor:
