@@ -133,9 +133,9 @@ def residual_chain(
     Notes
     -----
     With all examples in every step nothing is drawn: the chain ends in SAM's two-cycle along the
-    top eigenvector u of K (Theorem 4.8), with the speeds (2/(2 − ηλ₁))² u uᵀ. Where the top
-    eigenvalue is not simple, it stays in the direction in which it came in, and there is no
-    stationary law to speak of.
+    top eigenvector u of K (Theorem 4.8), with the speeds (2/(2 − ηλ₁))² u uᵀ, λ₁ = λ₁(K)/M. Where
+    the top eigenvalue is not simple, it stays in the direction in which it came in; where the next
+    one is less than about a hundredth below, it has not turned to u before it is counted.
 
     Raises
     ------
