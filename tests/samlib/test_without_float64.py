@@ -11,6 +11,7 @@ from torch import Tensor
 
 import samlib
 from samlib import rules
+from samlib.flow import chain_drift, chain_flow
 from samlib.landscapes import FourDimensional, Quadratic
 from tests.samlib.without_float64 import OnMPS, WithMPS
 
@@ -35,6 +36,10 @@ MEASURED: dict[str, Callable[[Tensor], Any]] = {
     ),
     "Φ": lambda x: samlib.project_to_minimizers(FOUR, x).x,
     "limiting flow": lambda x: samlib.limiting_flow(FOUR, x[0], "trace", [0.0, 0.1]).x,
+    "drift of the chain": lambda x: (
+        chain_drift(FOUR, x[0] * x.new_tensor([1, 1, 0, 0]), lr=0.01, samples=512).velocity
+    ),
+    "flow of the chain": lambda x: chain_flow(FOUR, x[0], [0.01], lr=0.01, samples=512).x,
     "simulate": lambda x: (
         samlib.simulate(
             FOUR, rules.SAM(0.01, torch.tensor([0.1, 0.2]).double()), x, 20, record=("x",)

@@ -7,17 +7,16 @@ import inspect
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_origin
 
 import samlib
-from samlib import claims, landscapes, optim, plotting, problems, rules, training
+from samlib import claims, flow, landscapes, optim, plotting, problems, rules, training
 from samlib.dynamics import cycles
 from samlib.landscapes import Landscape
 from samlib.objective.scalar_field import ScalarField
 
 explore_widget = importlib.import_module("samlib.widgets.figures.explore.widget")
 explore_function = importlib.import_module("samlib.widgets.figures.explore.explore")
-flow_corrections = importlib.import_module("samlib.flow.corrections")
 MODULES = (
     rules,
     landscapes,
@@ -25,11 +24,11 @@ MODULES = (
     training,
     optim,
     plotting,
+    flow,
     claims,
     cycles,
     explore_widget,
     explore_function,
-    flow_corrections,
 )
 
 # Made by samlib to be read: they take what they are given.
@@ -45,7 +44,11 @@ RESULTS = {
     samlib.Trajectory,
     claims.Claim,
     cycles.AscentCycle,
-    flow_corrections.FlowCorrections,
+    flow.ChainDrift,
+    flow.ChainFlow,
+    flow.ChainMoments,
+    flow.FlowCorrections,
+    flow.Tie,
     problems.CIFAR10,
     problems.Digits,
     problems.InterpolatingNetwork,
@@ -83,6 +86,7 @@ def public_names() -> dict[str, Any]:
                 f"{module.__name__}.{name}": thing
                 for name, thing in vars(module).items()
                 if not name.startswith("_")
+                and getattr(samlib, name, None) is not thing
                 and (
                     name in getattr(module, "__all__", ())
                     or getattr(thing, "__module__", None) == module.__name__
@@ -92,7 +96,9 @@ def public_names() -> dict[str, Any]:
     return {
         name: thing
         for name, thing in found.items()
-        if callable(thing) and not (isinstance(thing, type) and issubclass(thing, Exception))
+        if callable(thing)
+        and get_origin(thing) is None  # a name for types
+        and not (isinstance(thing, type) and issubclass(thing, Exception))
     }
 
 
