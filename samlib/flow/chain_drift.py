@@ -27,8 +27,8 @@ from samlib._validation import (
     require_seed,
     shown,
 )
+from samlib.flow.arguments import require_followable
 from samlib.flow.chain import ChainMoments, require_batch_size, require_gram, run_chains
-from samlib.flow.retraction import require_followable
 from samlib.objective import Objective, require_objective
 
 # How many groups of chains the error of a drift is taken from.

@@ -19,15 +19,14 @@ from samlib._validation import (
     require_flag,
     require_fraction,
     require_number,
-    require_numbers,
     require_one_point,
     require_seed,
-    shown,
 )
+from samlib.flow.arguments import require_followable, require_times
 from samlib.flow.chain import require_batch_size, require_gram, run_chains
 from samlib.flow.chain_drift import component_slopes, number_of_components, velocity_along_gamma
 from samlib.flow.projection import project_to_minimizers
-from samlib.flow.retraction import require_followable, retract
+from samlib.flow.retraction import retract
 from samlib.objective import Objective, require_objective
 
 # How long the last of Newton's steps onto Γ may be, relative to x, for another try from there.
@@ -131,7 +130,7 @@ def chain_flow(
     """
     require_one_point("start", start, require_objective(objective).dim)
     require_followable("start", start)
-    instants = _require_times(times)
+    instants = require_times(times).tolist()
     lr = require_number("lr", lr, positive=True)
     batch_size = require_batch_size(batch_size)
     samples = require_count("samples", samples, minimum=1)
@@ -247,11 +246,3 @@ def _flow(objective: Objective, times: Sequence[float], x: Tensor, evaluations: 
         gradient_norm=objective.gradient(x).norm(dim=-1),
         evaluations=evaluations,
     )
-
-
-def _require_times(times: Sequence[float] | Tensor) -> list[float]:
-    instants = require_numbers("times", times)
-    if not (bool((instants.diff() > 0).all()) and float(instants[0]) >= 0):
-        raise ValueError(f"times must be finite, not negative and increasing, got {shown(times)}")
-    found: list[float] = instants.tolist()
-    return found

@@ -8,12 +8,8 @@ import torch
 from torch import Tensor
 
 from samlib._validation import require_number, require_one_point, shown
-from samlib.flow.retraction import (
-    eigenpairs_in_range,
-    require_followable,
-    require_rank,
-    zero_up_to,
-)
+from samlib.flow.arguments import require_followable, require_rank
+from samlib.flow.retraction import eigenpairs_in_range, zero_up_to
 from samlib.flow.two_cycle import TwoCycle, second_error, third_derivative, two_cycle
 from samlib.objective import Objective, require_objective
 

@@ -11,10 +11,13 @@ from torch import Tensor
 
 from samlib.flow.gamma import Gamma, Place
 from samlib.flow.ties import least_norm_mixture, third_derivatives
+from samlib.flow.two_cycle import second_error, third_derivative, two_cycle
 
 Regularizer = Literal["top_eigenvalue", "trace", "smallest_nonzero_eigenvalue"]
 
 REGULARIZERS = ("top_eigenvalue", "trace", "smallest_nonzero_eigenvalue")
+
+_NO_SHARE = 1e-6  # an eigenvalue of Q that counts as zero
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,25 @@ class Tied:
 
 
 class Drift:
-    """−½ P⊥∇S on Γ, for λ₁ at the speed that SAM's steps of a finite learning rate give it."""
+    """−½ P⊥∇S on Γ; for λ₁ also with what a finite learning rate and radius add to it.
+
+    Attributes
+    ----------
+    most_lopsided
+        The largest |ε| of SAM's two-cycle met so far: where it is not small, the second error is
+        known only roughly.
+    """
 
     def __init__(
         self,
         gamma: Gamma,
         regularizer: Regularizer | Callable[[Tensor], Tensor],
         lr: float | None,
+        rho: float | None,
     ) -> None:
-        self.gamma, self.regularizer, self.lr = gamma, regularizer, lr
-        self._last: tuple[Place, int, Tensor] | None = None
+        self.gamma, self.regularizer, self.lr, self.rho = gamma, regularizer, lr, rho
+        self.most_lopsided = 0.0
+        self._last: tuple[Place, int, tuple[Tensor, Tensor]] | None = None
 
     @property
     def name(self) -> str:
@@ -67,20 +79,61 @@ class Drift:
         """dX/dτ, [dim]."""
         if self.regularizer != "top_eigenvalue":
             return -place.tangent(self._slope(place)) / 2
-        slopes, mixture = self.slopes(place, tied.number), self.mixture(place, tied)
-        speed = 1.0 if self.lr is None else (2 / (2 - self.lr * place.top_eigenvalue)) ** 2
-        return -speed * torch.einsum("ab,abd->d", mixture, slopes) / 2
+        pulls, mixture = self._pulls(place, tied.number), self.mixture(place, tied)
+        return -self._speed(place) * torch.einsum("ab,abd->d", mixture, pulls) / 2
 
     def slopes(self, place: Place, number: int) -> Tensor:
         """T_ab = P⊥ ∂²(∇L)[v_a, v_b] of the first eigenvectors, [number, number, dim]."""
-        if self._last is None or self._last[0] is not place or self._last[1] != number:
-            found = third_derivatives(self.gamma.objective, place.x, place.vectors[:, :number])
-            self._last = place, number, place.tangent(found)
-        return self._last[2]
+        return self._computed(place, number)[0]
 
     def mixture(self, place: Place, tied: Tied) -> Tensor:
         """Q [number, number], positive definite or not where the tie is kept."""
-        return least_norm_mixture(self.slopes(place, tied.number), bounded=not tied.keeps)
+        return least_norm_mixture(self._pulls(place, tied.number), bounded=not tied.keeps)
+
+    def _speed(self, place: Place) -> float:
+        """How many times as fast as the flow SAM is at its learning rate."""
+        return 1.0 if self.lr is None else (2 / (2 - self.lr * float(place.top_eigenvalue))) ** 2
+
+    def _pulls(self, place: Place, number: int) -> Tensor:
+        """T_ab, where the velocity's second part is shared out over all T_aa.
+
+        As tr Q = 1, −½ speed · Σ Q_ab T_ab is then the whole velocity, and the Q for which it is
+        shortest keeps the eigenvalues tied under all of it.
+        """
+        return self._computed(place, number)[1]
+
+    def _computed(self, place: Place, number: int) -> tuple[Tensor, Tensor]:
+        if self._last is None or self._last[0] is not place or self._last[1] != number:
+            found = third_derivatives(self.gamma.objective, place.x, place.vectors[:, :number])
+            slopes = pulls = place.tangent(found)
+            if self.lr is not None and self.rho is not None:
+                second = self._second_error(place, slopes, self.lr, self.rho)
+                unit = torch.eye(number).to(slopes).unsqueeze(-1)
+                pulls = slopes - unit * second * (2 / self._speed(place))
+            self._last = place, number, (slopes, pulls)
+        return self._last[2]
+
+    def _second_error(self, place: Place, slopes: Tensor, lr: float, rho: float) -> Tensor:
+        """What the lopsided two-cycle adds to the velocity, [dim].
+
+        In a tie, where SAM's direction goes around, the mean over the eigenvectors of Q stands for
+        the mean over the directions, of which Q gives second moments only.
+        """
+        number, total = len(slopes), torch.zeros_like(place.x)
+        shares, turn = torch.linalg.eigh(least_norm_mixture(slopes))
+        directions = place.vectors[:, :number] @ turn
+        values = torch.cat([place.values[:1], place.values[number:]])
+        for share, direction in zip(shares.tolist(), directions.mT, strict=True):
+            if share < _NO_SHARE:
+                continue
+            bend = third_derivative(self.gamma.objective, place.x, direction, direction)
+            vectors = torch.cat([direction.unsqueeze(-1), place.vectors[:, number:]], dim=1)
+            cycle = two_cycle(values, vectors, bend, lr, rho)
+            self.most_lopsided = max(self.most_lopsided, abs(float(cycle.lopsidedness)))
+            total += share * second_error(
+                self.gamma.objective, place.x, values, vectors, bend, lr=lr, rho=rho, bounded=True
+            )
+        return place.tangent(total)
 
     def _slope(self, place: Place) -> Tensor:
         """∇S, up to its part across Γ, [dim]."""

@@ -39,7 +39,8 @@ class Place:
 
     def tangent(self, vectors: Tensor) -> Tensor:
         """P⊥ of vectors [..., dim]: their parts along Γ."""
-        return vectors - (vectors @ self.vectors) @ self.vectors.mT
+        across = self.vectors @ (self.vectors.mT @ vectors.unsqueeze(-1))
+        return vectors - across.squeeze(-1)
 
 
 class Gamma:

@@ -21,15 +21,15 @@ from samlib._validation import (
     require_flag,
     require_fraction,
     require_number,
-    require_numbers,
     require_one_point,
     shown,
 )
+from samlib.flow.arguments import require_followable, require_rank, require_times
 from samlib.flow.drift import REGULARIZERS, Drift, Regularizer
 from samlib.flow.gamma import Gamma
 from samlib.flow.integration import Integration, Stop, Tie
 from samlib.flow.projection import Projection, project_to_minimizers
-from samlib.flow.retraction import largest_known, require_followable, require_rank
+from samlib.flow.retraction import largest_known
 from samlib.objective import Objective, require_objective
 
 
@@ -119,6 +119,7 @@ def limiting_flow(
     times: Sequence[float] | Tensor,
     *,
     lr: float | None = None,
+    rho: float | None = None,
     rtol: float = 1e-8,
     atol: float = 1e-9,
     rank: int | None = None,
@@ -158,6 +159,10 @@ def limiting_flow(
         SAM's learning rate η, 0 < η < 2/λ₁, for the flow of λ₁ that it follows at this rate as
         ρ/η → 0: (2/(2 − ηλ₁))² times as fast, because its gradients are taken from the wall of
         the valley (our calculation). Default: the limit η → 0.
+    rho
+        SAM's radius ρ > 0, with ``lr``, for the second error too: what SAM's two-cycle, lopsided
+        where ρ/η is not small, adds to the velocity, as in :func:`flow_corrections`. Its formula
+        is of first order in ρ/η. Default: the limit ρ/η → 0.
     rtol, atol
         Tolerances of the adaptive integrator at each step; of Φ, a tenth of them.
     rank
@@ -181,12 +186,14 @@ def limiting_flow(
     ValueError
         If an argument has the wrong shape or range, a function does not return one finite number,
         gradient flow from start does not reach Γ, Γ is a single point there, λ_M is to be followed
-        and not simple there, ``lr`` is at least 2/λ₁ there, or given for another S than λ₁.
+        and not simple there, ``lr`` is at least 2/λ₁ there, or given for another S than λ₁, or
+        ``rho`` is given without it.
 
     Warns
     -----
     RuntimeWarning
-        If the flow ends early; what would come after is NaN, and ``converged`` is False.
+        If the flow ends early; what would come after is NaN, and ``converged`` is False. If the
+        two-cycle is so lopsided that the second error is known only roughly.
 
     Examples
     --------
@@ -218,15 +225,15 @@ def limiting_flow(
     require_one_point("start", start, require_objective(objective).dim)
     require_followable("start", start)
     _require_regularizer(regularizer)
-    instants = _require_times(times)
-    lr = _require_lr(lr, regularizer)
+    instants = require_times(times)
+    lr, rho = _require_rates(lr, rho, regularizer)
     require_fraction("rtol", rtol)
     require_fraction("atol", atol)
     rank = require_rank(rank, objective)
     require_fraction("gap_rtol", gap_rtol)
     require_flag("progress", progress)
     first = _project_start(objective, start, rtol / 10, atol / 10, rank)
-    drift = Drift(Gamma(objective, first.x, int(first.rank)), regularizer, lr)
+    drift = Drift(Gamma(objective, first.x, int(first.rank)), regularizer, lr, rho)
     drift.value(drift.gamma.begin)  # a function that returns no number is refused here
     _require_stable(lr, drift.gamma.begin.top_eigenvalue)
     integration = Integration(drift, gap_rtol)
@@ -238,6 +245,14 @@ def limiting_flow(
     if integration.problem:
         warnings.warn(
             f"the flow of {drift.name} ends before τ = {instants[-1]:g}: {integration.problem}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    if drift.most_lopsided > 1:
+        warnings.warn(
+            f"rho/lr is too large for a formula of first order: the gradients on the two walls are "
+            f"as unequal as {drift.most_lopsided:.2g} to their sum, by the formula, which can be "
+            "at most 1; the second error is known only roughly",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -320,23 +335,21 @@ def _require_regularizer(regularizer: str | Callable[[Tensor], Tensor]) -> None:
         )
 
 
-def _require_times(times: Sequence[float] | Tensor) -> NDArray[np.float64]:
-    instants = require_numbers("times", times)
-    if not (bool((instants.diff() > 0).all()) and float(instants[0]) >= 0):
-        raise ValueError(f"times must be finite, not negative and increasing, got {shown(times)}")
-    return instants.numpy()
-
-
-def _require_lr(lr: float | None, regularizer: str | Callable[[Tensor], Tensor]) -> float | None:
+def _require_rates(
+    lr: float | None, rho: float | None, regularizer: str | Callable[[Tensor], Tensor]
+) -> tuple[float | None, float | None]:
+    """Return η and ρ, if the flow at a finite rate is known for the regularizer."""
+    if lr is None and rho is None:
+        return None, None
     if lr is None:
-        return None
+        raise ValueError(f"rho needs lr, since what it adds depends on both, got rho={shown(rho)}")
     lr = require_number("lr", lr, positive=True)
     if regularizer != "top_eigenvalue":
         raise ValueError(
             "lr is for the flow of top_eigenvalue, whose speed at a finite learning rate is known; "
             f"got lr={lr:g} with the regularizer {shown(regularizer)}"
         )
-    return lr
+    return lr, None if rho is None else require_number("rho", rho, positive=True)
 
 
 def _require_stable(lr: float | None, top_eigenvalue: Tensor) -> None:

@@ -24,13 +24,12 @@ from samlib._validation import (
     require_fraction,
     require_point,
 )
+from samlib.flow.arguments import require_followable, require_rank
 from samlib.flow.retraction import (
     WHOLE_SPECTRUM_DIM,
     eigenpairs_in_range,
     largest_known,
     likely_rank,
-    require_followable,
-    require_rank,
     retract,
     zero_up_to,
 )

@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-from samlib._validation import require_count, shown
 from samlib.curvature import top_eigenpairs
 from samlib.objective import Objective
 
@@ -74,33 +73,6 @@ def retract(
         if bool(((step <= rounding * x.norm(dim=-1)) | (step >= before / 2)).all()):
             break
     return x, step
-
-
-def require_followable(name: str, x: Tensor) -> None:
-    """Raise if the flow from x cannot be followed: in half precision, or if x is not finite."""
-    if torch.finfo(x.dtype).bits < 32:
-        raise TypeError(
-            f"{name} must have dtype float32 or float64, got {x.dtype}, which has too few digits "
-            f"for Newton's method on Γ; try {name}.float()"
-        )
-    if not bool(x.isfinite().all()):
-        wrong = x[~x.isfinite()][0].item()
-        raise ValueError(f"{name} must be finite, got {wrong} in it")
-
-
-def require_rank(rank: int | None, objective: Objective) -> int | None:
-    """Return the rank if it is possible; raise if not, or if it is missing where it is needed."""
-    if rank is not None:
-        rank = require_count("rank", rank, minimum=1)
-        if rank > objective.dim:
-            raise ValueError(f"rank must be at most dim = {objective.dim}, got {shown(rank)}")
-    elif objective.dim > WHOLE_SPECTRUM_DIM:
-        raise ValueError(
-            f"with more than {WHOLE_SPECTRUM_DIM} parameters, here {objective.dim}, rank is "
-            "required: the number of non-zero eigenvalues on Γ, such as the number of fitted data "
-            "points"
-        )
-    return rank
 
 
 def largest_known(values: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Xs lopsidedness does to the drift.
+"""SAM's two-cycle over a point of Γ: how lopsided it is, and what that does to the drift.
 
 Nothing here looks at its arguments: they come from a point of Γ that has been looked at, with
 η λ₁ < 2.
@@ -40,6 +40,17 @@ class TwoCycle:
     tilt: Tensor
     swing: Tensor
 
+    @property
+    def bounded_swing(self) -> Tensor:
+        """δᵢ, kept within what a direction can do where ε is not small.
+
+        tanh ε stands for ε, since no gradient is less than 0 or more than twice the mean, and
+        δ/√(1 + ‖δ‖²) for δ. To first order in ρ/η nothing changes.
+        """
+        ratio = self.lopsidedness.tanh() / self.lopsidedness
+        swing = self.swing * torch.where(self.lopsidedness == 0, 1.0, ratio)
+        return swing / (1 + swing.square().sum()).sqrt()
+
 
 def two_cycle(values: Tensor, vectors: Tensor, bend: Tensor, lr: float, rho: float) -> TwoCycle:
     """The two-cycle over a point of Γ from the eigenpairs [M], [dim, M] of ∇²L there.
@@ -67,18 +78,20 @@ def second_error(
     *,
     lr: float,
     rho: float,
+    bounded: bool = False,
 ) -> Tensor:
     """What the lopsided two-cycle adds to dΦ(SAM)/dτ at a point x of Γ, [dim].
 
     It is −(2/(2 − ηλ₁)) Σ (2δᵢ/(2 − ηλᵢ)) T₁ᵢ with T₁ᵢ = P⊥∂²(∇L)[v₁, vᵢ]. The arguments are those
     of :func:`two_cycle`. The sum runs over all columns of vectors but the first, and P⊥ projects
     off all of them: to leave an eigenvector out of the sum alone, leave its column out and project
-    the result off it.
+    the result off it. ``bounded`` takes :attr:`TwoCycle.bounded_swing`.
     """
     cycle = two_cycle(values, vectors, bend, lr, rho)
+    swing = cycle.bounded_swing if bounded else cycle.swing
     # T₁ᵢ is linear in vᵢ: one derivative gives the whole sum.
-    swing = vectors[:, 1:] @ (2 * cycle.swing / (2 - lr * values[1:]))
-    slope = third_derivative(objective, x, vectors[:, 0], swing)
+    across = vectors[:, 1:] @ (2 * swing / (2 - lr * values[1:]))
+    slope = third_derivative(objective, x, vectors[:, 0], across)
     return -(cycle.reach / rho) * (slope - vectors @ (vectors.mT @ slope))
 
 

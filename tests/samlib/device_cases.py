@@ -259,6 +259,17 @@ def flow(regularizer: Any) -> Measure:
     return measure
 
 
+def tied_flow(device: Device) -> list[Any]:
+    """λ₁ = 2F₂ meets 2F₁ at τ = 0.044, and leaves it behind at 0.135."""
+    start, times = double(-1, -1, 0, 0).to(device), double(0, 0.08, 0.2).to(device)
+    coarse = {"rtol": 1e-4, "atol": 1e-4}
+    rates = {"lr": 0.01, "rho": 0.001}
+    path = samlib.limiting_flow(FOUR, start, "top_eigenvalue", times, **rates, **coarse)
+    assert path.mixture is not None
+    shares = torch.linalg.eigvalsh(path.mixture.cpu())
+    return [path.x, path.value, path.multiplicity, shares.to(device)]
+
+
 def tables(device: Device) -> list[Any]:
     """Whatever shows results to people, who are not on the device."""
     x = points(device)
@@ -334,5 +345,6 @@ MEASURED: dict[str, Measure] = {
     ),
     "limiting flow of the trace": flow("trace"),
     "limiting flow of a function": flow(lambda x: x.square().sum()),
+    "limiting flow through a tie": tied_flow,
     "tables": tables,
 }

@@ -14,7 +14,12 @@ from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from samlib import Objective, problems, rules, simulate
-from samlib.flow import FlowCorrections, flow_corrections, project_to_minimizers
+from samlib.flow import (
+    FlowCorrections,
+    flow_corrections,
+    limiting_flow,
+    project_to_minimizers,
+)
 from samlib.flow.two_cycle import second_error, third_derivative
 from samlib.landscapes import FourDimensional, Quadratic, TanhNetwork
 from tests.samlib.flow_cases import NETWORK, double, normal
@@ -354,3 +359,33 @@ def test_what_is_not_a_point_of_gamma_is_refused(arguments: dict[str, Any], mess
     assert float(flow_corrections(**good).flow.norm()) > 1
     with pytest.raises(ValueError, match=message):
         flow_corrections(**{**good, **arguments})
+
+
+# ──────────────────────────────────────────────────────────── the flow that takes them along
+
+
+@pytest.mark.parametrize("kappa", [1.0, -1.0])
+def test_the_flow_sets_out_with_the_corrected_velocity(kappa: float) -> None:
+    # ε = −.028 here: what bounds the swing of a lopsided cycle changes a thousandth of it.
+    objective, x = Objective(valley(kappa), 3), torch.zeros(3, dtype=torch.float64)
+    rates = {"lr": 0.1, "rho": 0.004}
+    expected = flow_corrections(objective, x, **rates)
+    h = 1e-4
+    flow = limiting_flow(
+        objective, x, "top_eigenvalue", [h, 2 * h], rtol=1e-12, atol=1e-13, **rates
+    )
+    velocity = (4 * flow.x[0] - flow.x[1] - 3 * x) / (2 * h)
+    alone = expected.speed_factor * expected.flow
+    torch.testing.assert_close(velocity - alone, expected.second, rtol=2e-3, atol=1e-9)
+
+
+def test_a_cycle_too_lopsided_for_the_formula_is_warned_of() -> None:
+    objective, x = Objective(valley(1.0), 3), torch.zeros(3, dtype=torch.float64)
+    with pytest.warns(RuntimeWarning, match="rho/lr is too large for a formula of first order"):
+        limiting_flow(objective, x, "top_eigenvalue", [0.1], lr=0.1, rho=0.2)
+
+
+def test_a_radius_needs_a_learning_rate() -> None:
+    x = torch.zeros(3, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"rho needs lr, since .* got rho=0\.1"):
+        limiting_flow(Objective(valley(1.0), 3), x, "top_eigenvalue", [0.1], rho=0.1)

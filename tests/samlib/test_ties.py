@@ -358,6 +358,22 @@ def test_sam_follows_the_flow_through_a_tie(drifting: Drifting) -> None:
     assert float(ratio.max()) < 2.3
 
 
+@pytest.mark.parametrize("seed", [98, 181])
+def test_the_second_error_brings_the_flow_closer_to_sam_before_and_in_a_tie(seed: int) -> None:
+    # Networks whose walls are so unequal that the speed factor alone is not enough: the angle
+    # between SAM's gradient and v₁ changes from wall to wall.
+    network, far = problems.interpolating_network(seed=seed)
+    drifting = Drifting(network, project_to_minimizers(network, far, progress=False).x)
+    lr, rho = 0.04, 0.014
+    first = drifting.flow([1.0, 2.5, 4.0], lr=lr)
+    both = drifting.flow([1.0, 2.5, 4.0], lr=lr, rho=rho)
+    assert both.multiplicity[-1] == 2
+    without, error = (drifting.distance(flow, lr, rho) for flow in (first, both))
+    assert float(without[0]) > 0.012
+    assert float(error[0]) < without[0] / 4
+    assert float(error.max()) < 0.006
+
+
 def test_the_mean_of_sams_directions_is_the_mixture(drifting: Drifting) -> None:
     lr, rho, begin, end = 0.04, 0.005, 3.0, 3.3
     flow = drifting.flow([begin, (begin + end) / 2], lr=lr)

@@ -286,6 +286,7 @@ OF_LOSSES: dict[str, Callable[[World], Row]] = {
         ),
         "times": OF_FLOWS,
         "lr": positive(0.01).or_none(),
+        "rho": positive(0.01).or_none(),
         "rtol": fraction(1e-6),
         "atol": fraction(1e-6),
         "rank": count(2, 1, 4).or_none(),
