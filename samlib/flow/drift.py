@@ -10,14 +10,12 @@ import torch
 from torch import Tensor
 
 from samlib.flow.gamma import Gamma, Place
-from samlib.flow.ties import least_norm_mixture, third_derivatives
+from samlib.flow.ties import NO_SHARE, least_norm_mixture, third_derivatives
 from samlib.flow.two_cycle import second_error, third_derivative, two_cycle
 
 Regularizer = Literal["top_eigenvalue", "trace", "smallest_nonzero_eigenvalue"]
 
 REGULARIZERS = ("top_eigenvalue", "trace", "smallest_nonzero_eigenvalue")
-
-_NO_SHARE = 1e-6  # an eigenvalue of Q that counts as zero
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ class Drift:
         directions = place.vectors[:, :number] @ turn
         values = torch.cat([place.values[:1], place.values[number:]])
         for share, direction in zip(shares.tolist(), directions.mT, strict=True):
-            if share < _NO_SHARE:
+            if share < NO_SHARE:
                 continue
             bend = third_derivative(self.gamma.objective, place.x, direction, direction)
             vectors = torch.cat([direction.unsqueeze(-1), place.vectors[:, number:]], dim=1)

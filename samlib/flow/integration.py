@@ -17,7 +17,7 @@ from samlib._progress import ProgressBar
 from samlib.flow.drift import Drift, Tied
 from samlib.flow.gamma import Place
 from samlib.flow.retraction import zero_up_to
-from samlib.flow.ties import towards_tie
+from samlib.flow.ties import NO_SHARE, towards_tie
 
 State = NDArray[np.float64]
 
@@ -25,7 +25,6 @@ State = NDArray[np.float64]
 _PARTED = 2.0
 _STEPS_TO_TIE = 4
 _MOST_CHANGES = 1000
-_SHARE = 1e-6  # an eigenvalue of Q below counts as zero
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Stop:
     @property
     def multiplicity(self) -> int:
         """How many of them do stay tied."""
-        return int((torch.linalg.eigvalsh(self.mixture) > _SHARE).sum())
+        return int((torch.linalg.eigvalsh(self.mixture) > NO_SHARE).sum())
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Integration:
         self.problem = ""
         self._tied = Tied()
         if drift.regularizer == "top_eigenvalue":
-            self._tied = self._settled(self.gamma.begin, self._count_tied(self.gamma.begin))
+            self._tied = self._settled(self.gamma.begin, self._count_tied(self.gamma.begin, 1))
         self.start = self._stop(self.gamma.state(self.gamma.begin.x))
 
     @property
@@ -182,11 +181,8 @@ class Integration:
         if event == "leaves":
             self._tied = Tied(self._tied.number, keeps=False)
             return state
-        number = self._tied.number
-        if event == "meets":
-            number += 1
-        elif event == "parts":
-            number = self._widest(place)[1]
+        number = self._widest(place)[1] if event == "parts" else self._tied.number
+        number = self._count_tied(place, number + 1 if event == "meets" else number)
         self._tied = self._settled(place, number)
         return self._onto_the_tie(state) if self._tied.keeps and number > 1 else state
 
@@ -209,8 +205,8 @@ class Integration:
         mixture = self.drift.mixture(place, Tied(self._tied.number))
         return float(torch.linalg.eigvalsh(mixture)[0])
 
-    def _count_tied(self, place: Place) -> int:
-        number = 1
+    def _count_tied(self, place: Place, number: int) -> int:
+        """How many count as tied, so many at least."""
         while number < self.gamma.rank and self._gap(place, number) <= 1:
             number += 1
         return number

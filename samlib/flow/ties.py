@@ -2,8 +2,8 @@
 
 With V [dim, k] an orthonormal basis of the tied eigenspace and T_ab = P⊥ ∂²(∇L)[v_a, v_b], the
 projected subdifferential of λ₁ holds the vectors Σ Q_ab T_ab, Q ⪰ 0, tr Q = 1. The flow goes along
-minus half the shortest of them, which is how gradient flow of a maximum goes on (Lewis and Overton,
-1996, for the subdifferential; that SAM does so is our calculation).
+minus half the shortest of them, which is how gradient flow of a maximum goes on (Overton and
+Womersley, 1993, for the subdifferential; that SAM does so is our calculation).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from samlib.objective import Objective
+
+NO_SHARE = 1e-6  # an eigenvalue of Q below counts as zero
 
 # How far the barrier is lowered, relative to the objective: Q then leaves it that far from least.
 _LEAST_BARRIER = 1e-15

@@ -179,6 +179,18 @@ def test_eigenvalues_that_cross_pass_through_each_other() -> None:
     torch.testing.assert_close(finer.x[:, 0], double(0.25, -0.75), rtol=0, atol=2e-6)
 
 
+def test_several_eigenvalues_may_be_met_at_once() -> None:
+    # As above, but that the second one is double: two fall as one afterwards.
+    def block(x: Tensor) -> Tensor:
+        return torch.diag(torch.stack([10 + 2 * x[0], 10.5 + x[0], 10.5 + x[0]]))
+
+    loss, times = valley(block, 1, 3), [0.25, 1.0, 3.0]
+    flow = limiting_flow(loss, bottom(1, tied=3), "top_eigenvalue", times)
+    torch.testing.assert_close(flow.x[:, 0], double(0.75, 0.25, -0.75), rtol=0, atol=2e-3)
+    assert flow.multiplicity.tolist() == [1, 2, 2]
+    assert [tie.multiplicity for tie in flow.ties] == [2]
+
+
 def test_on_the_loss_of_figure_1_the_flow_slides_where_two_paraboloids_meet() -> None:
     # Among minimizers λ₁ = 2 max(F₁, F₂). In short implicit steps, each the minimizer of λ₁/2 plus
     # the squared distance by twice the step, found by bisection between the two alone.
