@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 import samlib
+from samlib.flow.ties import least_norm_mixture
 from samlib.landscapes import FourDimensional, Landscape, Quadratic, TwoValleys
 from samlib.rules import SAM, GradientDescent, StochasticSAM
 from samlib.widgets import (
@@ -282,6 +283,7 @@ def flows_of(network: int) -> dict[str, Any]:
     figure = LimitingFlow(network=network, time=4.0, rho=0.2)
     flows = figure.limiting_flows()
     assert all(flow.converged for flow in flows.values())
+    assert bool(flows["top_eigenvalue"].ties) == (network in (39, 147))
     values = {
         name: {"top_eigenvalue": flow.top_eigenvalue, "trace": flow.trace}
         for name, flow in flows.items()
@@ -321,12 +323,21 @@ def derivatives() -> dict[str, Any]:
     }
 
 
-def ending() -> dict[str, Any]:
-    figure = LimitingFlow(network=39)
-    flow = samlib.limiting_flow(
-        figure.problem.objective, figure.fitted, "top_eigenvalue", [0.0, 3.0], progress=False
-    )
-    return {"network": 39, "time": 3, "end": flow.ties[0].begin}
+def mixtures() -> list[dict[str, Any]]:
+    """Of two eigenvalues that stay tied, of two that part, of three."""
+    found = []
+    for seed, shared, k in ((0, 0.0, 2), (1, 9.0, 2), (2, 0.0, 3)):
+        generator = torch.Generator().manual_seed(seed)
+        random = torch.randn(k, k, 20, generator=generator, dtype=torch.float64)
+        slopes = random + random.transpose(0, 1) + shared * torch.eye(k)[:, :, None]
+        keeping = least_norm_mixture(slopes, bounded=False)
+        parts = bool(torch.linalg.eigvalsh(keeping)[0] < 0)
+        assert parts == bool(shared)
+        row, column = torch.triu_indices(k, k)
+        pair = {"slopes": list(slopes[row, column]), "keeping": keeping.flatten()}
+        parting = least_norm_mixture(slopes).flatten() if parts else None
+        found.append({**pair, "parting": parting})
+    return found
 
 
 def expect_limiting_flow() -> dict[str, Any]:
@@ -334,11 +345,11 @@ def expect_limiting_flow() -> dict[str, Any]:
     return {
         "runs": [trained(name) for name in settings.LIMITING_FLOW],
         "dense": densely_aligned(),
-        "flows": [flows_of(network) for network in (0, 2, 5)],
+        "flows": [flows_of(network) for network in (0, 2, 5, 39, 147)],  # the last two are tied
         "fromOnePoint": flows_from_one_point(),
         "networks": [network_of(seed) for seed in (0, 1, 123_456, 2**31 - 1)],
         "curvature": derivatives(),
-        "ending": ending(),
+        "mixtures": mixtures(),
         "rounding": LimitingFlow().state(),
         "queue": [{**state, "rho": rho} for rho in (0.005, 0.2, 0.3, 0.4)],
     }

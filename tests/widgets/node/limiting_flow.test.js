@@ -3,10 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { flowAt, limitingFlow } from "../../../samlib/widgets/src/dynamics/flow.js";
+import { keepingMixture, partingMixture } from "../../../samlib/widgets/src/dynamics/ties.js";
 import { interpolatingNetwork } from "../../../samlib/widgets/src/dynamics/network.js";
 import { createQueue } from "../../../samlib/widgets/src/figures/limiting_flow/laboratory.js";
 import { errorOf, fittedNetwork, limitingFlows, train } from "../../../samlib/widgets/src/figures/limiting_flow/training.js";
-import { assertClose, assertNear, assertSameRun, assertWithin, expected } from "./expected.js";
+import { assertClose, assertNear, assertSameRun, expected } from "./expected.js";
 
 /** A whole run. */
 function courseOf(settings, fit = fittedNetwork(settings.network)) {
@@ -84,12 +85,12 @@ test("loss and curvature are samlib's", () => {
   assertNear(network.output(x, input), output, 1e-13);
 });
 
-test("a flow ends where samlib's does, and the top eigenvalue is double", () => {
-  const { network, time, end } = expected.ending;
-  const { top_eigenvalue: top, trace } = limitingFlows(fittedNetwork(network), time);
-  assertNear(trace.end, time, 1e-6);
-  assert.ok(Number.isNaN(top.top_eigenvalue[240]));
-  assertWithin(top.end, end, (1.5 * time) / 240); // known to an interval
+test("a tie is kept by the mixture that makes the slopes shortest, or left by one of rank one", () => {
+  for (const { slopes, keeping, parting } of expected.mixtures) {
+    const vectors = slopes.map((slope) => Float64Array.from(slope));
+    assertClose(keepingMixture(vectors, keeping.length === 4 ? 2 : 3), keeping, { rtol: 1e-10 });
+    if (parting) assertClose(partingMixture(vectors), parting, { rtol: 1e-8 });
+  }
 });
 
 test("batches of two amplify rounding, and the full batch does not", () => {

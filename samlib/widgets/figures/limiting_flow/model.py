@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from itertools import pairwise
@@ -123,15 +122,4 @@ def flow_from_fit(network: int, name: Any, times: tuple[float, ...]) -> FlowPath
     """The limiting flow of a regularizer from the fitted weights, at these times."""
     objective = interpolating_network(seed=network).objective
     with diverging_in_silence():  # a flow that ends early is shown so, too
-        flow = limiting_flow(objective, fitted_weights(network), name, times, progress=False)
-    return _until_tied(flow)
-
-
-def _until_tied(flow: FlowPath) -> FlowPath:
-    """The flow as the figure draws it: equation (7) ends where λ₁ is no longer simple."""
-    if not flow.ties:
-        return flow
-    gone = flow.times >= flow.ties[0].begin
-    names = ("value", "top_eigenvalue", "trace", "smallest_nonzero_eigenvalue")
-    blank: dict[str, Any] = {n: torch.where(gone, torch.nan, getattr(flow, n)) for n in names}
-    return dataclasses.replace(flow, converged=False, **blank)
+        return limiting_flow(objective, fitted_weights(network), name, times, progress=False)

@@ -175,8 +175,7 @@ class LimitingFlow(Figure):
         -------
         dict
             ``top_eigenvalue`` and ``trace``, each a :class:`samlib.FlowPath`. They begin
-            where gradient flow from the fitted weights ends. That of λ₁ is shown up to its first
-            tie, where equation (7) ends.
+            where gradient flow from the fitted weights ends, and go on through ties of λ₁.
         """
         times = tuple(sorted(set(self.times.tolist())))  # some coincide if there are few steps
         return {

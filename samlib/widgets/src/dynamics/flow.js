@@ -2,6 +2,7 @@
 // loss). Everything needs the M outputs and their Jacobian only, which is why it is quick.
 
 import { topEigenpair } from "./eigen.js";
+import { firmness, keepingMixture, pairsOf, partingMixture, towardsTie } from "./ties.js";
 
 /** @typedef {import("./network.js").Network} Network */
 /** @typedef {"top_eigenvalue" | "trace"} Regularizer what a flow lowers */
@@ -9,8 +10,11 @@ import { topEigenpair } from "./eigen.js";
 /** The intervals into which a flow's time is cut; between their ends one may interpolate. */
 export const FLOW_INTERVALS = 240;
 
-/** A flow of λ₁ ends where λ₁ − λ₂ falls below so much of λ₁ (Assumption 4.4), as in samlib. */
+/** Eigenvalues count as tied where their distance falls below so much of λ₁, as in samlib. */
 const GAP = 1e-4;
+
+/** They have parted where it is above so many times that. */
+const PARTED = 2;
 
 /** Below this share of λ₁ an eigenvalue counts as zero: the rank has fallen (Assumption 3.3). */
 const ZERO = 1e-8;
@@ -26,6 +30,8 @@ export function createGamma({ dim, points, jacobian, bend }) {
   const slope = new Float64Array(dim);
   const direction = new Float64Array(dim);
   const ones = new Float64Array(points).fill(1);
+  const one = new Float64Array(points);
+  const order = Int32Array.from({ length: points }, (_, k) => k);
 
   const gamma = {
     /** The eigenvalues of JJᵀ/M where look() was called last, largest first. */
@@ -35,12 +41,11 @@ export function createGamma({ dim, points, jacobian, bend }) {
     look,
     retract,
     gradient,
-    /** Is the flow of a regularizer defined where look() was called last? @param {Regularizer} regularizer */
-    regular(regularizer) {
-      const { values } = gamma;
-      const apart = regularizer === "trace" || values[0] - values[1] > GAP * values[0];
-      return apart && values[points - 1] > ZERO * values[0];
-    },
+    slopes,
+    /** Has the Hessian its full rank where look() was called last? */
+    regular: () => gamma.values[points - 1] > ZERO * gamma.values[0],
+    /** How far apart the first so many eigenvalues and the next are, in units of GAP λ₁. @param {number} number */
+    gap: (number) => (gamma.values[number - 1] - gamma.values[number]) / (GAP * gamma.values[0]),
   };
 
   /** Everything about the outputs at x. @param {Float64Array} x */
@@ -54,8 +59,8 @@ export function createGamma({ dim, points, jacobian, bend }) {
       }
     }
     topEigenpair(gram, basis, top);
-    for (let k = 0; k < points; k++) gamma.values[k] = gram[k * points + k];
-    gamma.values.sort().reverse();
+    order.sort((a, b) => gram[b * points + b] - gram[a * points + a]);
+    order.forEach((k, n) => (gamma.values[n] = gram[k * points + k]));
     combine(top, direction);
   }
 
@@ -113,12 +118,42 @@ export function createGamma({ dim, points, jacobian, bend }) {
   function gradient(x, regularizer, out) {
     if (regularizer === "top_eigenvalue") bend(x, top, direction, out);
     else bend(x, ones, rows, out);
+    flatten(out);
+    for (let i = 0; i < dim; i++) out[i] *= 2 / points;
+  }
+
+  /**
+   * T_ab = P⊥ ∂²(∇L)[v_a, v_b], a ≤ b, of the first eigenvectors at a point of Γ where look() was called:
+   * (1/M) Σ_k [⟨∇f_k, v_b⟩ ∇²f_k v_a + ⟨∇f_k, v_a⟩ ∇²f_k v_b] along Γ.
+   *
+   * @param {Float64Array} x @param {number} number
+   */
+  function slopes(x, number) {
+    const across = new Float64Array(dim);
+    return [...pairsOf(number)].map(([a, b]) => {
+      const out = new Float64Array(dim);
+      for (const [from, to] of [[a, b], [b, a]]) {
+        // v = Jᵀu/√(Mλ) and ⟨∇f_k, v⟩ = √(Mλ) u_k.
+        const size = Math.sqrt(gamma.values[to] / gamma.values[from]);
+        for (let k = 0; k < points; k++) one[k] = basis[k * points + order[from]];
+        combine(one, direction);
+        for (let k = 0; k < points; k++) one[k] = size * basis[k * points + order[to]];
+        bend(x, one, direction, across);
+        for (let i = 0; i < dim; i++) out[i] += across[i] / points;
+      }
+      flatten(out);
+      return out;
+    });
+  }
+
+  /** P⊥ in place. @param {Float64Array} out */
+  function flatten(out) {
     for (let k = 0; k < points; k++) {
       shares[k] = 0;
       for (let i = 0; i < dim; i++) shares[k] += rows[k * dim + i] * out[i];
     }
     combine(solve(shares), slope);
-    for (let i = 0; i < dim; i++) out[i] = (out[i] - slope[i]) * (2 / points);
+    for (let i = 0; i < dim; i++) out[i] -= slope[i];
   }
 
   return gamma;
@@ -127,7 +162,8 @@ export function createGamma({ dim, points, jacobian, bend }) {
 /** @typedef {ReturnType<typeof createGamma>} Gamma */
 
 /**
- * A limiting flow at evenly spaced times, with the slopes there; NaN from where it ends early.
+ * A limiting flow at evenly spaced times, with the slopes there; NaN from where it ends early. That of λ₁ goes on
+ * where λ₁ is tied.
  *
  * @typedef {object} Flow
  * @property {number} horizon the last time
@@ -174,6 +210,7 @@ export function limitingFlow(network, start, regularizer, horizon, rtol = 1e-9) 
   let next = start.slice();
   const interval = horizon / FLOW_INTERVALS;
   let h = interval;
+  const tied = { number: 1, keeps: true };
 
   /**
    * The velocity. Beside Γ, where stages of a step end up, the same formula continues it smoothly.
@@ -182,13 +219,15 @@ export function limitingFlow(network, start, regularizer, horizon, rtol = 1e-9) 
    */
   const field = (y, out) => {
     gamma.look(y);
-    gamma.gradient(y, regularizer, out);
+    if (tied.number === 1) gamma.gradient(y, regularizer, out);
+    else shortest(gamma.slopes(y, tied.number), tied, out);
     for (let i = 0; i < dim; i++) out[i] *= -0.5;
   };
 
   /** Come back to Γ; write down what is there. Does the flow go on? @param {number} n */
   const note = (n) => {
-    if (!gamma.retract(x) || !gamma.regular(regularizer)) return false;
+    if (!gamma.retract(x) || !gamma.regular()) return false;
+    if (regularizer === "top_eigenvalue" && !settle(gamma, x, tied)) return false;
     field(x, slopes[0]);
     gamma.gradient(x, other, across);
     let [own, rest] = [0, 0];
@@ -212,6 +251,7 @@ export function limitingFlow(network, start, regularizer, horizon, rtol = 1e-9) 
       if (error <= 1) {
         [x, next] = [next, x];
         left = step === left ? 0 : left - step;
+        if (left > 0 && regularizer === "top_eigenvalue" && !settle(gamma, x, tied)) return flow;
         if (left > 0) field(x, slopes[0]);
       }
       if (!(error <= 1) || step === h) h = step * Math.min(5, Math.max(0.2, 0.9 * error ** -0.2 || 0.2));
@@ -239,6 +279,51 @@ export function limitingFlow(network, start, regularizer, horizon, rtol = 1e-9) 
       size += x[i] * x[i];
     }
     return Math.sqrt(error / size) / rtol;
+  }
+}
+
+/** How many of the largest eigenvalues move as one, and whether the flow keeps them tied. @typedef {{number: number, keeps: boolean}} Tied */
+
+/**
+ * Σ Q_ab T_ab of the shortest mixture. @param {Float64Array[]} slopes @param {Tied} tied @param {Float64Array} out
+ */
+function shortest(slopes, { number, keeps }, out) {
+  const mixture = keeps ? keepingMixture(slopes, number) : partingMixture(slopes);
+  out.fill(0);
+  [...pairsOf(number)].forEach(([a, b], p) => {
+    const share = (a === b ? 1 : 2) * mixture[a * number + b];
+    for (let i = 0; i < out.length; i++) out[i] += share * slopes[p][i];
+  });
+}
+
+/**
+ * See which eigenvalues are tied at x after a step, and move x onto a tie that has begun. Can the flow go on? It
+ * cannot here where more than two eigenvalues part.
+ *
+ * @param {Gamma} gamma @param {Float64Array} x @param {Tied} tied
+ */
+function settle(gamma, x, tied) {
+  const most = gamma.values.length;
+  gamma.look(x);
+  const before = { ...tied };
+  if (!tied.keeps && gamma.gap(1) > PARTED) Object.assign(tied, { number: 1, keeps: true });
+  while (tied.number < most && gamma.gap(tied.number) <= 1) tied.number += 1;
+  if (tied.number === 1) return true;
+  const firm = firmness(keepingMixture(gamma.slopes(x, tied.number), tied.number), tied.number);
+  tied.keeps = firm > 0;
+  if (!tied.keeps) return tied.number === 2;
+  if (before.number !== tied.number || !before.keeps) climbOntoTie(gamma, x, tied.number);
+  return true;
+}
+
+/** Newton's steps to where so many eigenvalues are equal. @param {Gamma} gamma @param {Float64Array} x @param {number} number */
+function climbOntoTie(gamma, x, number) {
+  const step = new Float64Array(x.length);
+  for (let n = 0; n < 4; n++) {
+    towardsTie(gamma.slopes(x, number), gamma.values, number, step);
+    for (let i = 0; i < x.length; i++) x[i] += step[i];
+    gamma.retract(x);
+    gamma.look(x);
   }
 }
 

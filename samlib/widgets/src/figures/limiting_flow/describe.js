@@ -54,8 +54,7 @@ function compared(course, along, name, n) {
   const flow = flowAt(along, name, course.tau[n]);
   const value = `${name === "trace" ? "trace" : "λ₁"} = ${number(course[name][n])}`;
   if (Number.isNaN(flow)) {
-    const why = name === "trace" ? "λ₅ vanishes" : "λ₁ meets λ₂";
-    return `${value} (the limiting flow ended at τ = ${number(along.end)}, where ${why})`;
+    return `${value} (the limiting flow ended at τ = ${number(along.end)})`;
   }
   const apart = percent(Math.abs(course[name][n] - flow) / flow);
   return `${value} (limiting flow of ${the(name)} ${number(flow)}, ${apart} apart)`;
