@@ -24,7 +24,7 @@ State = NDArray[np.float64]
 # Eigenvalues that part count as parted from this multiple of the gap at which they count as tied.
 _PARTED = 2.0
 _STEPS_TO_TIE = 4
-_MOST_CHANGES = 1000
+_MOST_CHANGES = 100  # more than a flow has been seen to have by far
 
 
 @dataclass(frozen=True)
