@@ -4,9 +4,10 @@
 onto it (Lemma 3.2). On Γ, SAM drifts along a flow of its own, which lowers the top eigenvalue
 (eq. 7), 1-SAM along the one that lowers the trace (Theorem 5.4). Beyond the theorems: through
 ties, at a finite learning rate and radius, and on mini-batches, where the residuals next to Γ are
-a Markov chain whose stationary moments make the drift.
+a Markov chain whose stationary moments make the drift; and beside Γ, or without a Γ.
 """
 
+from samlib.flow.central import CentralPath, central_flow
 from samlib.flow.chain import ChainMoments, residual_chain, uncoupled_chain
 from samlib.flow.chain_drift import ChainDrift, chain_drift
 from samlib.flow.chain_flow import ChainFlow, chain_flow
@@ -18,6 +19,7 @@ from samlib.flow.projection import Projection, project_to_minimizers
 
 __all__ = [
     "REGULARIZERS",
+    "CentralPath",
     "ChainDrift",
     "ChainFlow",
     "ChainMoments",
@@ -26,6 +28,7 @@ __all__ = [
     "Projection",
     "Regularizer",
     "Tie",
+    "central_flow",
     "chain_drift",
     "chain_flow",
     "flow_corrections",

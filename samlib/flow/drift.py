@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from samlib.flow.gamma import Gamma, Place
-from samlib.flow.ties import NO_SHARE, least_norm_mixture, third_derivatives
+from samlib.flow.mixtures import NO_SHARE
+from samlib.flow.ties import least_norm_mixture, third_derivatives
 from samlib.flow.two_cycle import second_error, third_derivative, two_cycle
 
 Regularizer = Literal["top_eigenvalue", "trace", "smallest_nonzero_eigenvalue"]

@@ -16,8 +16,9 @@ from torch import Tensor
 from samlib._progress import ProgressBar
 from samlib.flow.drift import Drift, Tied
 from samlib.flow.gamma import Place
+from samlib.flow.mixtures import NO_SHARE
 from samlib.flow.retraction import zero_up_to
-from samlib.flow.ties import NO_SHARE, towards_tie
+from samlib.flow.ties import towards_tie
 
 State = NDArray[np.float64]
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from samlib import problems
+from samlib.flow.mixtures import least_mixture, symmetric_basis
 from samlib.flow.ties import least_norm_mixture, third_derivatives, towards_tie
 from tests.samlib.flow_cases import double, normal
 
@@ -34,6 +35,30 @@ def test_no_other_mixture_is_shorter(slopes: Tensor) -> None:
     assert float(torch.linalg.eigvalsh(mixture)[0]) > -1e-12
     assert float(mixture.trace()) == pytest.approx(1, abs=1e-12)
     assert torch.equal(mixture, mixture.mT)
+
+
+@given(st.integers(2, 5), st.integers(0, 10**6), st.sampled_from([0.0, 1e-3, 1.0, 1e3]))
+def test_with_a_linear_term_no_other_mixture_is_better(k: int, seed: int, weight: float) -> None:
+    # The least value is at Q if and only if the slope there, S, has ⟨S, Q'⟩ ≥ ⟨S, Q⟩ for all
+    # others Q': if no eigenvalue of S is below ⟨S, Q⟩.
+    basis = symmetric_basis(k)
+    rows = normal(len(basis), 8, seed=seed)
+    gram, linear = rows @ rows.mT, weight * normal(len(basis), seed=seed + 1)
+    mixture = least_mixture(gram, linear)
+    slope = gram @ torch.einsum("nab,ab->n", basis, mixture) + linear
+    matrix = torch.einsum("n,nab->ab", slope, basis)
+    gap = (matrix * mixture).sum() - torch.linalg.eigvalsh(matrix)[0]
+    assert float(gap) <= 1e-11 * float(gram.abs().max() + linear.abs().max())
+    assert float(torch.linalg.eigvalsh(mixture)[0]) > -1e-12
+    assert float(mixture.trace()) == pytest.approx(1, abs=1e-12)
+
+
+def test_a_linear_term_alone_picks_the_smallest_eigenvalue() -> None:
+    basis, matrix = symmetric_basis(3), torch.diag(double(2, -1, 3))
+    linear = torch.einsum("nab,ab->n", basis, matrix)
+    expected = torch.diag(double(0, 1, 0))
+    found = least_mixture(torch.zeros(6, 6).double(), linear)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(6))
