@@ -124,11 +124,12 @@ def ascent_cycle(eigenvalues: Tensor, *, lr: float, partner: int | None = None) 
     So v_j and v_k compete as partners: the one with the smaller eigenvalue repels the other if
     h < 2r_kr_j/((1 − r_k)(1 − r_j)), and is repelled by it if h is larger. For each h < 2 exactly
     one cycle has all m_j inside (−1, 1): as h grows, the partner changes from v_D to v_(D−1) and
-    on to v₂, until no tilted cycle is left and SAM's, along v₁ alone, attracts. It is the one with
-    the least W among those that exist: the one whose r_k/(1 − r_k) is nearest to √(h/2) in ratio.
+    on towards v₂, until no tilted cycle is left and SAM's, along v₁ alone, attracts. It is the one
+    with the least W among those that exist: the one whose γ_k = r_k/(1 − r_k) is nearest to √(h/2)
+    in ratio. A tilted cycle towards v_k exists while γ_k + h/(2γ_k) < 2/h − 3.
     Within its plane a tilted cycle may still repel.
 
-    This is our calculation.
+    This is our calculation, derived in the chapter on exact descent.
 
     Parameters
     ----------
