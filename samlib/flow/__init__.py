@@ -10,6 +10,7 @@ a Markov chain whose stationary moments make the drift.
 from samlib.flow.chain import ChainMoments, residual_chain, uncoupled_chain
 from samlib.flow.chain_drift import ChainDrift, chain_drift
 from samlib.flow.chain_flow import ChainFlow, chain_flow
+from samlib.flow.chain_spread import ChainSpread, chain_spread
 from samlib.flow.corrections import FlowCorrections, flow_corrections
 from samlib.flow.drift import REGULARIZERS, Regularizer
 from samlib.flow.integration import Tie
@@ -21,6 +22,7 @@ __all__ = [
     "ChainDrift",
     "ChainFlow",
     "ChainMoments",
+    "ChainSpread",
     "FlowCorrections",
     "FlowPath",
     "Projection",
@@ -28,6 +30,7 @@ __all__ = [
     "Tie",
     "chain_drift",
     "chain_flow",
+    "chain_spread",
     "flow_corrections",
     "limiting_flow",
     "project_to_minimizers",
