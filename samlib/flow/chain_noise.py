@@ -25,7 +25,7 @@ _NOISE_CHAINS, _RESPONSE_CHAINS = 512, 64
 # In a batch of steps, the slowest mode decays so many times by 1/e, in at most so many steps.
 _DECAYS, _LONGEST_BATCH = 4, 25_000
 
-# By how much K is changed, relatively.
+# By how much K is changed, relatively, at most.
 _CHANGE = 0.1
 
 
@@ -70,11 +70,12 @@ def _in_a_batch(walk: Walk, steps: int, gram: Tensor, bar: ProgressBar) -> tuple
 
 def _long_run(sums: Tensor) -> Tensor:
     """Cov(B_i, B_{i−1} + B_i + B_{i+1}) of centred [batches, chains, M, M], [groups, M², M²]."""
-    flat = sums.flatten(-2).unflatten(1, (GROUPS, -1))
+    flat = sums.reshape(len(sums), GROUPS, -1, sums.shape[-1] ** 2)
     own = torch.einsum("bgci,bgcj->gij", flat, flat) / (flat.shape[0] * flat.shape[2])
     next_one = torch.einsum("bgci,bgcj->gij", flat[:-1], flat[1:])
     next_one = next_one / ((flat.shape[0] - 1) * flat.shape[2])
-    return own + next_one + next_one.mT
+    total: Tensor = own + next_one + next_one.mT
+    return total
 
 
 def speed_response(
@@ -92,7 +93,8 @@ def speed_response(
     """
     examples = len(gram)
     factor = torch.linalg.cholesky(gram)
-    change = min(_CHANGE, (2 / (lr * float(steepest(gram, batch_size))) - 1) / 2)
+    # Less where ηh comes close to two, and S goes to infinity.
+    change = _CHANGE * min(1.0, (2 / (lr * float(steepest(gram, batch_size))) - 1) / 2)
     rows, columns = torch.triu_indices(examples, examples)
     units = gram.new_zeros(len(rows), examples, examples)
     units[torch.arange(len(rows)), rows, columns] = 1
@@ -103,7 +105,7 @@ def speed_response(
     found = averages(walk, math.ceil(samples / _RESPONSE_CHAINS), bar)
     speeds = found.speeds(grams.unsqueeze(-3))  # [2, pairs, chains, M, M]
     slopes = (speeds[0] - speeds[1]) / (2 * change)
-    means = slopes.unflatten(1, (GROUPS, -1)).mean(dim=2)
+    means = slopes.reshape(len(rows), GROUPS, -1, examples, examples).mean(dim=2)
     response = gram.new_zeros(GROUPS, *4 * (examples,))
     response[..., rows, columns] = means.permute(1, 2, 3, 0)
     return response

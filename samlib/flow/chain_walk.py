@@ -40,8 +40,10 @@ def stationary_walk(
 def steepest(gram: Tensor, batch_size: int | None) -> Tensor:
     """The curvatures of which the largest bounds η: of single examples, or of all, [...]."""
     if batch_size is None:
-        return torch.linalg.eigvalsh(gram)[..., -1] / gram.shape[-1]
-    return gram.diagonal(dim1=-2, dim2=-1).amax(dim=-1)
+        top: Tensor = torch.linalg.eigvalsh(gram)[..., -1]
+        return top / gram.shape[-1]
+    largest: Tensor = gram.diagonal(dim1=-2, dim2=-1).amax(dim=-1)
+    return largest
 
 
 def decay_rate(gram: Tensor, lr: float, batch_size: int | None) -> float:
