@@ -11,6 +11,7 @@ from samlib.flow.central import CentralPath, central_flow
 from samlib.flow.chain import ChainMoments, residual_chain, uncoupled_chain
 from samlib.flow.chain_drift import ChainDrift, chain_drift
 from samlib.flow.chain_flow import ChainFlow, chain_flow
+from samlib.flow.chain_spread import ChainSpread, chain_spread
 from samlib.flow.corrections import FlowCorrections, flow_corrections
 from samlib.flow.drift import REGULARIZERS, Regularizer
 from samlib.flow.integration import Tie
@@ -23,6 +24,7 @@ __all__ = [
     "ChainDrift",
     "ChainFlow",
     "ChainMoments",
+    "ChainSpread",
     "FlowCorrections",
     "FlowPath",
     "Projection",
@@ -31,6 +33,7 @@ __all__ = [
     "central_flow",
     "chain_drift",
     "chain_flow",
+    "chain_spread",
     "flow_corrections",
     "limiting_flow",
     "project_to_minimizers",

@@ -17,8 +17,6 @@ f_k that counts is ±√(2 (ℓ(f_k) − ℓ(y_k))), which is smooth and has the
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,16 +33,17 @@ from samlib._validation import (
     require_tensor,
     shown,
 )
+from samlib.flow.chain_walk import (
+    Walk,
+    blocks,
+    require_batch_size,
+    require_gram,
+    require_stable,
+    stationary_walk,
+)
 
 # Chains that run side by side: as many as cost little more than one, as few as errors can bear.
 _MOST_CHAINS, _FEWEST_CHAINS = 512, 32
-
-# The slowest mode of the residuals decays so many times by 1/e before anything is counted, in at
-# most so many steps.
-_RELAXATIONS, _MOST_STEPS_BEFORE = 8, 50_000
-
-# States of so many steps are added up at once.
-_BLOCK = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +201,7 @@ def uncoupled_chain(curvatures: Tensor, lr: float) -> ChainMoments:
     if not bool(((curvatures > 0) & curvatures.isfinite()).all()):
         raise ValueError(f"curvatures must be finite and > 0, got {shown(curvatures)}")
     lr = require_number("lr", lr, positive=True)
-    _require_stable(curvatures, lr)
+    require_stable(curvatures, lr)
     lengths = 2 * curvatures.sqrt() / (2 - lr * curvatures)
     none = torch.zeros_like(torch.diag(curvatures))
     return ChainMoments(
@@ -270,128 +269,19 @@ def run_chains(
 ) -> Averages:
     """Average over so many states of independent chains, once they are stationary."""
     kernel = gram.detach().cpu().double()
-    values = torch.linalg.eigvalsh(kernel)
-    steepest = values[-1:] / len(kernel) if batch_size is None else kernel.diagonal()
-    _require_stable(steepest, lr)
-    # By which a step shortens ‖J⁺r‖ on average at least, but for the jump of the perturbation.
-    rate = lr * float(values[0]) * (1 - lr * float(steepest.max()) / 2) / len(kernel)
     chains = min(_MOST_CHAINS, max(_FEWEST_CHAINS, how_many_at_once(4 * len(kernel) ** 2)))
-    walk = _Walk(kernel, lr, batch_size, chains, generator)
-    for block in _blocks(_steps_before(rate)):
-        for _ in walk.go(block):
-            bar.update()
-    steps = math.ceil(samples / chains)
-    sums = [walk.add_up(block, bar) for block in _blocks(steps)]
+    walk = stationary_walk(kernel, lr, batch_size, chains, generator, bar)
+    return averages(walk, math.ceil(samples / chains), bar)
+
+
+def averages(walk: Walk, steps: int, bar: ProgressBar) -> Averages:
+    """Average over so many steps of each chain of a walk, [..., chains, ...]."""
+    sums = [walk.add_up(block, bar) for block in blocks(steps)]
     residuals, perturbed, lengths, squares, drawn = (
         torch.stack(each).sum(dim=0) / steps for each in zip(*sums, strict=True)
     )
     # M E w_k is one. How much more or less a chain has drawn an example is most of the noise.
     excess = drawn - 1
-    perturbed = perturbed - excess.unsqueeze(-1) * perturbed.mean(dim=0)
-    lengths = lengths - excess * lengths.mean(dim=0)
+    perturbed = perturbed - excess.unsqueeze(-1) * perturbed.mean(dim=-3, keepdim=True)
+    lengths = lengths - excess * lengths.mean(dim=-2, keepdim=True)
     return Averages(residuals, perturbed, lengths, squares, steps)
-
-
-class _Walk:
-    """Many independent chains of residuals, side by side: r is [chains, M]."""
-
-    def __init__(
-        self,
-        gram: Tensor,
-        lr: float,
-        batch_size: int | None,
-        chains: int,
-        generator: torch.Generator,
-    ) -> None:
-        self._gram, self._lr, self._batch_size = gram, lr, batch_size
-        self._generator = generator
-        normal = torch.randn(chains, len(gram), generator=generator, dtype=gram.dtype)
-        # About where the stationary law is: ηh√h for a curvature h.
-        scale = lr * float(gram.diagonal().mean())
-        self.r = scale * normal @ torch.linalg.cholesky(gram).mT
-
-    def go(self, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Go so many steps; give the residuals before each, a, and w, all [chains, M]."""
-        for weights in self._weights(steps):
-            before = self.r
-            pull = weights * before
-            slope = pull @ self._gram
-            # Almost never are all residuals of a batch zero, so that it has no direction.
-            length = (pull * slope).sum(dim=-1, keepdim=True).clamp(min=1e-300).sqrt()
-            a = before + slope / length
-            self.r = before - self._lr * ((weights * a) @ self._gram)
-            yield before, a, weights
-
-    def add_up(self, steps: int, bar: ProgressBar) -> tuple[Tensor, ...]:
-        """What :class:`Averages` averages, and M w, summed over so many steps."""
-        states = []
-        for state in self.go(steps):
-            states.append(state)
-            bar.update()
-        r, a, weights = (torch.stack(each, dim=1) for each in zip(*states, strict=True))
-        weights = weights * len(self._gram)
-        pull = weights * a
-        sums = r.mT @ r, pull.mT @ a, pull.abs().sum(dim=1), (pull**2).mT @ a**2
-        return *sums, weights.sum(dim=1)
-
-    def _weights(self, steps: int) -> Tensor:
-        """The weights of the examples in the batches of so many steps, [steps, chains, M]."""
-        chains, examples = self.r.shape
-        weights: Tensor = self.r.new_zeros(steps, chains, examples)
-        if self._batch_size is None:
-            return weights.fill_(1 / examples)
-        shape = (steps, chains, self._batch_size)
-        k = torch.randint(examples, shape, generator=self._generator)
-        share = weights.new_full((1, 1, 1), 1 / self._batch_size).expand(shape)
-        return weights.scatter_add_(2, k, share)
-
-
-def _blocks(steps: int) -> list[int]:
-    """So many steps, cut into blocks."""
-    return [min(_BLOCK, steps - first) for first in range(0, steps, _BLOCK)]
-
-
-def require_gram(gram: Tensor) -> Tensor:
-    """Return K if it is symmetric and positive definite, otherwise raise."""
-    if require_tensor("gram", gram).dim() != 2 or gram.shape[0] != gram.shape[1] or not len(gram):
-        raise ValueError(f"gram must have shape [M, M], M ≥ 1, got {tuple(gram.shape)}")
-    if not bool(gram.isfinite().all()):
-        raise ValueError(f"gram must be finite, got {shown(gram)}")
-    rounding = 100 * torch.finfo(gram.dtype).eps
-    if not bool(((gram - gram.mT).abs() <= rounding * gram.abs().max()).all()):
-        raise ValueError(f"gram must be symmetric, got {shown(gram)}")
-    values = torch.linalg.eigvalsh(gram.detach().cpu().double())
-    if not float(values[0]) > rounding * float(values[-1]):
-        raise ValueError(
-            "gram must be positive definite, the gradients linearly independent, got "
-            f"{shown(gram)}; its eigenvalues go from {float(values[0]):.2g} to "
-            f"{float(values[-1]):.2g}"
-        )
-    return gram.detach()
-
-
-def require_batch_size(batch_size: int | None) -> int | None:
-    """Return m, or None for all examples, otherwise raise."""
-    return None if batch_size is None else require_count("batch_size", batch_size, minimum=1)
-
-
-def _require_stable(curvatures: Tensor, lr: float) -> None:
-    largest = float(curvatures.max())
-    if not lr * largest < 2:
-        raise ValueError(
-            f"lr must be below {2 / largest:.6g}, two over the largest curvature of a batch, "
-            f"got {lr}"
-        )
-
-
-def _steps_before(rate: float) -> int:
-    """After how many steps the chains are stationary, if their slowest mode decays at that rate."""
-    steps = math.ceil(_RELAXATIONS / rate)
-    if steps > _MOST_STEPS_BEFORE:
-        warnings.warn(
-            f"the slowest mode of the residuals decays by 1/e in {1 / rate:.2g} steps; after "
-            f"{_MOST_STEPS_BEFORE} steps the chains may not be stationary",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-    return min(steps, _MOST_STEPS_BEFORE)

@@ -28,7 +28,8 @@ from samlib._validation import (
     shown,
 )
 from samlib.flow.arguments import require_followable
-from samlib.flow.chain import ChainMoments, require_batch_size, require_gram, run_chains
+from samlib.flow.chain import ChainMoments, run_chains
+from samlib.flow.chain_walk import require_batch_size, require_gram
 from samlib.objective import Objective, require_objective
 
 # How many groups of chains the error of a drift is taken from.
@@ -186,21 +187,25 @@ def _component_products(objective: Objective, x: Tensor, v: Tensor) -> Tensor:
 def velocity_along_gamma(
     objective: Objective, x: Tensor, gradients: Tensor, speeds: Tensor
 ) -> Tensor:
-    """−(1/M) Σ_kj S_kj P⊥ ∇²f_k ∇f_j, [dim], for M examples.
+    """−(1/M) Σ_kj S_kj P⊥ ∇²f_k ∇f_j, [dim], for M examples."""
+    towards = speeds @ gradients / len(gradients)
+    return -bends(objective, x, gradients, towards).sum(dim=0)
+
+
+def bends(objective: Objective, x: Tensor, gradients: Tensor, towards: Tensor) -> Tensor:
+    """P⊥ ∇²f_k v_k for the rows v_k of towards, each in the span of the ∇f_j, [M, dim].
 
     Along a tangent c of Γ, ∂³L_k[u, g, c] = h ∇²f_k[u, c] + ⟨g, u⟩ ∇²f_k[g, c] with g = ∇f_k and
     h = ‖g‖², and ∂³L_k[g, g, c] = 2h ∇²f_k[g, c]. So ∇²f_k[v, c] = ∂³L_k[v − ½⟨g, v⟩g/h, g, c]/h.
     """
     curvatures = gradients.square().sum(dim=-1, keepdim=True)
-    towards = speeds @ gradients / len(gradients)
     along = (gradients * towards).sum(dim=-1, keepdim=True) / curvatures
     first, second = towards - along / 2 * gradients, gradients / curvatures
     with torch.enable_grad():
         at = x.expand(len(gradients), -1).clone().requires_grad_()
         curvature = (_component_products(objective, at, first) * second).sum() + 0 * at.sum()
-        (slope,) = torch.autograd.grad(curvature, at)
-    total = slope.sum(dim=0)
-    gram, across = gradients @ gradients.mT, gradients @ total
-    coefficients = torch.linalg.solve(gram.cpu().double(), across.cpu().double())
-    velocity: Tensor = gradients.mT @ coefficients.to(total) - total
-    return velocity
+        (slopes,) = torch.autograd.grad(curvature, at)
+    gram, across = gradients @ gradients.mT, slopes @ gradients.mT
+    coefficients = torch.linalg.solve(gram.cpu().double(), across.mT.cpu().double()).mT
+    tangent: Tensor = slopes - coefficients.to(slopes) @ gradients
+    return tangent

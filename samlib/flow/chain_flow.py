@@ -23,8 +23,9 @@ from samlib._validation import (
     require_seed,
 )
 from samlib.flow.arguments import require_followable, require_times
-from samlib.flow.chain import require_batch_size, require_gram, run_chains
+from samlib.flow.chain import run_chains
 from samlib.flow.chain_drift import component_slopes, number_of_components, velocity_along_gamma
+from samlib.flow.chain_walk import require_batch_size, require_gram
 from samlib.flow.projection import project_to_minimizers
 from samlib.flow.retraction import retract
 from samlib.objective import Objective, require_objective
@@ -201,18 +202,22 @@ class _Path:
         return result
 
     def _retract(self, x: Tensor) -> Tensor:
-        """The point of Γ next to x, from the ∇f_k where we were last; NaN if not found."""
-        gradients = self._gradients
-        for _ in range(2):
-            values, vectors = _eigenpairs(gradients)
-            everything = torch.ones_like(values, dtype=torch.bool)
-            x, last = retract(self._objective, x, values, vectors, everything)
-            if bool(last <= 1000 * torch.finfo(x.dtype).eps * x.norm()):
-                return x
-            if not bool(last <= _NEARBY * x.norm()):
-                break
-            gradients = component_slopes(self._objective, x)
-        return torch.full_like(x, torch.nan)
+        return retract_along(self._objective, x, self._gradients)
+
+
+def retract_along(objective: Objective, x: Tensor, gradients: Tensor) -> Tensor:
+    """The points of Γ next to x [..., dim], from the ∇f_k of a point nearby; NaN if not found."""
+    for _ in range(2):
+        values, vectors = _eigenpairs(gradients)
+        everything = torch.ones_like(values, dtype=torch.bool)
+        x, last = retract(objective, x, values, vectors, everything)
+        size = x.norm(dim=-1)
+        if bool((last <= 1000 * torch.finfo(x.dtype).eps * size).all()):
+            return x
+        if x.dim() > 1 or not bool(last <= _NEARBY * size):
+            break
+        gradients = component_slopes(objective, x)
+    return torch.full_like(x, torch.nan)
 
 
 def _eigenpairs(gradients: Tensor) -> tuple[Tensor, Tensor]:

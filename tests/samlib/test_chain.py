@@ -232,7 +232,7 @@ def test_what_has_no_stationary_law_is_refused(
 
 
 def test_a_mode_that_is_too_slow_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("samlib.flow.chain._MOST_STEPS_BEFORE", 100)
+    monkeypatch.setattr("samlib.flow.chain_walk._MOST_STEPS_BEFORE", 100)
     gram = torch.diag(double(4.0, 1e-3))
     with pytest.warns(RuntimeWarning, match="slowest mode .* 1/e in 2e.05 steps"):
         residual_chain(gram, 0.01, samples=32)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import samlib
 from samlib import rules
-from samlib.flow import chain_drift, chain_flow
+from samlib.flow import chain_drift, chain_flow, chain_spread
 from samlib.landscapes import FourDimensional, Quadratic
 from tests.samlib.without_float64 import OnMPS, WithMPS
 
@@ -38,6 +38,9 @@ MEASURED: dict[str, Callable[[Tensor], Any]] = {
     "limiting flow": lambda x: samlib.limiting_flow(FOUR, x[0], "trace", [0.0, 0.1]).x,
     "drift of the chain": lambda x: (
         chain_drift(FOUR, x[0] * x.new_tensor([1, 1, 0, 0]), lr=0.01, samples=512).velocity
+    ),
+    "spread of the chain": lambda x: (
+        chain_spread(FOUR, x[0], [0.01], lr=0.01, samples=512).covariance
     ),
     "flow of the chain": lambda x: chain_flow(FOUR, x[0], [0.01], lr=0.01, samples=512).x,
     "simulate": lambda x: (

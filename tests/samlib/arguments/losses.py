@@ -340,6 +340,15 @@ OF_LOSSES: dict[str, Callable[[World], Row]] = {
         "atol": fraction(1e-4),
         **chain(w),
     },
+    "samlib.flow.chain_spread": lambda w: {
+        "objective": objective(w),
+        "start": one_point(w.x[0], w.x[0] * math.nan),
+        "times": OF_FLOWS,
+        "pieces": count(1),
+        "rtol": fraction(1e-4),
+        "atol": fraction(1e-4),
+        **chain(w),
+    },
     "samlib.simulate": lambda w: {
         "objective": objective(w),
         "rule": instance(rules.StochasticSAM(0.01, 0.1), r"samlib\.rules", w.base, rules.SAM),

@@ -47,6 +47,7 @@ RESULTS = {
     flow.ChainDrift,
     flow.ChainFlow,
     flow.ChainMoments,
+    flow.ChainSpread,
     flow.FlowCorrections,
     flow.Tie,
     problems.CIFAR10,
