@@ -175,8 +175,8 @@ def limiting_flow(
     gap_rtol
         Eigenvalues count as tied where their distance falls below gap_rtol · λ₁; for the flow of
         λ₁, below 10 max(rtol, atol) · λ₁ (0.01 λ₁ at most) if that is more, since steps of a looser
-        integrator would pass over a tie. The flow of λ_M ends there, and any flow where λ_M falls below 1e-8 λ₁: the rank of
-        ∇²L changes.
+        integrator would pass over a tie. The flow of λ_M ends there, and any flow where λ_M falls
+        below 1e-8 λ₁: the rank of ∇²L changes.
     progress
         Whether to show a bar if it takes more than two seconds.
 
