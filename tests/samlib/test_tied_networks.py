@@ -40,8 +40,9 @@ def test_all_are_tied_before_six_some_by_threes_and_one_parts() -> None:
 
 
 def test_the_flow_with_its_corrections_is_within_per_cents_of_sam() -> None:
-    assert len(with_lr) == 21
+    # Where it is not, the cycle is lopsided (|ε| near 1 or above), or λ₂ is close long before.
     with_lr, with_both = largest("with_lr", 0.05), largest("with_both", 0.05)
+    assert len(with_lr) == 21
     assert (with_lr < 0.02).sum() == 20
     assert (with_both < 0.01).sum() == 19
 
