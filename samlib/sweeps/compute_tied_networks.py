@@ -30,7 +30,7 @@ from samlib.problems import interpolating_network
 from samlib.sweeps.tied_networks import DATA, FLOWS, SETTINGS
 
 NOISE = 1e-3  # how far from Γ all set out, per parameter
-TOLERANCES = {"rtol": 1e-6, "atol": 1e-7}
+RTOL, ATOL = 1e-6, 1e-7
 
 
 class Case(NamedTuple):
@@ -75,14 +75,14 @@ def sam(case: Case, lr: float, rho: float) -> Tensor:
     return project_to_minimizers(network, points, progress=False).x
 
 
-def flow(case: Case, **options: float) -> FlowPath:
+def flow(case: Case, *, lr: float | None = None, rho: float | None = None) -> FlowPath:
     """The flow at 0 and at the times."""
     network, start = case.begin()
     with warnings.catch_warnings():  # of lopsided cycles: how well that goes is the question
         warnings.filterwarnings("ignore", message="rho/lr is too large")
         return limiting_flow(
-            network, start, "top_eigenvalue", [0.0, *case.times], **TOLERANCES, progress=False,
-            **options,
+            network, start, "top_eigenvalue", [0.0, *case.times], lr=lr, rho=rho, rtol=RTOL,
+            atol=ATOL, progress=False,
         )  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def written(networks: list[dict[str, Any]]) -> str:
     provenance = {
         "samlib": version("samlib"), "torch": torch.__version__, "device": "cpu",
         "python": platform.python_version(), "machine": platform.machine(), "dtype": "float64",
-        **TOLERANCES, "noise": NOISE,
+        "rtol": RTOL, "atol": ATOL, "noise": NOISE,
     }  # fmt: skip
     head = json.dumps({"about": about, "provenance": provenance}, ensure_ascii=False)[:-1]
     lines = ",\n".join(json.dumps(network) for network in networks)

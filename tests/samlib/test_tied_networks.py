@@ -27,7 +27,7 @@ def test_the_file_holds_every_case_at_every_rate() -> None:
     assert TIES[NETWORK].drop_duplicates().to_dict("records") == cases
     assert set(zip(DISTANCES["lr"], DISTANCES["rho"], strict=True)) == set(SETTINGS)
     assert len(DISTANCES) == len(SETTINGS) * sum(len(case.times) for case in computing.CASES)
-    assert FACTS["provenance"]["rtol"] == computing.TOLERANCES["rtol"]
+    assert FACTS["provenance"]["rtol"] == computing.RTOL
     assert not DISTANCES.isna().any(axis=None)
 
 
