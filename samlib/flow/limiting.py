@@ -32,6 +32,10 @@ from samlib.flow.projection import Projection, project_to_minimizers
 from samlib.flow.retraction import largest_known
 from samlib.objective import Objective, require_objective
 
+# Next to a tie the top eigenvectors change places from step to step, and the gap stays as large as
+# the errors of the steps: it must count as closed while it is well above them.
+_GAP_OVER_ERROR = 10
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FlowPath:
@@ -169,8 +173,10 @@ def limiting_flow(
         M. Required beyond 512 parameters, where Lanczos computes that many eigenpairs at each
         evaluation of the right-hand side.
     gap_rtol
-        Eigenvalues count as tied where their distance falls below gap_rtol · λ₁. The flow of λ_M
-        ends there, and any flow where λ_M falls below 1e-8 λ₁: the rank of ∇²L changes.
+        Eigenvalues count as tied where their distance falls below gap_rtol · λ₁; for the flow of
+        λ₁, below 10 max(rtol, atol) · λ₁ (0.01 λ₁ at most) if that is more, since steps of a looser
+        integrator would pass over a tie. The flow of λ_M ends there, and any flow where λ_M falls
+        below 1e-8 λ₁: the rank of ∇²L changes.
     progress
         Whether to show a bar if it takes more than two seconds.
 
@@ -236,6 +242,8 @@ def limiting_flow(
     drift = Drift(Gamma(objective, first.x, int(first.rank)), regularizer, lr, rho)
     drift.value(drift.gamma.begin)  # a function that returns no number is refused here
     _require_stable(lr, drift.gamma.begin.top_eigenvalue)
+    if regularizer == "top_eigenvalue":
+        gap_rtol = max(gap_rtol, min(_GAP_OVER_ERROR * max(rtol, atol), 0.01))
     integration = Integration(drift, gap_rtol)
     if integration.margin(drift.gamma.begin) <= 0:
         raise ValueError(f"there is no flow from Φ(start): {integration.obstacle}")

@@ -83,7 +83,10 @@ def _on_the_cone(gram: Tensor, basis: Tensor) -> Tensor:
             slope = gram @ coefficients - barrier * scaled.diagonal(dim1=1, dim2=2).sum(1)
             curvature = gram + barrier * torch.einsum("nab,mba->nm", scaled, scaled)
             step = torch.zeros_like(coefficients)
-            step[1:] = -torch.linalg.solve(curvature[1:, 1:], slope[1:])
+            found, failed = torch.linalg.solve_ex(curvature[1:, 1:], slope[1:])
+            if bool(failed):  # where Q is free, the barrier is below the rounding of the objective
+                return mixture
+            step[1:] = -found
             move = torch.einsum("n,nab->ab", step, basis)
             # Newton's decrement bounds how far Q may go without leaving the cone.
             decrement = math.sqrt(max(0.0, float(-(slope @ step)) / barrier))
