@@ -109,7 +109,7 @@ export function createOverTime(view, title, name) {
     if (!labels || !ground || !course || name === "alignment") return;
     // To the left of the middle: there they part, and a flow that ends early is still there.
     const at = 0.4 * time;
-    const [top, trace] = FLOWS.map((flow) => y(flowAt(ground.flows[flow], name, at)));
+    const [top, trace] = FLOWS.map((flow) => y(flowAt(followed(course, ground.flows, flow), name, at)));
     for (const flow of FLOWS) {
       const [own, other] = flow === "trace" ? [trace, top] : [top, trace];
       const above = !(own > other);
