@@ -114,7 +114,7 @@ def test_the_flow_can_be_chosen_for_the_full_batch(page: Page) -> None:
     press(page, "[data-control='frame']", "Home")
     assert "there is no flow of λ₁ with both errors: η is above 2/λ₁" in readout(page)
     fill(page, "batch_size", "1")
-    expect(group).to_be_disabled()
+    expect(group.get_by_role("radio").first).to_be_disabled()
     assert "limiting flow of the trace" in readout(page)
 
 
