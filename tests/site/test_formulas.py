@@ -86,7 +86,7 @@ def has(font: str) -> set[int]:
 
 @pytest.mark.parametrize(
     "path",
-    ["book/notation.html", "chapters/01_why_sharpness.html", "chapters/06_limiting_flow.html"],
+    ["book/notation.html", "chapters/01_why_sharpness.html", "chapters/07_limiting_flow.html"],
 )
 def test_each_sign_of_a_formula_is_in_the_fonts_of_the_site(visit: Visit, path: str) -> None:
     signs = visit(path).locator("mjx-c").evaluate_all(SIGNS)

@@ -16,6 +16,7 @@ from . import (
     formulas,
     guess,
     library,
+    moved,
     notebooks,
     pages,
     pictures,
@@ -40,6 +41,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     pictures.setup(app)
     reading_time.setup(app)
     search.setup(app)
+    moved.setup(app)
     finishing.setup(app)
     app.add_post_transform(typography.KeepPunctuation)
     return {
