@@ -37,9 +37,9 @@ export function createAddress(linkId, alias, root, note, { write, follow }) {
     const messages = [];
     follow(entries, messages);
     note.textContent = messages.length ? `In the link, ${messages.join("; ")}.` : "";
-    if (root.getBoundingClientRect().top > innerHeight || root.getBoundingClientRect().bottom < 0) {
-      root.scrollIntoView();
-    }
+    // A link may stand below the figure, whose last controls are still in view.
+    const { top, bottom, height } = root.getBoundingClientRect();
+    if (top > innerHeight || bottom < Math.min(height, innerHeight) / 2) root.scrollIntoView();
   }
 
   return {

@@ -1,10 +1,11 @@
 // Where SAM's gradient points in the plane of v₁ and v₂, as a point of a circle, and where it is to point on average.
 
+import { constants } from "../../schema.js";
 import { number } from "../../shared/format.js";
 import { createLabels } from "../../shared/labels.js";
 import { disc, drawMark } from "../../shared/marks.js";
 import { createPlot } from "../../shared/plot.js";
-import { meanPoint, pointText } from "./directions.js";
+import { meanPoint } from "./directions.js";
 
 /** @typedef {{x: (s: number) => number, y: (s: number) => number, radius: number}} Circle */
 
@@ -12,7 +13,7 @@ import { meanPoint, pointText } from "./directions.js";
 const ASIDE = 32;
 
 /** Room for what is written beside it, in px. */
-const BESIDE = 164;
+const BESIDE = 120;
 
 /** The line behind the mark covers so many checkpoints. */
 const TRAIL = 2;
@@ -43,7 +44,7 @@ export function createPlane(view) {
     const circle = { radius, x: (/** @type {number} */ s) => left + radius * s, y: (/** @type {number} */ s) => top - radius * s };
     drawCircle(circle);
     if (directions) drawRun(directions, circle);
-    else if (settings && settings.batch_size < 5) labels.put("empty", circle.x(0), circle.y(0), "full batch only", "middle");
+    else if (settings && settings.batch_size < constants.limiting_flow.points) labels.put("empty", circle.x(0), circle.y(0), "full batch only", "middle");
   }
 
   /** @param {Circle} circle */
@@ -81,11 +82,11 @@ export function createPlane(view) {
     const mean = meanPoint(directions, n);
     drawCross(x(predicted[n]), y(0));
     drawRing(x(mean[0]), y(mean[1]));
-    explain(circle, mean, predicted[n], tied[n], bench.course?.tau[since[n]] ?? 0);
+    explain(circle, tied[n], bench.course?.tau[since[n]] ?? 0);
   }
 
-  /** What the marks are, beside the circle. @param {Circle} circle @param {number[]} mean @param {number} predicted @param {number} tied @param {number} since */
-  function explain({ x, y, radius }, mean, predicted, tied, since) {
+  /** What the marks are, beside the circle. @param {Circle} circle @param {number} tied @param {number} since */
+  function explain({ x, y, radius }, tied, since) {
     // Tied eigenvectors have no names of their own: these are the two for which Q is diagonal.
     labels.put("v₁", x(1) + 12, y(0) + 5, tied > 1 ? "e₁" : "v₁", "start");
     labels.put("v₂", x(-1) - 12, y(0) + 5, tied > 1 ? "e₂" : "v₂", "end");
@@ -95,8 +96,8 @@ export function createPlane(view) {
     drawRing(left, row(1));
     drawCross(left, row(2));
     labels.put("run", left + 14, row(0) + 5, "SAM", "start");
-    labels.put("mean", left + 14, row(1) + 5, Number.isNaN(mean[0]) ? "its mean" : `mean ${pointText(...mean)}`, "start");
-    labels.put("flow", left + 14, row(2) + 5, tied > 0 ? `flow ${pointText(predicted, 0)}` : "the flow has ended", "start");
+    labels.put("mean", left + 14, row(1) + 5, "its mean", "start");
+    labels.put("flow", left + 14, row(2) + 5, tied > 0 ? "flow’s mean" : "flow has ended", "start");
     labels.put("tie", left - 6, row(3) + 5, tied > 1 ? `tied since τ = ${number(since)}` : "no tie yet", "start");
     labels.hide("tie", tied === 0);
   }
