@@ -144,8 +144,7 @@ export function* train({ network, fitted }, settings, { corrected, planes } = { 
   const gamma = createGamma(network);
   const aligned = alignmentOf(network);
   const full = batch_size === POINTS;
-  const x = fitted.slice();
-  const beside = new Float64Array(dim);
+  const [x, beside] = [fitted.slice(), new Float64Array(dim)];
   /** @type {Float64Array} */
   let walk = new Float64Array();
   for (let n = 0; ; n++) {
@@ -166,8 +165,8 @@ export function* train({ network, fitted }, settings, { corrected, planes } = { 
     const every = directions ? Math.max(1, Math.floor(count / SAMPLES)) : count;
     const options = { start: x, steps: count, every, lr, rho, weights, into: walk };
     const run = simulate(network, full ? "sam" : "mini_batch", options);
-    walk = run.x;
     const last = run.records - 1;
+    walk = run.x;
     for (let r = 0; r < last; r++) directions?.add(timeOf(steps[n] + r * every), walk, r * dim);
     x.set(walk.subarray(last * dim, (last + 1) * dim));
   }
