@@ -57,6 +57,7 @@ def schema() -> dict[str, Any]:
                 "points": limiting_flow.POINTS,
                 "checkpoints": limiting_flow.CHECKPOINTS,
                 "most_steps": limiting_flow.MOST_STEPS,
+                "samples": limiting_flow.SAMPLES,
                 "far": limiting_flow.FAR,
                 "fit": {
                     "lr": limiting_flow.FIT_LR,

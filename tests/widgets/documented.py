@@ -73,6 +73,8 @@ DOCUMENTED: dict[str, dict[str, Check]] = {
         "seed": whole(0, SEED),
         "time": real(0.01, 20),
         "frame": whole(0, 60),
+        "flow": one_of("limit", "rate", "both"),
+        "panel": one_of("function", "plane"),
     },
     "OneLossThreeDestinations": {
         "start": reals(-3, 3, 4),

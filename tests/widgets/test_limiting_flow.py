@@ -225,6 +225,9 @@ BAD_LINKS = {
     "network=-1": "network = -1 was moved to 0",
     "time=1e9": "τ = 1e9 was moved to 20",
     "frame=61": "frame = 61 was moved to 60",
+    "preset=knot": "preset = “knot” is unknown and was ignored",
+    "preset=__proto__": "preset = “__proto__” is unknown and was ignored",
+    "flow=fast": "flow = “fast” is unknown and was ignored",
 }
 
 
@@ -278,6 +281,8 @@ def test_it_is_accessible_in_both_themes(page: Page, theme: str) -> None:
         ({"seed": 1.5}, r"seed must be a whole number .*got 1.5"),
         ({"time": 21}, r"time must be a finite number from 0.01 to 20, got 21"),
         ({"frame": 61}, r"frame must be a whole number from 0 to 60, got 61"),
+        ({"flow": "none"}, r"flow must be one of 'limit', 'rate', 'both', got 'none'"),
+        ({"panel": 1}, r"panel must be one of 'function', 'plane', got 1"),
     ],
 )
 def test_wrong_values_are_refused_with_reasons(traits: dict[str, Any], message: str) -> None:

@@ -15,13 +15,11 @@ import torch
 from torch import Tensor
 
 import samlib
-from samlib.flow.ties import least_norm_mixture
 from samlib.landscapes import FourDimensional, Landscape, Quadratic, TwoValleys
 from samlib.rules import SAM, GradientDescent, StochasticSAM
 from samlib.widgets import (
     Alignment,
     ExplicitBias,
-    LimitingFlow,
     OneLossThreeDestinations,
     OppositeDrifts,
     SpectrumInTraining,
@@ -37,6 +35,7 @@ from samlib.widgets.figures.spectrum_in_training.model import (
 from samlib.widgets.figures.three_notions.model import SPECTRA, angles_around, rise
 
 from . import settings
+from .limiting_flow_numbers import expect_limiting_flow
 from .nodejs import compare
 
 STEPS = 5000
@@ -253,105 +252,6 @@ def expect_spectrum_in_training() -> dict[str, Any]:
             {"lr": lr, "rho": rho, "norm": norm, "edge": edge_of_stability(lr, rho, norm)}
             for lr, rho, norm in cases
         ],
-    }
-
-
-# ── The network of the figure LimitingFlow ───────────────────────────────────────────────────────
-
-REGULARIZERS = ("top_eigenvalue", "trace")
-
-
-def trained(name: str) -> dict[str, Any]:
-    figure = LimitingFlow(**settings.LIMITING_FLOW[name])
-    told = {"name": name, "settings": figure.state(), "steps": figure.steps}
-    told |= {"times": figure.times, "x": figure.x}
-    if name in ("as it opens", "another network", "1-SAM", "batches of four"):
-        told |= {"curvature": figure.on_gamma(), "alignment": figure.alignment}
-    return told
-
-
-def densely_aligned() -> dict[str, Any]:
-    figure = LimitingFlow(network=4, batch_size=1, time=0.3)
-    objective, x = figure.problem.objective, figure.x
-    gradient = objective.gradient(x)
-    v1 = torch.linalg.eigh(objective.hessian(x)).eigenvectors[..., -1]
-    cosine = (gradient * v1).sum(dim=-1).abs() / gradient.norm(dim=-1)
-    return {"settings": figure.state(), "cosine": cosine}
-
-
-def flows_of(network: int) -> dict[str, Any]:
-    figure = LimitingFlow(network=network, time=4.0, rho=0.2)
-    flows = figure.limiting_flows()
-    assert all(flow.converged for flow in flows.values())
-    assert bool(flows["top_eigenvalue"].ties) == (network in (39, 147))
-    values = {
-        name: {"top_eigenvalue": flow.top_eigenvalue, "trace": flow.trace}
-        for name, flow in flows.items()
-    }
-    return {"network": network, "time": figure.time, "times": figure.times, "flows": values}
-
-
-def flows_from_one_point() -> dict[str, Any]:
-    objective, start = samlib.problems.interpolating_network(seed=6)
-    x = samlib.project_to_minimizers(objective, start, progress=False).x
-    times = [0.1, 1, 2.345, 4]
-    flows = {
-        name: samlib.limiting_flow(objective, x, name, times, progress=False).value
-        for name in REGULARIZERS
-    }
-    return {"seed": 6, "x": x, "times": times, "flows": flows}
-
-
-def network_of(seed: int) -> dict[str, Any]:
-    objective, start = samlib.problems.interpolating_network(seed=seed)
-    inputs, targets = objective.inputs.flatten(), objective.targets
-    return {"seed": seed, "inputs": inputs, "targets": targets, "weights": start}
-
-
-def derivatives() -> dict[str, Any]:
-    objective, x = samlib.problems.interpolating_network(seed=8)
-    v, probe = torch.linspace(-1, 1, 50, dtype=torch.float64), vector([[0.5, -1.0, 2.0]])
-    return {
-        "seed": 8,
-        "x": x,
-        "v": v,
-        "value": float(objective.value(x)),
-        "product": objective.hessian_vector_product(x, v),
-        "hessian": objective.hessian(x).flatten(),
-        "input": probe[0],
-        "output": float(objective.output(x, probe)[0]),
-    }
-
-
-def mixtures() -> list[dict[str, Any]]:
-    """Of two eigenvalues that stay tied, of two that part, of three."""
-    found = []
-    for seed, shared, k in ((0, 0.0, 2), (1, 9.0, 2), (2, 0.0, 3)):
-        generator = torch.Generator().manual_seed(seed)
-        random = torch.randn(k, k, 20, generator=generator, dtype=torch.float64)
-        slopes = random + random.transpose(0, 1) + shared * torch.eye(k)[:, :, None]
-        keeping = least_norm_mixture(slopes, bounded=False)
-        parts = bool(torch.linalg.eigvalsh(keeping)[0] < 0)
-        assert parts == bool(shared)
-        row, column = torch.triu_indices(k, k)
-        pair = {"slopes": list(slopes[row, column]), "keeping": keeping.flatten()}
-        parting = least_norm_mixture(slopes).flatten() if parts else None
-        found.append({**pair, "parting": parting})
-    return found
-
-
-def expect_limiting_flow() -> dict[str, Any]:
-    state = LimitingFlow(time=1.0).state()
-    return {
-        "runs": [trained(name) for name in settings.LIMITING_FLOW],
-        "dense": densely_aligned(),
-        "flows": [flows_of(network) for network in (0, 2, 5, 39, 147)],  # the last two are tied
-        "fromOnePoint": flows_from_one_point(),
-        "networks": [network_of(seed) for seed in (0, 1, 123_456, 2**31 - 1)],
-        "curvature": derivatives(),
-        "mixtures": mixtures(),
-        "rounding": LimitingFlow().state(),
-        "queue": [{**state, "rho": rho} for rho in (0.005, 0.2, 0.3, 0.4)],
     }
 
 

@@ -24,13 +24,13 @@ const FIGURES = {
 };
 
 /**
- * @param {{model: Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: Model, el: HTMLElement, linkId?: string, alias?: string}} context
  * @returns {() => void} takes the figure down
  */
-export function render({ model, el, linkId }) {
+export function render({ model, el, linkId, alias }) {
   el.classList.add("samlib-live");
   const figure = FIGURES[/** @type {keyof typeof FIGURES} */ (model.get("_figure"))];
-  return figure({ model, el, linkId });
+  return figure({ model, el, linkId, alias });
 }
 
 export default { render };

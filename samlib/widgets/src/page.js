@@ -18,7 +18,19 @@ async function mount(el) {
     await nearView(el);
     state._config = await configFrom(state._config);
   }
-  render({ model: staticModel(state), el, linkId: el.id || undefined });
+  render({ model: staticModel(state), el, linkId: el.id || undefined, alias: aliasOf(el) });
+}
+
+/**
+ * The name by which a text may link to a figure, though its id changes with its state: limitingflow, and limitingflow-2
+ * for the next one of its kind on the page.
+ *
+ * @param {HTMLElement} el
+ */
+function aliasOf(el) {
+  const kind = el.dataset.samlibWidget ?? "";
+  const place = [...document.querySelectorAll(`[data-samlib-widget="${kind}"]`)].indexOf(el) + 1;
+  return kind.toLowerCase() + (place > 1 ? `-${place}` : "");
 }
 
 /**
@@ -28,7 +40,7 @@ async function mount(el) {
  */
 function nearView(el) {
   return new Promise((done) => {
-    const follow = () => decode(el.id, location.hash) && done();
+    const follow = () => (decode(el.id, location.hash) ?? decode(aliasOf(el), location.hash)) && done();
     addEventListener("hashchange", follow);
     follow();
     const notice = (/** @type {IntersectionObserverEntry[]} */ entries) => {

@@ -31,6 +31,9 @@ FIT_LR, FIT_NORM, FIT_MOST = 0.1, 1e-4, 100_000
 # The network has so many data points; a batch of all of them is the full batch.
 POINTS = 5
 
+# How many directions of SAM are looked at between two checkpoints, about.
+SAMPLES = 16
+
 # A run that is farther away than so many times the length of the weights has diverged.
 FAR = 100
 
@@ -123,3 +126,18 @@ def flow_from_fit(network: int, name: Any, times: tuple[float, ...]) -> FlowPath
     objective = interpolating_network(seed=network).objective
     with diverging_in_silence():  # a flow that ends early is shown so, too
         return limiting_flow(objective, fitted_weights(network), name, times, progress=False)
+
+
+@functools.lru_cache(maxsize=64)
+def corrected_flow(
+    network: int, lr: float, rho: float | None, times: tuple[float, ...]
+) -> FlowPath | None:
+    """The flow of λ₁ at a rate (and a radius) from the fitted weights; None beyond 2/λ₁."""
+    objective, start = interpolating_network(seed=network).objective, fitted_weights(network)
+    first = flow_from_fit(network, "top_eigenvalue", (0.0,))
+    if lr * float(first.top_eigenvalue[0]) >= 2:
+        return None
+    with diverging_in_silence():
+        return limiting_flow(
+            objective, start, "top_eigenvalue", times, lr=lr, rho=rho, progress=False
+        )

@@ -10,15 +10,18 @@ import traitlets
 from torch import Tensor
 
 from samlib import rules
+from samlib._validation import shown
 from samlib.curvature import alignment
 from samlib.problems import interpolating_network
 from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.names import METHOD_NAMES
-from samlib.widgets.core.traits import Real, Whole
+from samlib.widgets.core.traits import OneOf, Real, Whole
+from samlib.widgets.figures.limiting_flow.directions import Directions, directions_along, point_text
 from samlib.widgets.figures.limiting_flow.model import (
     CHECKPOINTS,
     POINTS,
     checkpoint_steps,
+    corrected_flow,
     curvature_on_gamma,
     fitted_weights,
     flow_from_fit,
@@ -44,6 +47,20 @@ DEFAULTS: Mapping[str, Any] = {
     "seed": 1,
     "time": 4.0,
     "frame": 60,
+    "flow": "limit",
+    "panel": "function",
+}
+
+# Whole states that have a name.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "tie": {**DEFAULTS, "network": 39, "time": 6.0, "flow": "both", "panel": "plane"},
+}
+
+# What the flow of λ₁ is called with which the full batch is compared.
+FLOW_NAMES: Mapping[str, str] = {
+    "limit": "limiting flow of λ₁",
+    "rate": "flow of λ₁ at this η",
+    "both": "flow of λ₁ with both errors",
 }
 
 # What a slider covers; the number field beside it takes anything within LIMITS.
@@ -67,7 +84,10 @@ class LimitingFlow(Figure):
     The network of :func:`samlib.problems.interpolating_network` is fitted to its five data points
     by gradient descent; then SAM goes on from there. Full-batch SAM is to follow the limiting flow
     of λ₁ (Theorem 4.5), 1-SAM that of the trace (Theorem 5.4), the better the smaller η and ρ are.
-    The figure measures how well they do. What mini-batches between do is an open question.
+    The figure measures how well they do. What mini-batches between do is an open question. At a
+    finite η and ρ/η full-batch SAM makes two errors that are known (:func:`~samlib.limiting_flow`):
+    ``flow`` says with which flow of λ₁ it is compared. Where λ₁ meets λ₂ all of them go on, and
+    the direction of the gradient swings in the plane of v₁ and v₂: ``panel="plane"`` shows it.
 
     Parameters
     ----------
@@ -84,6 +104,12 @@ class LimitingFlow(Figure):
         τ = ηρ² · steps at the end, 0.01 to 20. A run stops after 600,000 steps.
     frame
         Which of the 61 evenly spaced checkpoints is shown, 0 to 60; the last unless told.
+    flow
+        The flow of λ₁ with which the full batch is compared: "limit" for the theorem's, as η → 0
+        and ρ/η → 0; "rate" at this η as ρ/η → 0; "both" at this η and ρ, with the second error.
+    panel
+        What the fourth picture shows: "function", what the network computes between its data, or
+        "plane", the direction u of the full batch's gradient in the plane of v₁ and v₂.
 
     Raises
     ------
@@ -105,10 +131,15 @@ class LimitingFlow(Figure):
     >>> error = (curvature["top_eigenvalue"] - flow.top_eigenvalue).abs() / flow.top_eigenvalue
     >>> bool(error.max() < 0.01)
     True
+    >>> LimitingFlow.preset("tie", frame=40)
+    LimitingFlow(network=39, rho=0.05, lr=0.1, ..., time=6.0, frame=40, flow='both', panel='plane')
     """
 
-    state_names = ("network", "rho", "lr", "batch_size", "seed", "time", "frame")
+    state_names = (
+        "network", "rho", "lr", "batch_size", "seed", "time", "frame", "flow", "panel",
+    )  # fmt: skip
     _defaults = DEFAULTS
+    _presets = PRESETS
     _sliders = SLIDERS
 
     _figure = traitlets.Unicode("LimitingFlow", read_only=True).tag(sync=True)
@@ -119,6 +150,28 @@ class LimitingFlow(Figure):
     seed: Any = Whole(0, 2**31 - 1).tag(sync=True)
     time: Any = Real(*LIMITS["time"]).tag(sync=True)
     frame: Any = Whole(0, CHECKPOINTS).tag(sync=True)
+    flow: Any = OneOf(tuple(FLOW_NAMES)).tag(sync=True)
+    panel: Any = OneOf(("function", "plane")).tag(sync=True)
+
+    @classmethod
+    def preset(cls, name: str, **traits: Any) -> LimitingFlow:
+        """A state with a name: "tie", the network of seed 39, whose λ₁ and λ₂ meet.
+
+        Parameters
+        ----------
+        name
+            "tie". A page's link sets its figure so by ``preset=tie``.
+        traits
+            Others than the preset's.
+
+        Raises
+        ------
+        ValueError
+            If there is no such preset, or a trait has a value that it cannot have.
+        """
+        if not isinstance(name, str) or name not in cls._presets:
+            raise ValueError(f"name must be one of {', '.join(cls._presets)}, got {shown(name)}")
+        return cls(**{**cls._presets[name], **traits})
 
     @property
     def problem(self) -> InterpolatingNetwork:
@@ -182,6 +235,37 @@ class LimitingFlow(Figure):
             name: flow_from_fit(self.network, name, times) for name in ("top_eigenvalue", "trace")
         }
 
+    def corrected_flow(self) -> Flow | None:
+        """The flow of λ₁ that ``flow`` names, at the times of :meth:`limiting_flows`.
+
+        Returns
+        -------
+        FlowPath or None
+            By :func:`samlib.limiting_flow` with ``lr``, and for "both" with ``rho``. None for
+            "limit", for smaller batches, whose errors are others, and where η ≥ 2/λ₁.
+        """
+        return None if self.flow == "limit" else self._corrected(both=self.flow == "both")
+
+    def directions(self) -> Directions | None:
+        """Where the full batch's gradient points in the plane of v₁ and v₂, and is to on average.
+
+        Returns
+        -------
+        Directions or None
+            The plane is that of the flow with both errors. None where there is no such flow.
+        """
+        flow = self._corrected(both=True)
+        if flow is None:
+            return None
+        rule = rules.SAM(self.lr, self.rho)
+        return directions_along(self.network, rule, tuple(self.steps.tolist()), flow)
+
+    def _corrected(self, *, both: bool) -> Flow | None:
+        if self.batch_size != POINTS:
+            return None
+        times = tuple(sorted(set(self.times.tolist())))
+        return corrected_flow(self.network, self.lr, self.rho if both else None, times)
+
     def _rule(self) -> Rule:
         if self.batch_size == POINTS:
             return rules.SAM(self.lr, self.rho)
@@ -202,16 +286,36 @@ class LimitingFlow(Figure):
         curvature = {name: float(values[n]) for name, values in self.on_gamma().items()}
         if math.isnan(curvature["trace"]):
             return opening + "it is too far from Γ for a comparison with the limiting flows."
-        flows = self.limiting_flows()
-        place = int((flows["trace"].times < tau).sum())
-        said = {"top_eigenvalue": ("λ₁", "λ₁"), "trace": ("trace", "the trace")}
         parts = []
         for name in self.compared:
-            flow = float(flows[name].value[place])
-            short, long = said[name]
-            has = "has ended" if math.isnan(flow) else f"has {flow:.3g}"
-            parts.append(f"{short} = {curvature[name]:.3g}, the limiting flow of {long} {has}")
-        return opening + "; ".join(parts) + "."
+            short = "λ₁" if name == "top_eigenvalue" else "trace"
+            parts.append(f"{short} = {curvature[name]:.3g}, {self._told_of_flow(name, tau)}")
+        return opening + "; ".join(parts) + self._told_of_directions() + "."
+
+    def _told_of_flow(self, name: str, tau: float) -> str:
+        """What the flow that the run is compared with has at a time."""
+        kind = self.flow if self.batch_size == POINTS else "limit"
+        flow = self.limiting_flows()[name]
+        called = "limiting flow of the trace" if name == "trace" else FLOW_NAMES[kind]
+        if kind != "limit":
+            corrected = self.corrected_flow()
+            if corrected is None:
+                return f"there is no {called}, since η is above 2/λ₁"
+            flow = corrected
+        value = float(flow.value[int((flow.times < tau).sum())])
+        return f"the {called} " + ("has ended" if math.isnan(value) else f"has {value:.3g}")
+
+    def _told_of_directions(self) -> str:
+        """Where the gradient points on average, if that is shown."""
+        directions = self.directions() if self.panel == "plane" else None
+        if directions is None or not directions.tied[self.frame]:
+            return ""
+        s1, s2 = directions.mean(self.frame).tolist()
+        if math.isnan(s1):
+            return ""
+        since = " since the tie" if directions.tied[self.frame] > 1 else ""
+        predicted = point_text(float(directions.predicted[self.frame]), 0)
+        return f"; on the circle its mean{since} is {point_text(s1, s2)}, the flow’s {predicted}"
 
     @property
     def method(self) -> str:

@@ -1,7 +1,7 @@
 // The alignment of a network's gradient with the top eigenvector of its Hessian.
 
 import { topEigenpair } from "./eigen.js";
-import { createGamma } from "./flow.js";
+import { createGamma } from "./gamma.js";
 
 /** Lanczos steps; five large eigenvalues need few, and 20 make more than ten digits of the angle. */
 const LANCZOS = 20;

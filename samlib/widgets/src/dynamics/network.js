@@ -171,7 +171,9 @@ export function tanhNetwork(inputs, targets, hidden) {
     bend(x, c, v, out) {
       out.fill(0);
       const stride = v.length > dim ? dim : 0;
-      for (let k = 0; k < points; k++) curve(x, 0, v, k * stride, k * features, c[k] / root, () => 0, out);
+      for (let k = 0; k < points; k++) {
+        if (c[k] !== 0) curve(x, 0, v, k * stride, k * features, c[k] / root, () => 0, out);
+      }
     },
   };
   return network;

@@ -1,6 +1,7 @@
 // How the flow of λ₁ goes on where the largest eigenvalues are tied, as in samlib.flow.ties.
 
 import { topEigenpair } from "./eigen.js";
+import { dot } from "./vectors.js";
 
 /**
  * The Q [k × k] with trace one for which Σ Q_ab T_ab is shortest: the mixture that keeps k eigenvalues tied.
@@ -56,9 +57,18 @@ export function partingMixture([first, between, second]) {
 }
 
 /** The smallest eigenvalue of a mixture. @param {Float64Array} mixture @param {number} k */
-export function firmness(mixture, k) {
-  const opposite = mixture.map((v) => -v);
-  return -topEigenpair(opposite, new Float64Array(k * k), new Float64Array(k));
+export const firmness = (mixture, k) => eigenOf(mixture, k).values[k - 1];
+
+/** The eigenvalues of a mixture, the largest first, and its eigenvectors. @param {Float64Array} mixture @param {number} k */
+export function eigenOf(mixture, k) {
+  const diagonal = mixture.slice();
+  const basis = new Float64Array(k * k);
+  topEigenpair(diagonal, basis, new Float64Array(k));
+  const order = Array.from({ length: k }, (_, n) => n).sort((a, b) => diagonal[b * (k + 1)] - diagonal[a * (k + 1)]);
+  return {
+    values: order.map((n) => diagonal[n * (k + 1)]),
+    vectors: order.map((n) => Float64Array.from({ length: k }, (_, a) => basis[a * k + n])),
+  };
 }
 
 /**
@@ -89,13 +99,6 @@ export function towardsTie(slopes, values, k, out) {
 /** All pairs a ≤ b below k, row by row. @param {number} k @returns {Generator<[number, number]>} */
 export function* pairsOf(k) {
   for (let a = 0; a < k; a++) for (let b = a; b < k; b++) yield [a, b];
-}
-
-/** @param {Float64Array} a @param {Float64Array} b */
-function dot(a, b) {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
-  return sum;
 }
 
 /**

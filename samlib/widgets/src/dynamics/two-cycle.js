@@ -1,4 +1,5 @@
-// What Theorem 4.8 says of SAM on a quadratic: its two-cycle, and the set that it enters and never leaves.
+// SAM's two-cycle: what Theorem 4.8 says of it on a quadratic, with the set that SAM enters and never leaves, and how
+// lopsided it is elsewhere.
 
 /**
  * The limit of ‖x‖ in Theorem 4.8: ηρλ₁/(2 − ηλ₁), the half-length of SAM's two-cycle on a quadratic.
@@ -30,4 +31,25 @@ export function invariantConditions(eigenvalues, lr, rho) {
     }
     return met;
   };
+}
+
+/**
+ * SAM's two-cycle over a point of Γ to first order in ρ/η, as samlib.flow.two_cycle: on the wall of ±v₁ the direction
+ * of the gradient is ±v₁ + Σ (tᵢ ± δᵢ) vᵢ. The swing δ is kept within what a direction can do.
+ *
+ * @param {number[]} values the eigenvalues λ₁, … @param {ArrayLike<number>} bend ∂³L[v₁, v₁, vᵢ] for each of them
+ * @param {number} lr @param {number} rho
+ */
+export function lopsidedCycle([top, ...others], bend, lr, rho) {
+  const half = cycleRadius(lr, rho, top);
+  const reach = rho + half;
+  const push = -(reach * reach - half * half) / 2;
+  const lopsidedness = (push * bend[0]) / (top * half);
+  const swing = others.map((value, i) => {
+    const tilt = (push * bend[i + 1]) / (top * half + rho * value);
+    const feedback = ((value / top) ** 2 * (2 - lr * top)) / (2 - lr * value);
+    return (-Math.tanh(lopsidedness) * tilt) / (1 - feedback);
+  });
+  const length = Math.sqrt(1 + swing.reduce((sum, d) => sum + d * d, 0));
+  return { reach, lopsidedness, swing: swing.map((d) => d / length) };
 }

@@ -5,11 +5,12 @@ import { decode, encode } from "./permalink.js";
 
 /**
  * @param {string | undefined} linkId the figure's name in permalinks, if it has them
+ * @param {string | undefined} alias another name of it, by which a text may link to it
  * @param {HTMLElement} root of the figure @param {HTMLElement} note where messages go
  * @param {{write: () => import("./permalink.js").LinkState,
  *   follow: (entries: Map<string, string>, messages: string[]) => void}} figure
  */
-export function createAddress(linkId, root, note, { write, follow }) {
+export function createAddress(linkId, alias, root, note, { write, follow }) {
   const link = button({ label: "Copy link", text: "Copy link", onPress: copy });
   link.dataset.control = "link";
   if (!linkId) link.hidden = true;
@@ -30,15 +31,15 @@ export function createAddress(linkId, root, note, { write, follow }) {
   }
 
   function go() {
-    const entries = linkId ? decode(linkId, location.hash) : null;
+    const entries = (linkId && decode(linkId, location.hash)) ?? (alias && decode(alias, location.hash));
     if (!entries) return;
     /** @type {string[]} */
     const messages = [];
     follow(entries, messages);
     note.textContent = messages.length ? `In the link, ${messages.join("; ")}.` : "";
-    if (root.getBoundingClientRect().top > innerHeight || root.getBoundingClientRect().bottom < 0) {
-      root.scrollIntoView();
-    }
+    // A link may stand below the figure, whose last controls are still in view.
+    const { top, bottom, height } = root.getBoundingClientRect();
+    if (top > innerHeight || bottom < Math.min(height, innerHeight) / 2) root.scrollIntoView();
   }
 
   return {

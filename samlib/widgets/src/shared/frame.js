@@ -46,11 +46,11 @@ import { onThemeChange, palette } from "./theme.js";
 
 /**
  * @template {Record<string, any>} S
- * @param {{model: Model, el: HTMLElement, linkId?: string}} context
- *   `linkId` is the figure's name in permalinks; without it (in a notebook) there are none
+ * @param {{model: Model, el: HTMLElement, linkId?: string, alias?: string}} context
+ *   `linkId` is the figure's name in permalinks; without it (in a notebook) there are none; `alias` is another one
  * @param {Options<S>} [options]
  */
-export function createFrame({ model, el, linkId }, { redrawOnly = [], presetBy, complete } = {}) {
+export function createFrame({ model, el, linkId, alias }, { redrawOnly = [], presetBy, complete } = {}) {
   const { names, whole } = traitsOf(model.get("_figure"));
   const read = () => /** @type {S} */ (Object.fromEntries(names.map((n) => [n, model.get(n)])));
   const initial = read();
@@ -66,7 +66,7 @@ export function createFrame({ model, el, linkId }, { redrawOnly = [], presetBy, 
   const reset = button({ label: "Reset", text: "Reset", onPress: () => frame.restore(initial) });
   reset.dataset.control = "reset";
   const root = html("div", { class: "samlib-body" });
-  const address = createAddress(linkId, root, note, {
+  const address = createAddress(linkId, alias, root, note, {
     write: () => content.writeLink(frame.state),
     follow(entries, messages) {
       frame.restore(content.readLink(entries, messages));

@@ -78,6 +78,8 @@ export function readNumbers(label, text, range, length, messages) {
  *
  * @template {Record<string, any>} S
  * @param {{initial: S, config: any, whole: string[], preset: (choice: string) => S}} frame
+ * A figure whose presets are no trait's takes preset=NAME: its values, and those that the link has beside it.
+ *
  * @param {{labels?: Record<string, string>, presetBy?: string}} [options]
  *   what messages call a trait, and which one picks the defaults of others
  */
@@ -86,8 +88,9 @@ export function linksOf({ initial, config, whole, preset }, { labels = {}, prese
   return {
     /** @param {S} state @returns {LinkState} */
     writeLink: (state) => ({ ...state }),
-    /** @param {Map<string, string>} entries @param {string[]} messages @returns {S} */
-    readLink(entries, messages) {
+    /** @param {Map<string, string>} given @param {string[]} messages @returns {S} */
+    readLink(given, messages) {
+      const entries = presetBy ? given : withPreset(given, config.presets, messages);
       const choice = presetBy ? entries.get(presetBy) : undefined;
       const known = presetBy && choice !== undefined && config.limits[presetBy].includes(choice);
       /** @type {Record<string, any>} */
@@ -105,6 +108,21 @@ export function linksOf({ initial, config, whole, preset }, { labels = {}, prese
       return /** @type {S} */ (next);
     },
   };
+}
+
+/**
+ * The entries of a link, with those of the preset that it names.
+ *
+ * @param {Map<string, string>} entries @param {Record<string, object>} presets @param {string[]} messages
+ */
+function withPreset(entries, presets, messages) {
+  const name = entries.get("preset");
+  if (name === undefined) return entries;
+  if (Object.hasOwn(presets, name)) {
+    return new Map([...Object.entries(presets[name]).map(([trait, value]) => /** @type {const} */ ([trait, String(value)])), ...entries]); // prettier-ignore
+  }
+  messages.push(`preset = “${quoted(name)}” is unknown and was ignored`);
+  return entries;
 }
 
 /**

@@ -26,7 +26,7 @@ const LANDSCAPES = /** @type {const} */ ([
 ]);
 
 /**
- * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string, alias?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderAlignment(context) {

@@ -19,7 +19,7 @@ import { createView } from "./view.js";
 /** @typedef {import("./quantities.js").Quantity} Quantity */
 
 /**
- * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string, alias?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderExplicitBias(context) {

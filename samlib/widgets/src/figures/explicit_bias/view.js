@@ -15,7 +15,7 @@ import { NOTIONS } from "./quantities.js";
 
 /** @typedef {ReturnType<typeof createView>} View */
 
-/** @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context */
+/** @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string, alias?: string}} context */
 export function createView(context) {
   /** @type {import("../../shared/frame.js").Options<State>} */
   const options = { redrawOnly: ["quantity"] };

@@ -20,7 +20,7 @@ import { createView } from "./view.js";
 const MEASURED = /** @type {const} */ (["_network", "_point", "_measured", "_current", "_progress", "_message"]);
 
 /**
- * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string, alias?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderExplore(context) {

@@ -42,7 +42,7 @@ import { createKernel } from "./kernel.js";
 /** @typedef {ReturnType<typeof createView>} View */
 
 /**
- * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string, alias?: string}} context
  */
 export function createView(context) {
   const { model } = context;

@@ -11,7 +11,7 @@ import { CHECKPOINTS, errorOf } from "./training.js";
 /**
  * A finished run: what it depended on, and its largest relative distance to either flow.
  *
- * @typedef {Settings & Record<import("../../dynamics/flow.js").Regularizer, number>} Trial
+ * @typedef {Settings & Record<import("../../dynamics/gamma.js").Regularizer, number>} Trial
  */
 
 /** @typedef {ReturnType<typeof createBench>} Bench */
@@ -85,8 +85,10 @@ export function createBench(state, redraw) {
   const isShown = (settings) =>
     bench.settings !== null && same(bench.settings, settings) && bench.course?.done === CHECKPOINTS;
 
-  /** @param {Settings} settings @param {import("./training.js").Course} course @param {import("./laboratory.js").Flows} flows */
-  function note(settings, course, flows) {
+  /** @param {Settings} of @param {import("./training.js").Course} course @param {import("./laboratory.js").Flows} flows */
+  function note(of, course, flows) {
+    /** @type {Settings} */
+    const settings = { ...of, panel: "function" }; // no matter for the distance
     const trial = {
       ...settings,
       top_eigenvalue: errorOf(course, flows, "top_eigenvalue"),
@@ -100,7 +102,10 @@ export function createBench(state, redraw) {
 }
 
 /** @param {Settings} state @returns {Settings} */
-export const settingsOf = ({ network, rho, lr, batch_size, seed, time }) => ({ network, rho, lr, batch_size, seed, time });
+export const settingsOf = ({ network, rho, lr, batch_size, seed, time, flow, panel }) => ({
+  network, rho, lr, batch_size, seed, time, panel,
+  flow: batch_size === constants.limiting_flow.points ? flow : "limit", // the others have no flow of their own
+}); // prettier-ignore
 
 /** @param {Settings} a @param {Settings} b */
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);

@@ -3,10 +3,12 @@
 import { flowAt } from "../../dynamics/flow.js";
 import { constants } from "../../schema.js";
 import { count, number } from "../../shared/format.js";
-import { CHECKPOINTS, MOST_STEPS, errorOf, flowsOf } from "./training.js";
+import { meanPoint, pointText } from "./directions.js";
+import { CHECKPOINTS, MOST_STEPS, errorOf, flowsOf, followed } from "./training.js";
 
 /** @typedef {import("./bench.js").Bench} Bench */
-/** @typedef {import("../../dynamics/flow.js").Regularizer} Regularizer */
+/** @typedef {import("../../dynamics/gamma.js").Regularizer} Regularizer */
+/** @typedef {import("./training.js").Settings} Settings */
 
 const { points: POINTS } = constants.limiting_flow;
 
@@ -39,25 +41,52 @@ export function describe(bench) {
     return `${when}one step of ${who} goes farther than the flows are followed, to τ = ηρ².`;
   }
   const names = flowsOf(settings.batch_size);
-  const parts = names.map((name) => compared(course, ground.flows[name], name, n));
+  const parts = names.map((name) => compared(bench, course, ground.flows, name, n));
   const errors = names.map((name) => errorOf(course, ground.flows, name));
   const most = errors.some(Number.isNaN) ? "" : `, ${errors.map(percent).join(" and ")} at most on the way`;
   const angle = `the cosine between ∇L and v₁ is ${number(course.alignment[n])}`;
+  const points = settings.panel === "plane" ? pointing(course, n) : "";
   const more = bench.busy ? `; training, ${Math.round((100 * course.done) / CHECKPOINTS)} % done` : "";
-  return `${when}${who} has ${parts.join(" and ")}${most}; ${angle}${more}.${stoppedEarly(course, settings.time)}`;
+  return `${when}${who} has ${parts.join(" and ")}${most}; ${angle}${points}${more}.${stoppedEarly(course, settings.time)}`;
 }
 
 /** @typedef {import("./training.js").Course} Course */
 
-/** λ₁ or the trace, and that of the flow. @param {Course} course @param {import("../../dynamics/flow.js").Flow} along @param {Regularizer} name @param {number} n */
-function compared(course, along, name, n) {
+/** What the flow of λ₁ is called that a run is compared with. @type {Record<Settings["flow"], string>} */
+const CALLED = {
+  limit: "limiting flow of λ₁",
+  rate: "flow of λ₁ at this η",
+  both: "flow of λ₁ with both errors",
+};
+
+/** From this |ε| on of its two-cycle, SAM's second error is known only roughly; more than 1 cannot be. */
+const ROUGH = 1;
+
+/**
+ * λ₁ or the trace, and that of the flow.
+ *
+ * @param {Bench} bench @param {Course} course @param {import("./training.js").Flows} flows
+ * @param {Regularizer} name @param {number} n
+ */
+function compared({ settings }, course, flows, name, n) {
+  const along = followed(course, flows, name);
+  const called = name === "trace" ? "limiting flow of the trace" : CALLED[settings?.flow ?? "limit"];
   const flow = flowAt(along, name, course.tau[n]);
   const value = `${name === "trace" ? "trace" : "λ₁"} = ${number(course[name][n])}`;
-  if (Number.isNaN(flow)) {
-    return `${value} (the limiting flow ended at τ = ${number(along.end)})`;
-  }
+  if (Number.isNaN(along[name][0])) return `${value} (there is no ${called}: η is above 2/λ₁)`;
+  if (Number.isNaN(flow)) return `${value} (the ${called} ended at τ = ${number(along.end)})`;
   const apart = percent(Math.abs(course[name][n] - flow) / flow);
-  return `${value} (limiting flow of ${the(name)} ${number(flow)}, ${apart} apart)`;
+  const rough = along.lopsided > ROUGH ? ", which is known only roughly for so large a ρ/η" : "";
+  return `${value} (${called} ${number(flow)}, ${apart} apart${rough})`;
+}
+
+/** Where the gradient points on average. @param {Course} course @param {number} n */
+function pointing({ directions }, n) {
+  if (!directions || !(directions.tied[n] > 0)) return "";
+  const [s1, s2] = meanPoint(directions, n);
+  if (Number.isNaN(s1)) return "";
+  const since = directions.tied[n] > 1 ? " since the tie" : "";
+  return `; on the circle its mean${since} is ${pointText(s1, s2)}, the flow’s ${pointText(directions.predicted[n], 0)}`;
 }
 
 /** @param {Course} course @param {number} time */
@@ -66,6 +95,3 @@ function stoppedEarly(course, time) {
   if (last !== MOST_STEPS || course.tau[CHECKPOINTS] >= time * 0.999) return "";
   return ` After ${count(last)} steps the run is stopped, before τ = ${number(time)}.`;
 }
-
-/** @param {Regularizer} name */
-const the = (name) => (name === "trace" ? "the trace" : "λ₁");

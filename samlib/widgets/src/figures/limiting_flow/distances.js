@@ -6,9 +6,10 @@ import { drawGrid } from "../../shared/drawing.js";
 import { decade } from "../../shared/format.js";
 import { createLabels } from "../../shared/labels.js";
 import { SLACK, createPanel } from "./panel.js";
+import { settingsOf } from "./bench.js";
 import { flowsOf } from "./training.js";
 
-/** @typedef {import("../../dynamics/flow.js").Regularizer} Regularizer */
+/** @typedef {import("../../dynamics/gamma.js").Regularizer} Regularizer */
 /** @typedef {import("./bench.js").Trial} Trial */
 /** @typedef {import("d3-scale").ScaleLogarithmic<number, number>} Scale */
 
@@ -44,8 +45,10 @@ export function createDistances(view, trait, symbol) {
       xTicks: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1].filter((v) => v >= low && v <= high), yTicks: ERRORS.ticks,
       xFormat: decade, yFormat: (v) => `${decade(100 * v)} %`,
     }); // prettier-ignore
+    const { flow } = settingsOf(state);
     const shown = bench.trials.filter(
-      (t) => t.network === state.network && t.time === state.time && t.batch_size === state.batch_size,
+      (t) =>
+        t.network === state.network && t.time === state.time && t.batch_size === state.batch_size && t.flow === flow,
     );
     const now = shown.find((t) => t.rho === state.rho && t.lr === state.lr && t.seed === state.seed);
     drawGuide(now, x, y);

@@ -3,7 +3,7 @@
 //
 // The data flows one way: state → runs in the worker (bench.js, laboratory.js) → pictures (plots.js).
 
-import { button } from "../../shared/buttons.js";
+import { button, choice } from "../../shared/buttons.js";
 import { html } from "../../shared/dom.js";
 import { labelled, nextSeed, numberField } from "../../shared/fields.js";
 import { constants } from "../../schema.js";
@@ -18,6 +18,7 @@ import { createFlowPlots } from "./plots.js";
 import { CHECKPOINTS } from "./training.js";
 
 /** @typedef {import("../../shared/frame.js").Frame<import("./bench.js").State>} Frame */
+/** @typedef {import("./training.js").Settings["flow"]} Flow */
 /** @typedef {Frame & {bench: import("./bench.js").Bench}} View */
 
 /** So many runs a sweep makes along each of ρ and η. */
@@ -27,7 +28,7 @@ const SWEEP = 7;
 const KEYS = Array.from({ length: CHECKPOINTS + 1 }, (_, n) => n);
 
 /**
- * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string, alias?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderLimitingFlow(context) {
@@ -37,6 +38,7 @@ export function renderLimitingFlow(context) {
   const plots = createFlowPlots(Object.assign(frame, { bench }));
   const play = player({ linear: true, onFrame: (n, settled) => frame.update({ frame: n }, settled) });
   const controls = createControls(frame);
+  const flows = flowChoice(frame);
   const sweep = button({
     label: "Train with several ρ and several η", text: "Sweep", className: "samlib-small",
     onPress: () => bench.sweep(settingsOfSweep(frame)),
@@ -45,16 +47,17 @@ export function renderLimitingFlow(context) {
   plots.sweepable.append(sweep);
   return frame.mount({
     className: "samlib-flow",
-    choices: null,
+    choices: flows.el,
     hint: "Change ρ, η or the batch size: the network trains again. Drag across a picture to go through time.",
     legend: legend(),
-    stage: plots.plots.map((plot) => plot.el),
+    stage: plots.elements,
     player: play,
     controls: controls.el,
     handles: [],
     compute: bench.compute,
     draw() {
       controls.show();
+      flows.show();
       sweep.disabled = bench.waiting > 0;
       frame.root.setAttribute("aria-busy", String(bench.busy));
       play.show(frame.state.frame, KEYS, whenOf(bench));
@@ -64,9 +67,26 @@ export function renderLimitingFlow(context) {
     ...linksOf(frame, { labels: { rho: "ρ", lr: "η", batch_size: "m", time: "τ", frame: "frame" } }),
     dispose() {
       bench.dispose();
-      plots.plots.forEach((plot) => plot.dispose());
+      plots.dispose();
     },
   });
+}
+
+/** Which flow of λ₁ the full batch is compared with. @param {Frame} frame */
+function flowChoice(frame) {
+  /** @type {[string, string][]} */
+  const options = [["limit", "η → 0"], ["rate", "at this η"], ["both", "both errors"]]; // prettier-ignore
+  const kinds = choice({
+    legend: "Flow of λ₁", options, onInput: (flow) => frame.update({ flow: /** @type {Flow} */ (flow) }),
+  }); // prettier-ignore
+  return {
+    el: html("div", { class: "samlib-field" }, html("span", { "aria-hidden": "true" }, "Flow:"), kinds.el),
+    show() {
+      const { batch_size, flow } = frame.state;
+      kinds.el.disabled = batch_size !== constants.limiting_flow.points; // the others have no flow of their own
+      kinds.show(flow);
+    },
+  };
 }
 
 /** Sliders, and the seeds of the network and of the mini-batches. @param {Frame} frame */
@@ -81,8 +101,13 @@ function createControls(frame) {
     frame, "network", "Network", "Seed of the network and its data", "New network", "Another network and other data",
   ); // prettier-ignore
   const drawn = seedField(frame, "seed", "Draw", "Seed of the mini-batches", "New draw", "Other mini-batches");
+  const tie = button({
+    label: "A network whose λ₁ meets λ₂, with the flow that goes on", text: "A tie",
+    onPress: () => frame.update(frame.config.presets.tie),
+  }); // prettier-ignore
+  tie.dataset.control = "tie";
   const seeds = [network, drawn];
-  controls.el.append(html("div", { class: "samlib-fields" }, ...seeds.flatMap((s) => [s.el, s.next])));
+  controls.el.append(html("div", { class: "samlib-fields" }, network.el, network.next, tie, drawn.el, drawn.next));
   return {
     el: controls.el,
     show() {

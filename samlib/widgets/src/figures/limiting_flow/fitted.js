@@ -14,7 +14,7 @@ const BETWEEN = 16;
 /** @param {import("./figure.js").View} view */
 export function createFitted(view) {
   const { bench } = view;
-  const plot = createPanel(view, "Fitted function between data points", "");
+  const plot = createPanel(view, "Fitted function", "");
   const { context } = plot;
 
   function draw() {

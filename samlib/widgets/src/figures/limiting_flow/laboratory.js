@@ -1,12 +1,12 @@
 // Where networks are trained: in a Web Worker, so that the page stays quick, or on the page itself where there
 // are no workers. The same queue serves both.
 
-import { CHECKPOINTS, fittedNetwork, limitingFlows, train } from "./training.js";
+import { CHECKPOINTS, companyOf, fittedNetwork, limitingFlows, train } from "./training.js";
 
 /** @typedef {import("./training.js").Settings} Settings */
 /** @typedef {import("./training.js").Course} Course */
 /** @typedef {import("./training.js").Fitted} Fitted */
-/** @typedef {ReturnType<typeof limitingFlows>} Flows */
+/** @typedef {import("./training.js").Flows} Flows */
 
 /**
  * What is asked: a run, which takes the place of one that is waiting, or runs for later, which wait for that.
@@ -75,7 +75,7 @@ export function createQueue(answer) {
     const ground = known === before ? undefined : { onGamma: fit.onGamma, fitted: fit.fitted, flows };
     let news = ground;
     const began = performance.now();
-    for (const course of train(fit, settings)) {
+    for (const course of train(fit, settings, companyOf(fit, settings))) {
       const now = performance.now();
       const last = course.done === CHECKPOINTS;
       if (!last && now < due) continue;

@@ -20,7 +20,7 @@ import { createDestinationPanels } from "./panels.js";
 /** @typedef {import("../../shared/frame.js").Frame<State> & {world: import("./destinations.js").Destinations}} View */
 
 /**
- * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string, alias?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderOneLossThreeDestinations(context) {

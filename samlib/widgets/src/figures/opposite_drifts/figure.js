@@ -19,7 +19,7 @@ import { createValleys } from "./valleys.js";
 /** @typedef {Frame & {valleys: import("./valleys.js").Valleys}} View */
 
 /**
- * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string, alias?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderOppositeDrifts(context) {

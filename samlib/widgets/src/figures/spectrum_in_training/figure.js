@@ -30,7 +30,7 @@ import { readSweep } from "./sweep.js";
 const SHOWN = /** @type {any} */ (constants.spectrum_in_training.shown);
 
 /**
- * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string}} context
+ * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string, alias?: string}} context
  * @returns {() => void} takes the figure down
  */
 export function renderSpectrumInTraining(context) {
