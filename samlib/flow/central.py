@@ -22,12 +22,13 @@ from samlib._validation import (
     require_one_point,
 )
 from samlib.flow.arguments import require_followable, require_times
-from samlib.flow.mixtures import NO_SHARE, least_mixture, symmetric_basis
+from samlib.flow.mixtures import least_mixture, symmetric_basis
 from samlib.flow.valley import Spot, look
 from samlib.linalg.conjugate_gradients import NotPositiveDefinite
 from samlib.objective import Objective, require_objective
 
 _SHRINK, _GROW, _SAFETY = 0.2, 3.0, 0.9
+_TAKES_PART = 1e-3  # a share of Q below is no part in a tie
 _LEAST_STEP = 1e-12  # of the time span: a step below means that there is no way on
 
 
@@ -46,7 +47,8 @@ class CentralPath:
     top_eigenvalue
         λ₁ of ∇²L there, [times].
     multiplicity
-        How many of the largest eigenvalues have a share in SAM's direction, [times].
+        How many of the largest eigenvalues have a share in SAM's direction, of at least a
+        thousandth, [times].
     mixture, vectors
         Q, [times, k, k], and the eigenvectors V, [times, dim, k]: the direction of SAM's gradient,
         u, has E uuᵀ = VQVᵀ.
@@ -194,6 +196,7 @@ class _Walk:
             if error <= allowed:
                 self.time += length
                 self.error += error
+                self._window = min(self._tied + 1, self._objective.dim)
                 self.spot = self._look(point, self.spot.vectors)
                 on_step(self.time)
                 better = max(1.0, better)
@@ -226,11 +229,11 @@ class _Walk:
         """One implicit step and its Q, with as many eigenvectors as take part in it."""
         while True:
             if self._pulled is None or self._pulled[0] is not spot:
-                self._pulled = spot, pull(spot, self._tied, self.lr, self.rho)
+                bends = in_basis(spot).mT
+                self._pulled = spot, pull(spot, bends, self._tied, self.lr, self.rho)
             point, mixture = implicit_step(spot, self._pulled[1], self.rho**2 / length)
-            self._tied = int((torch.linalg.eigvalsh(mixture) > NO_SHARE).sum())
-            used = float(mixture[-1, -1])
-            if used <= NO_SHARE or len(mixture) == self._objective.dim:
+            self._tied = _taking_part(mixture)
+            if float(mixture[-1, -1]) <= _TAKES_PART or len(mixture) == self._objective.dim:
                 return point, mixture
             self._window = min(len(mixture) + 1, self._objective.dim)
             wider = self._look(spot.x, spot.vectors)
@@ -252,23 +255,26 @@ class _Walk:
         return spot
 
 
-def pull(spot: Spot, tied: int, lr: float, rho: float) -> Tensor:
-    """What a step of SAM adds to ∇L on average, for each E_ab of symmetric_basis, [dim, n].
+def in_basis(spot: Spot) -> Tensor:
+    """∂²(∇L)[v_a, v_b] as coefficients of symmetric_basis, [n, dim]."""
+    basis = symmetric_basis(len(spot.values)).to(spot.x)
+    return torch.einsum("nab,abd->nd", basis, spot.bends)
 
-    Along the walls that is half of s² ∂²(∇L)[v_a, v_b]. Across, SAM looks ahead along the slope
-    that its gradient has there beside the tied v_a: t = −½(s² − d²)(κ + ∇²L)⁻¹ ∂²(∇L)[v_a, v_b]/ρ,
-    κ = λ₁d/ρ, which takes back ρ∇²L t.
+
+def pull(spot: Spot, bends: Tensor, tied: int, lr: float, rho: float) -> Tensor:
+    """What a step of SAM adds to ∇L on average, for each column ∂²(∇L)[v_a, v_b] of bends [dim, n].
+
+    Along the walls, the first so many eigenvectors, that is ½s² of it. Across, SAM looks ahead
+    along the slope that its gradient has there beside the tied v_a, t = −½(s² − d²)(κ + ∇²L)⁻¹
+    ∂²(∇L)[v_a, v_b]/ρ with κ = λ₁d/ρ, which takes back ρ∇²L t.
     """
-    top, basis = float(spot.values[0]), symmetric_basis(len(spot.values)).to(spot.x)
+    top, walls = float(spot.values[0]), spot.vectors[:, :tied]
     half = lr * rho * top / (2 - lr * top)
-    reach = rho + half
-    bends = torch.einsum("nab,abd->dn", basis, spot.bends)
-    walls = spot.vectors[:, :tied]
+    reach, stiffness = rho + half, top * half / rho
     within = walls @ (walls.mT @ bends)
     across = bends - within
-    ahead = spot.damped(top * half / rho, across)
+    ahead = stiffness * spot.damped(stiffness, across)
     ahead = ahead - walls @ (walls.mT @ ahead)
-    ahead = ahead * (top * half / rho)
     return (reach**2 * within + half**2 * across + (reach**2 - half**2) * ahead) / 2
 
 
@@ -280,8 +286,7 @@ def implicit_step(spot: Spot, pulls: Tensor, damping: float) -> tuple[Tensor, Te
     share in it, and no other is larger. Without a tie or a look ahead, Δ minimizes L + ½s²λ₁ +
     damping ‖Δ‖²/2, and this is the solution of the dual problem.
     """
-    basis = symmetric_basis(len(spot.values)).to(spot.x)
-    bends = torch.einsum("nab,abd->nd", basis, spot.bends)
+    basis, bends = symmetric_basis(len(spot.values)).to(spot.x), in_basis(spot)
     moved = spot.damped(damping, torch.cat([spot.gradient.unsqueeze(-1), pulls], dim=1))
     down, along = moved[:, 0], moved[:, 1:]
     gram = bends @ along
@@ -303,13 +308,12 @@ def _path(
 ) -> CentralPath:
     x = torch.stack([stop.spot.x for stop in stops])
     most = max(len(stop.mixture) for stop in stops)
-    shares = [torch.linalg.eigvalsh(stop.mixture) > NO_SHARE for stop in stops]
     return CentralPath(
         times=torch.tensor(times).to(x),
         x=x,
         loss=objective.value(x),
         top_eigenvalue=torch.stack([stop.spot.values[0] for stop in stops]),
-        multiplicity=torch.stack([share.sum() for share in shares]),
+        multiplicity=torch.tensor([_taking_part(stop.mixture) for stop in stops]),
         mixture=torch.stack([_padded(stop.mixture, most, most) for stop in stops]),
         vectors=torch.stack(
             [_padded(stop.spot.vectors[:, : len(stop.mixture)], len(x[0]), most) for stop in stops]
@@ -317,6 +321,10 @@ def _path(
         error=torch.tensor([stop.error for stop in stops]).to(x),
         evaluations=evaluations,
     )
+
+
+def _taking_part(mixture: Tensor) -> int:
+    return int((torch.linalg.eigvalsh(mixture) > _TAKES_PART).sum())
 
 
 def _padded(matrix: Tensor, rows: int, columns: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -54,12 +55,27 @@ def look(objective: Objective, x: Tensor, k: int, guess: Tensor | None = None) -
         damped = _by_eigenvectors(values, vectors)
     else:
         operator = hessian(objective, x)
-        found = top_eigenpairs(operator, k=k, rtol=_RESIDUAL, guess=guess, progress=False)
-        values, vectors = found.values, found.vectors
+        values, vectors = _largest(operator, k, guess)
         damped = _by_products(operator, values, vectors)
     values, vectors = values[:k], vectors[:, :k].contiguous()
     bends = third_derivatives(objective, x, vectors)
     return Spot(x, objective.gradient(x), values, vectors, bends, damped)
+
+
+def _largest(operator: Operator, k: int, guess: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The k largest eigenpairs.
+
+    Of those behind them one may be a little larger than the last of these: that changes nothing
+    unless it may be as large as λ₁.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = top_eigenpairs(operator, k=k, rtol=_RESIDUAL, guess=guess, progress=False)
+    unseen = found.values[-1] + found.errors[-1]
+    if not bool(unseen < found.values[0]) and len(found.values) > 1:
+        for each in said:
+            warnings.warn(str(each.message), RuntimeWarning, stacklevel=2)
+    return found.values, found.vectors
 
 
 def _by_eigenvectors(values: Tensor, vectors: Tensor) -> Callable[[float, Tensor], Tensor]:

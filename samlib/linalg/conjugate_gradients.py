@@ -5,6 +5,7 @@ Conjugate gradients (Hestenes and Stiefel, 1952), for several right-hand sides s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -30,7 +31,7 @@ def conjugate_gradients(
 ) -> Tensor:
     """X with AX = B, [dim, n], from A's products with matrices [dim, n].
 
-    It stops when each residual is within rtol of its right-hand side, or after so many products.
+    It stops when each residual is within rtol of its right-hand side.
 
     Parameters
     ----------
@@ -48,7 +49,12 @@ def conjugate_gradients(
     Raises
     ------
     NotPositiveDefinite
-        If A or the preconditioner shows a direction along which it is not positive.
+        If A shows a direction along which it is not positive.
+
+    Warns
+    -----
+    RuntimeWarning
+        If so many products did not suffice.
 
     Examples
     --------
@@ -63,20 +69,33 @@ def conjugate_gradients(
     enough = rtol * right.norm(dim=0)
     towards = improve(residual)
     direction, energy = towards, _columns(residual, towards)
-    for count in range(max_products):
-        if count % _BETWEEN_LOOKS == 0 and bool((residual.norm(dim=0) <= enough).all()):
-            break
+    bad = torch.zeros((), dtype=torch.bool, device=right.device)
+    for count in range(max_products + 1):
+        if count % _BETWEEN_LOOKS == 0 or count == max_products:
+            _require_positive(bad)
+            if bool((residual.norm(dim=0) <= enough).all()):
+                return solution
         image = product(direction)
         curvature = _columns(direction, image)
-        if count % _BETWEEN_LOOKS == 0 and bool(((curvature <= 0) & (energy > 0)).any()):
-            raise NotPositiveDefinite("the matrix is not positive along every direction")
+        bad |= ((curvature <= 0) & (residual.norm(dim=0) > enough)).any()
         step = torch.where(curvature > 0, energy / curvature, 0.0)
         solution = solution + step * direction
         residual = residual - step * image
         towards = improve(residual)
         before, energy = energy, _columns(residual, towards)
         direction = towards + torch.where(before > 0, energy / before, 0.0) * direction
+    rest = float((residual.norm(dim=0) / right.norm(dim=0)).nan_to_num().max())
+    warnings.warn(
+        f"conjugate gradients stopped at max_products={max_products} with residuals of {rest:.1g}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
     return solution
+
+
+def _require_positive(bad: Tensor) -> None:
+    if bool(bad):
+        raise NotPositiveDefinite("the matrix is not positive along every direction")
 
 
 def _columns(one: Tensor, other: Tensor) -> Tensor:

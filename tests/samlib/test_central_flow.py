@@ -59,13 +59,17 @@ def test_on_the_way_there_it_is_the_solution_of_its_equation() -> None:
     assert errors[1] < errors[0] / 3
 
 
-@pytest.mark.parametrize("floor", [1e-3, 1e-2])
-def test_the_mean_of_two_iterates_of_sam_comes_to_rest_there(floor: float) -> None:
-    # What the flow leaves out is of the order of the tilt squared, (ρ/ηλ₁²)² = 1/400.
-    run = simulate(sloping(floor), rules.SAM(LR, RHO), double(0, 0.1), 400_000, every=399_999)
-    last = simulate(sloping(floor), rules.SAM(LR, RHO), run.x[0, -1], 1).x[0].mean(dim=0)
-    flow = central_flow(sloping(floor), double(0, 0), [400 * RHO**2 / floor], lr=LR, rho=RHO)
-    torch.testing.assert_close(last[:1], flow.x[0, :1], rtol=5e-3, atol=0)
+def test_the_mean_of_two_iterates_of_sam_comes_to_rest_there_up_to_the_tilt_squared() -> None:
+    # Where the walls pull as hard as the floor, the tilt t of SAM's direction is proportional to ρ.
+    deviations = []
+    for rho in (0.02, 0.01):
+        loss, rule = sloping(2.5 * rho**2), rules.SAM(LR, rho)
+        run = simulate(loss, rule, double(0, 0.1), 400_000, every=400_000)
+        last = simulate(loss, rule, run.x[0, -1], 1).x[0].mean(dim=0)
+        flow = central_flow(loss, double(0, 0), [200.0], lr=LR, rho=rho, rtol=1e-3)
+        deviations.append(float(last[0] / flow.x[0, 0]) - 1)
+    assert abs(deviations[0]) < 0.015
+    assert 3.5 < deviations[0] / deviations[1] < 4.5
 
 
 def test_as_the_radius_goes_to_zero_it_is_the_limiting_flow_through_ties() -> None:
@@ -73,7 +77,7 @@ def test_as_the_radius_goes_to_zero_it_is_the_limiting_flow_through_ties() -> No
     figure, start = landscapes.FourDimensional(), double(-1, -1, 0, 0)
     times = [0.02, 0.08, 0.2]
     limit = limiting_flow(figure, start, "top_eigenvalue", times, lr=0.01)
-    flow = central_flow(figure, start, times, lr=0.01, rho=1e-3, rtol=1e-3)
+    flow = central_flow(figure, start, times, lr=0.01, rho=1e-3, rtol=1e-2)
     assert flow.multiplicity.tolist() == limit.multiplicity.tolist() == [1, 2, 1]
     torch.testing.assert_close(flow.x, limit.x, rtol=0, atol=2e-3)
 
@@ -84,62 +88,90 @@ def test_beside_the_manifold_of_a_network_it_is_by_the_square_of_the_radius(
 ) -> None:
     network, start = problems.interpolating_network(seed=seed)
     first = project_to_minimizers(network, start).x
-    limit = limiting_flow(network, first, "top_eigenvalue", [3.0], lr=lr)
+    limit = limiting_flow(network, first, "top_eigenvalue", [3.0], lr=lr, rtol=1e-6, atol=1e-7)
     apart = [
-        central_flow(network, first, [3.0], lr=lr, rho=rho, rtol=2e-3).x - limit.x
+        central_flow(network, first, [3.0], lr=lr, rho=rho, rtol=1e-2).x - limit.x
         for rho in (0.04, 0.02)
     ]
     coarse, fine = (float(each.norm()) for each in apart)
     assert 3 < coarse / fine < 5
 
 
-def softmax_of_eigenvalues(network: Objective, x: Tensor, sharp: float) -> Tensor:
-    return torch.logsumexp(sharp * torch.linalg.eigvalsh(network.hessian(x)), dim=-1) / sharp
+def walls_that_meet(x: Tensor) -> Tensor:
+    """Two walls with λ = 1 + ½x₁x₃ − x₃ ± ‖(x₁ − .02, x₂)‖ over a floor with coordinates x."""
+    mean, apart, across = 1 + x[0] * x[2] / 2 - x[2], x[0] - 0.02, x[1]
+    return torch.stack([torch.stack([mean + apart, across]), torch.stack([across, mean - apart])])
+
+
+def meeting(floor: float) -> Objective:
+    return Objective(
+        lambda z: z[3:] @ walls_that_meet(z[:3]) @ z[3:] / 2 + floor * z[:3].square().sum() / 2, 5
+    )
 
 
 def test_through_a_tie_it_descends_the_loss_and_its_sharpness() -> None:
-    # Gradient flow of L + ½s²λ₁ with a smooth maximum in place of λ₁, at a learning rate so small
-    # that SAM looks ahead by next to nothing, but for the walls, where it changes nothing.
-    network, start = problems.interpolating_network(inputs=2, hidden=4, points=3, seed=1)
-    first, rho, lr = project_to_minimizers(network, start).x, 0.1, 1e-6
-    end, sharp = 4.0, 300.0
+    # Gradient flow of the floor's height and ½s²λ₁, with a smooth maximum in place of λ₁. The
+    # floor curves by a thousandth of κ, which SAM sees a thousandth late.
+    floor, sharp, end = 1e-4, 3000.0, 0.3
 
     def velocity(_: float, state: NDArray[np.float64]) -> NDArray[np.float64]:
         x = torch.from_numpy(state).requires_grad_()
-        with torch.enable_grad():
-            total = network.value(x) + rho**2 / 2 * softmax_of_eigenvalues(network, x, sharp)
-        (slope,) = torch.autograd.grad(total, x)
-        return -slope.numpy() / rho**2
+        values = torch.linalg.eigvalsh(walls_that_meet(x))
+        highest = torch.logsumexp(sharp * values, dim=0) / sharp
+        (slope,) = torch.autograd.grad(highest, x)
+        reach = 2 * RHO / (2 - LR * float(highest.detach()))
+        pull = floor * state + reach**2 / 2 * slope.numpy()
+        result: NDArray[np.float64] = -pull / RHO**2
+        return result
 
-    exact = solve_ivp(velocity, (0, end), first.numpy(), method="Radau", rtol=1e-6, atol=1e-8)
-    flow = central_flow(network, first, [end], lr=lr, rho=rho, rtol=5e-3)
-    moved = float((flow.x[0] - first).norm())
-    assert float((flow.x[0] - torch.from_numpy(exact.y[:, -1])).norm()) < 0.01 * moved
+    start = double(0.1, 0.05, -0.3)
+    exact = solve_ivp(velocity, (0, end), start.numpy(), "LSODA", rtol=1e-8, atol=1e-10)
+    flow = central_flow(
+        meeting(floor), torch.cat([start, double(0, 0)]), [0.05, end], lr=LR, rho=RHO, rtol=1e-2
+    )
+    assert flow.multiplicity.tolist() == [1, 2]
+    apart = flow.x[-1, :3] - torch.from_numpy(exact.y[:, -1])
+    assert float(apart.norm()) < 0.01 * float((flow.x[-1, :3] - start).norm())
 
 
-def test_sam_stays_by_it_on_a_network() -> None:
-    # Distance over the way: of order ρ², with 0.0003 to 0.002 measured on such networks.
-    network, start = problems.interpolating_network(seed=51)
-    first, lr, rho, end = project_to_minimizers(network, start).x, 0.08, 0.03, 2.0
-    steps = round(end / (lr * rho**2))
+def digits_that_fit() -> tuple[Objective, Tensor]:
+    """A perceptron on thirty small pictures of 0, 1 and 2, after gradient descent."""
+    data = problems.digits(200)
+    kept = data.targets < 3
+    pictures = data.inputs[kept][:30].view(-1, 4, 2, 4, 2).mean((2, 4)).view(-1, 16)
+    targets = torch.nn.functional.one_hot(data.targets[kept][:30], 3).to(pictures)
+    model = problems.perceptron((16, 8, 3), seed=4)
+    objective = Objective.from_module(
+        model, lambda o, y: (o - y).square().sum() / 2 / len(y), (pictures, targets)
+    )
+    start, rule = objective.flat_parameters(), rules.GradientDescent(0.2)
+    return objective, simulate(objective, rule, start, 3000, every=3000).x[0, -1]
+
+
+def test_sam_stays_by_it_on_digits_through_a_tie() -> None:
+    # Of order ρ²: 1.4 to 1.7 % at ρ = .1 and .3 to .7 % at .05 on networks of this kind.
+    objective, start = digits_that_fit()
+    lr, rho, end = 0.12, 0.06, 4.0
     rule = rules.SAM(lr, rho)
-    run = simulate(network, rule, first + 1e-4 * normal(network.dim), steps, every=steps)
-    last = simulate(network, rule, run.x[0, -1], 1).x[0].mean(dim=0)
-    flow = central_flow(network, first, [end], lr=lr, rho=rho, rtol=5e-3)
-    assert float((last - flow.x[0]).norm()) < 0.01 * float((flow.x[0] - first).norm())
+    steps = round(end / (lr * rho**2))
+    away = start + 1e-6 * normal(objective.dim)
+    run = simulate(objective, rule, away, steps, every=steps)
+    last = simulate(objective, rule, run.x[0, -1], 1).x[0].mean(dim=0)
+    flow = central_flow(objective, start, [end], lr=lr, rho=rho, rtol=0.03)
+    assert flow.multiplicity.tolist() == [2]
+    assert float((last - flow.x[0]).norm()) < 0.015 * float((last - start).norm())
+    assert float(objective.value(last)) == pytest.approx(float(flow.loss[0]), rel=0.05)
 
 
 def test_products_alone_give_the_same_as_the_hessian_as_a_matrix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    network, start = problems.interpolating_network(seed=39)
-    first = project_to_minimizers(network, start).x
-    dense = central_flow(network, first, [2.5], lr=0.1, rho=0.05)
+    start, options = double(0.1, 0.05, -0.3, 0, 0), {"lr": LR, "rho": RHO, "rtol": 1e-2}
+    dense = central_flow(meeting(1e-3), start, [0.3], **options)
     monkeypatch.setattr(valley_room, "WHOLE_SPECTRUM_DIM", 1)
-    free = central_flow(network, first, [2.5], lr=0.1, rho=0.05)
+    free = central_flow(meeting(1e-3), start, [0.3], **options)
     assert free.multiplicity.tolist() == dense.multiplicity.tolist() == [2]
-    torch.testing.assert_close(free.x, dense.x, rtol=0, atol=1e-4)
-    torch.testing.assert_close(free.mixture.trace(), double(1)[0])
+    torch.testing.assert_close(free.x, dense.x, rtol=0, atol=1e-3 * float(dense.x[0, :3].norm()))
 
 
 def test_at_the_very_start_it_is_there() -> None:
