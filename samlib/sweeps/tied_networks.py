@@ -33,7 +33,7 @@ class TiedNetworks(NamedTuple):
     distances
         A row per network, ``lr``, ``rho`` and ``time`` τ: ‖Φ(SAM(τ)) − X(τ)‖/‖X(τ) − X(0)‖ from
         three flows X, ``flow`` without the options, ``with_lr``, ``with_both`` for lr and rho.
-        ``lopsidedness`` is the |ε| of SAM's two-cycle at X(0), by its formula.
+        ``lopsidedness`` is that of SAM's two-cycle at X(0), by its formula, without its sign.
     facts
         Where the numbers come from.
     """
