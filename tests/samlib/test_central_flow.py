@@ -64,8 +64,9 @@ def test_the_mean_of_two_iterates_of_sam_comes_to_rest_there_up_to_the_tilt_squa
     deviations = []
     for rho in (0.02, 0.01):
         loss, rule = sloping(2.5 * rho**2), rules.SAM(LR, rho)
-        run = simulate(loss, rule, double(0, 0.1), 400_000, every=400_000)
-        last = simulate(loss, rule, run.x[0, -1], 1).x[0].mean(dim=0)
+        steps = round(12 / (LR * rho**2))
+        run = simulate(loss, rule, double(0, 0.1), steps, every=steps - 1)
+        last = run.x[0, -2:].mean(dim=0)
         flow = central_flow(loss, double(0, 0), [200.0], lr=LR, rho=rho, rtol=1e-3)
         deviations.append(float(last[0] / flow.x[0, 0]) - 1)
     assert abs(deviations[0]) < 0.015
@@ -82,16 +83,13 @@ def test_as_the_radius_goes_to_zero_it_is_the_limiting_flow_through_ties() -> No
     torch.testing.assert_close(flow.x, limit.x, rtol=0, atol=2e-3)
 
 
-@pytest.mark.parametrize(("seed", "lr"), [(39, 0.1), (44, 0.2)])
-def test_beside_the_manifold_of_a_network_it_is_by_the_square_of_the_radius(
-    seed: int, lr: float
-) -> None:
-    network, start = problems.interpolating_network(seed=seed)
+def test_beside_the_manifold_of_a_network_it_is_by_the_square_of_the_radius() -> None:
+    network, start = problems.interpolating_network(seed=44)
     first = project_to_minimizers(network, start).x
-    limit = limiting_flow(network, first, "top_eigenvalue", [3.0], lr=lr, rtol=1e-6, atol=1e-7)
+    limit = limiting_flow(network, first, "top_eigenvalue", [1.5], lr=0.2, rtol=1e-6, atol=1e-7)
     apart = [
-        central_flow(network, first, [3.0], lr=lr, rho=rho, rtol=1e-2).x - limit.x
-        for rho in (0.04, 0.02)
+        central_flow(network, first, [1.5], lr=0.2, rho=rho, rtol=1e-2).x - limit.x
+        for rho in (0.08, 0.04)
     ]
     coarse, fine = (float(each.norm()) for each in apart)
     assert 3 < coarse / fine < 5
@@ -134,33 +132,19 @@ def test_through_a_tie_it_descends_the_loss_and_its_sharpness() -> None:
     assert float(apart.norm()) < 0.01 * float((flow.x[-1, :3] - start).norm())
 
 
-def digits_that_fit() -> tuple[Objective, Tensor]:
-    """A perceptron on thirty small pictures of 0, 1 and 2, after gradient descent."""
-    data = problems.digits(200)
-    kept = data.targets < 3
-    pictures = data.inputs[kept][:30].view(-1, 4, 2, 4, 2).mean((2, 4)).view(-1, 16)
-    targets = torch.nn.functional.one_hot(data.targets[kept][:30], 3).to(pictures)
-    model = problems.perceptron((16, 8, 3), seed=4)
-    objective = Objective.from_module(
-        model, lambda o, y: (o - y).square().sum() / 2 / len(y), (pictures, targets)
-    )
-    start, rule = objective.flat_parameters(), rules.GradientDescent(0.2)
-    return objective, simulate(objective, rule, start, 3000, every=3000).x[0, -1]
-
-
-def test_sam_stays_by_it_on_digits_through_a_tie() -> None:
-    # Of order ρ²: 1.4 to 1.7 % at ρ = .1 and .3 to .7 % at .05 on networks of this kind.
-    objective, start = digits_that_fit()
-    lr, rho, end = 0.12, 0.06, 4.0
-    rule = rules.SAM(lr, rho)
-    steps = round(end / (lr * rho**2))
-    away = start + 1e-6 * normal(objective.dim)
-    run = simulate(objective, rule, away, steps, every=steps)
-    last = simulate(objective, rule, run.x[0, -1], 1).x[0].mean(dim=0)
-    flow = central_flow(objective, start, [end], lr=lr, rho=rho, rtol=0.03)
-    assert flow.multiplicity.tolist() == [2]
-    assert float((last - flow.x[0]).norm()) < 0.015 * float((last - start).norm())
-    assert float(objective.value(last)) == pytest.approx(float(flow.loss[0]), rel=0.05)
+def test_sam_stays_by_it_on_a_network_through_a_tie() -> None:
+    # The tie begins at τ = 1.9. What is left out is of order ρ²/η, the second error, and ρ².
+    network, away = problems.interpolating_network(inputs=5, hidden=12, points=3, seed=43)
+    first, end, apart = project_to_minimizers(network, away).x, 3.0, []
+    for lr, rho in ((0.14, 0.04), (0.07, 0.02)):
+        steps, begin = round(end / (lr * rho**2)), first + 1e-6 * normal(network.dim)
+        run = simulate(network, rules.SAM(lr, rho), begin, steps, every=steps - 1)
+        flow = central_flow(network, first, [end], lr=lr, rho=rho)
+        assert flow.multiplicity.tolist() == [2]
+        distance = (run.x[0, -2:].mean(dim=0) - flow.x[0]).norm()
+        apart.append(float(distance / (flow.x[0] - first).norm()))
+    assert apart[0] < 0.012
+    assert 1.8 < apart[0] / apart[1] < 4.2
 
 
 def test_products_alone_give_the_same_as_the_hessian_as_a_matrix(
