@@ -44,6 +44,7 @@ RESULTS = {
     samlib.Trajectory,
     claims.Claim,
     cycles.AscentCycle,
+    flow.CentralPath,
     flow.ChainDrift,
     flow.ChainFlow,
     flow.ChainMoments,
