@@ -155,7 +155,7 @@ def test_no_formula_holds_a_macro_that_is_unknown(inspection: Inspection) -> Non
         ("hutchinson", "Glossary", "term-Hutchinson-estimator"),
         ("eigengap", "Glossary", "term-eigengap"),
         ("Theorem 4.8", "Theorem 5.1", "thm-quadratic"),
-        ("Lemma 5.5", "Lemma 7.1", "lem-one-sam-alignment"),
+        ("Lemma 5.5", "Lemma 9.1", "lem-one-sam-alignment"),
         ("claim two-cycle", "Claim edge-two-cycle", "claim-edge-two-cycle"),
         ("top_eigenpairs", "samlib.top_eigenpairs", "samlib.top_eigenpairs"),
     ],
