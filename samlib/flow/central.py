@@ -134,21 +134,22 @@ def central_flow(
 
     Examples
     --------
-    A valley whose floor slopes, L = ½(1 + x)y² + x²/40: its walls are flatter to the left, and that
-    is where SAM comes to rest, where the slope of the floor and that of ½s²λ₁ cancel.
+    A valley whose floor slopes, L = ½(1 + x)y² + x²/8000: its walls are flatter to the left, and
+    SAM comes to rest where the slope of the floor and that of ½s²λ₁ cancel.
 
     >>> import torch, samlib
     >>> from samlib.flow import central_flow
     >>> def loss(x):
-    ...     return (1 + x[..., 0]) * x[..., 1] ** 2 / 2 + x[..., 0] ** 2 / 40
+    ...     return (1 + x[..., 0]) * x[..., 1] ** 2 / 2 + x[..., 0] ** 2 / 8000
     >>> objective = samlib.Objective(loss, dim=2)
-    >>> start = torch.zeros(2, dtype=torch.float64)
-    >>> flow = central_flow(objective, start, [2.0], lr=0.5, rho=0.05)
-    >>> print(f"{float(flow.x[0, 0]):.3f}")
-    -0.189
-    >>> run = samlib.simulate(objective, samlib.rules.SAM(0.5, 0.05), start + 0.1, 4_000)
-    >>> print(f"{float(run.x[0, -2:, 0].mean()):.3f}")
-    -0.189
+    >>> start = torch.tensor([0.0, 0.01], dtype=torch.float64)
+    >>> flow = central_flow(objective, start, [9.0], lr=0.4, rho=0.01)
+    >>> print(f"{float(flow.x[0, 0]):.2f}")
+    -0.27
+    >>> rule, steps = samlib.rules.SAM(lr=0.4, rho=0.01), 225_000
+    >>> run = samlib.simulate(objective, rule, start, steps, every=steps)
+    >>> print(f"{float(run.x[0, -1, 0]):.2f}")
+    -0.27
     """
     require_one_point("start", start, require_objective(objective).dim)
     require_followable("start", start)
