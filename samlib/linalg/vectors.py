@@ -22,8 +22,8 @@ _EXPONENT = {
 def power_of_two(vector: Tensor) -> Tensor:
     """The power of two 2ᵏ ≤ max |vᵢ| < 2ᵏ⁺¹ of vectors [..., D], as [..., 1].
 
-    It is no smaller than the smallest normal number. Dividing by it is exact, and in the quotient
-    no square that matters under- or overflows.
+    It is no smaller than the smallest normal number. Dividing by it is exact for every entry whose
+    quotient is a normal number, and in the quotient no square that matters under- or overflows.
     """
     if not vector.shape[-1]:
         return vector.new_ones(*vector.shape[:-1], 1)

@@ -136,7 +136,12 @@ def test_the_power_of_two_is_that_of_the_largest_entry(dtype: torch.dtype) -> No
     def check(vector: Tensor) -> None:
         power, largest = power_of_two(vector).item(), float(vector.abs().max())
         assert power == math.ldexp(1.0, max(math.frexp(largest)[1], math.frexp(tiny)[1]) - 1)
-        assert torch.equal(vector / power * power, vector)
+        quotient = vector / power
+        kept = (quotient.abs() >= tiny) | (vector == 0)
+        assert torch.equal((quotient * power)[kept], vector[kept])
+        for part, entry in zip(quotient.tolist(), vector.tolist(), strict=True):
+            lost = Fraction(part) * Fraction(power) - Fraction(entry)
+            assert abs(lost) <= Fraction(smallest(dtype)) / 2 * Fraction(power)
 
     check()
     assert power_of_two(torch.zeros(3, dtype=dtype)).item() == tiny
