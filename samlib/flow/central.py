@@ -22,7 +22,7 @@ from samlib._validation import (
     require_one_point,
 )
 from samlib.flow.arguments import require_followable, require_times
-from samlib.flow.mixtures import least_mixture, symmetric_basis
+from samlib.flow.mixtures import least_mixture, padded, symmetric_basis
 from samlib.flow.valley import Spot, look
 from samlib.linalg.conjugate_gradients import NotPositiveDefinite
 from samlib.objective import Objective, require_objective
@@ -173,6 +173,10 @@ class _Stop:
     error: float
 
 
+class _NoTwoCycle(ValueError):
+    """SAM has no two-cycle along the top eigenvectors at a point."""
+
+
 class _Walk:
     """The way from a start, in steps whose length it finds itself."""
 
@@ -188,24 +192,34 @@ class _Walk:
         """Follow the flow to a time."""
         while self.time < end:
             length = min(self._length, end - self.time)
-            try:
-                error, size, point = self._step(length)
-            except NotPositiveDefinite:  # a step for which the loss curves down too much
-                error, size, point = 1.0, 0.0, self.spot.x
-            allowed = rtol * max(size, self._half_length)
-            better = _SAFETY * (allowed / error) ** 0.5 if error else _GROW
-            if error <= allowed:
-                self.time += length
-                self.error += error
-                self._window = min(self._tied + 1, self._objective.dim)
-                self.spot = self._look(point, self.spot.vectors)
+            better, problem = self._try(length, rtol)
+            if better >= 1:
                 on_step(self.time)
-                better = max(1.0, better)
-            if length < self._length and error <= allowed:
-                continue  # cut by the end: it says little of the length that would have been right
+                if length < self._length:
+                    continue  # cut by the end: it says little of the length that would be right
             self._length = length * min(_GROW, max(_SHRINK, better))
             if self._length < _LEAST_STEP * end:
-                raise ValueError(f"the flow does not go on from τ = {self.time:.6g}")
+                raise problem or ValueError(f"the flow does not go on from τ = {self.time:.6g}")
+
+    def _try(self, length: float, rtol: float) -> tuple[float, _NoTwoCycle | None]:
+        """Make a step if its error allows it: how many times as long the next may be, if ≥ 1.
+
+        Otherwise how many times as long another attempt, and why if not for the error.
+        """
+        try:
+            error, size, point = self._step(length)
+            allowed = rtol * max(size, self._half_length)
+            better = _SAFETY * (allowed / error) ** 0.5 if error else _GROW
+            if error > allowed:
+                return better, None
+            self._window = min(self._tied + 1, self._objective.dim)
+            spot = self._look(point, self.spot.vectors)
+        except NotPositiveDefinite:  # a step for which the loss curves down too much
+            return 0.0, None
+        except _NoTwoCycle as problem:
+            return 0.0, problem
+        self.time, self.error, self.spot = self.time + length, self.error + error, spot
+        return max(1.0, better), None
 
     @property
     def _half_length(self) -> float:
@@ -247,9 +261,9 @@ class _Walk:
         spot = look(self._objective, x, self._window, guess)
         top = float(spot.values[0])
         if not top > 0:
-            raise ValueError(f"λ₁ must be positive for SAM's two-cycle, got {top:.4g} on the way")
+            raise _NoTwoCycle(f"λ₁ must be positive for SAM's two-cycle, got {top:.4g} on the way")
         if self.lr * top >= 2:
-            raise ValueError(
+            raise _NoTwoCycle(
                 f"lr must be below 2/λ₁ = {2 / top:.4g} all the way, got {self.lr:g}: beyond, SAM "
                 "leaves this valley"
             )
@@ -315,9 +329,9 @@ def _path(
         loss=objective.value(x),
         top_eigenvalue=torch.stack([stop.spot.values[0] for stop in stops]),
         multiplicity=torch.tensor([_taking_part(stop.mixture) for stop in stops]),
-        mixture=torch.stack([_padded(stop.mixture, most, most) for stop in stops]),
+        mixture=torch.stack([padded(stop.mixture, most, most) for stop in stops]),
         vectors=torch.stack(
-            [_padded(stop.spot.vectors[:, : len(stop.mixture)], len(x[0]), most) for stop in stops]
+            [padded(stop.spot.vectors[:, : len(stop.mixture)], len(x[0]), most) for stop in stops]
         ),
         error=torch.tensor([stop.error for stop in stops]).to(x),
         evaluations=evaluations,
@@ -326,9 +340,3 @@ def _path(
 
 def _taking_part(mixture: Tensor) -> int:
     return int((torch.linalg.eigvalsh(mixture) > _TAKES_PART).sum())
-
-
-def _padded(matrix: Tensor, rows: int, columns: int) -> Tensor:
-    """A matrix with zeros below it and to its right."""
-    below, right = rows - matrix.shape[0], columns - matrix.shape[1]
-    return torch.nn.functional.pad(matrix, (0, right, 0, below))

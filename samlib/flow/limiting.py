@@ -28,6 +28,7 @@ from samlib.flow.arguments import require_followable, require_rank, require_time
 from samlib.flow.drift import REGULARIZERS, Drift, Regularizer
 from samlib.flow.gamma import Gamma
 from samlib.flow.integration import Integration, Stop, Tie
+from samlib.flow.mixtures import padded
 from samlib.flow.projection import Projection, project_to_minimizers
 from samlib.flow.retraction import largest_known
 from samlib.objective import Objective, require_objective
@@ -314,7 +315,7 @@ def _path(drift: Drift, times: NDArray[np.float64], found: Integration) -> FlowP
         eigengap=column(lambda stop: drift.eigengap(stop.place)),
         gradient_norm=column(lambda stop: stop.place.gradient_norm),
         multiplicity=column(lambda stop: torch.tensor(stop.multiplicity), 0),
-        mixture=column(lambda stop: _padded(stop.mixture, most, most)) if top else None,
+        mixture=column(lambda stop: padded(stop.mixture, most, most)) if top else None,
         tied_vectors=column(lambda stop: _tied_vectors(stop, most)) if top else None,
         ties=tuple(found.ties),
         rank=drift.gamma.rank,
@@ -325,13 +326,7 @@ def _path(drift: Drift, times: NDArray[np.float64], found: Integration) -> FlowP
 
 def _tied_vectors(stop: Stop, most: int) -> Tensor:
     vectors = stop.place.vectors[:, : len(stop.mixture)]
-    return _padded(vectors, len(vectors), most)
-
-
-def _padded(matrix: Tensor, rows: int, columns: int) -> Tensor:
-    """A matrix with zeros below it and to its right."""
-    below, right = rows - matrix.shape[0], columns - matrix.shape[1]
-    return torch.nn.functional.pad(matrix, (0, right, 0, below))
+    return padded(vectors, len(vectors), most)
 
 
 def _require_regularizer(regularizer: str | Callable[[Tensor], Tensor]) -> None:

@@ -98,3 +98,9 @@ def _on_the_cone(gram: Tensor, basis: Tensor) -> Tensor:
             if decrement < 1e-3:
                 break
     return torch.from_numpy(mixture)
+
+
+def padded(matrix: Tensor, rows: int, columns: int) -> Tensor:
+    """A matrix with zeros below it and to its right."""
+    below, right = rows - matrix.shape[0], columns - matrix.shape[1]
+    return torch.nn.functional.pad(matrix, (0, right, 0, below))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from samlib import Objective, landscapes, problems, rules, simulate
+from samlib.flow import central as central_room
 from samlib.flow import central_flow, limiting_flow, project_to_minimizers
 from samlib.flow import valley as valley_room
 from tests.samlib.flow_cases import double, normal
@@ -176,3 +178,23 @@ def test_at_the_very_start_it_is_there() -> None:
 def test_where_sam_has_no_two_cycle_there_is_no_flow(start: Tensor, lr: float, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         central_flow(sloping(-0.5), start, [1.0], lr=lr, rho=RHO)
+
+
+def test_a_trial_step_out_of_the_valley_is_made_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    # An even slope down to a bend of width 1/50 at x = −.8, where the flow ends. The walls turn
+    # over at −1, and steps that have grown on the slope reach beyond.
+    slope, bend = 1e-3, 50.0
+    looked_at: list[float] = []
+
+    def loss(z: Tensor) -> Tensor:
+        floor = z[0] + torch.exp(-bend * (z[0] + 0.8)) / bend
+        return (1 + z[0]) * z[1] ** 2 / 2 + slope * floor
+
+    def look(objective: Objective, x: Tensor, *rest: Any) -> valley_room.Spot:
+        looked_at.append(float(x[0]))
+        return valley_room.look(objective, x, *rest)
+
+    monkeypatch.setattr(central_room, "look", look)
+    flow = central_flow(Objective(loss, 2), double(0.5, 0), [3.0], lr=LR, rho=RHO, rtol=0.3)
+    assert min(looked_at) < -1
+    assert float(flow.x[0, 0]) == pytest.approx(-0.8, abs=1e-3)
