@@ -173,7 +173,7 @@ class _Stop:
     error: float
 
 
-class _NoTwoCycle(ValueError):
+class _NoTwoCycleError(ValueError):
     """SAM has no two-cycle along the top eigenvectors at a point."""
 
 
@@ -201,7 +201,7 @@ class _Walk:
             if self._length < _LEAST_STEP * end:
                 raise problem or ValueError(f"the flow does not go on from τ = {self.time:.6g}")
 
-    def _try(self, length: float, rtol: float) -> tuple[float, _NoTwoCycle | None]:
+    def _try(self, length: float, rtol: float) -> tuple[float, _NoTwoCycleError | None]:
         """Make a step if its error allows it: how many times as long the next may be, if ≥ 1.
 
         Otherwise how many times as long another attempt, and why if not for the error.
@@ -216,7 +216,7 @@ class _Walk:
             spot = self._look(point, self.spot.vectors)
         except NotPositiveDefinite:  # a step for which the loss curves down too much
             return 0.0, None
-        except _NoTwoCycle as problem:
+        except _NoTwoCycleError as problem:
             return 0.0, problem
         self.time, self.error, self.spot = self.time + length, self.error + error, spot
         return max(1.0, better), None
@@ -261,9 +261,11 @@ class _Walk:
         spot = look(self._objective, x, self._window, guess)
         top = float(spot.values[0])
         if not top > 0:
-            raise _NoTwoCycle(f"λ₁ must be positive for SAM's two-cycle, got {top:.4g} on the way")
+            raise _NoTwoCycleError(
+                f"λ₁ must be positive for SAM's two-cycle, got {top:.4g} on the way"
+            )
         if self.lr * top >= 2:
-            raise _NoTwoCycle(
+            raise _NoTwoCycleError(
                 f"lr must be below 2/λ₁ = {2 / top:.4g} all the way, got {self.lr:g}: beyond, SAM "
                 "leaves this valley"
             )

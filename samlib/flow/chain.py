@@ -34,6 +34,7 @@ from samlib._validation import (
     shown,
 )
 from samlib.flow.chain_walk import (
+    Sampling,
     Walk,
     blocks,
     require_batch_size,
@@ -166,7 +167,7 @@ def residual_chain(
     generator = torch.Generator().manual_seed(require_seed("seed", seed))
     require_flag("progress", progress)
     with ProgressBar(None, "chain of residuals", progress) as bar:
-        averages = run_chains(gram, lr, batch_size, samples, generator, bar)
+        averages = run_chains(gram, Sampling(lr, batch_size, samples, generator, bar))
     return averages.moments(gram)
 
 
@@ -259,24 +260,16 @@ class Averages:
         )
 
 
-def run_chains(
-    gram: Tensor,
-    lr: float,
-    batch_size: int | None,
-    samples: int,
-    generator: torch.Generator,
-    bar: ProgressBar,
-) -> Averages:
+def run_chains(gram: Tensor, how: Sampling) -> Averages:
     """Average over so many states of independent chains, once they are stationary."""
     kernel = gram.detach().cpu().double()
     chains = min(_MOST_CHAINS, max(_FEWEST_CHAINS, how_many_at_once(4 * len(kernel) ** 2)))
-    walk = stationary_walk(kernel, lr, batch_size, chains, generator, bar)
-    return averages(walk, math.ceil(samples / chains), bar)
+    return averages(stationary_walk(kernel, chains, how), math.ceil(how.samples / chains))
 
 
-def averages(walk: Walk, steps: int, bar: ProgressBar) -> Averages:
+def averages(walk: Walk, steps: int) -> Averages:
     """Average over so many steps of each chain of a walk, [..., chains, ...]."""
-    sums = [walk.add_up(block, bar) for block in blocks(steps)]
+    sums = [walk.add_up(block) for block in blocks(steps)]
     residuals, perturbed, lengths, squares, drawn = (
         torch.stack(each).sum(dim=0) / steps for each in zip(*sums, strict=True)
     )

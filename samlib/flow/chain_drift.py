@@ -29,7 +29,7 @@ from samlib._validation import (
 )
 from samlib.flow.arguments import require_followable
 from samlib.flow.chain import ChainMoments, run_chains
-from samlib.flow.chain_walk import require_batch_size, require_gram
+from samlib.flow.chain_walk import Sampling, require_batch_size, require_gram
 from samlib.objective import Objective, require_objective
 
 # How many groups of chains the error of a drift is taken from.
@@ -125,7 +125,7 @@ def chain_drift(
     gradients = component_slopes(objective, x)
     gram = require_gram(gradients @ gradients.mT)
     with ProgressBar(None, "chain of residuals", progress) as bar:
-        averages = run_chains(gram, lr, batch_size, samples, generator, bar)
+        averages = run_chains(gram, Sampling(lr, batch_size, samples, generator, bar))
     moments = averages.moments(gram)
     groups = averages.speeds(gram).to(x).chunk(_GROUPS)
     spread = torch.stack(

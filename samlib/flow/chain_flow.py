@@ -25,7 +25,7 @@ from samlib._validation import (
 from samlib.flow.arguments import require_followable, require_times
 from samlib.flow.chain import run_chains
 from samlib.flow.chain_drift import component_slopes, number_of_components, velocity_along_gamma
-from samlib.flow.chain_walk import require_batch_size, require_gram
+from samlib.flow.chain_walk import Sampling, require_batch_size, require_gram
 from samlib.flow.projection import project_to_minimizers
 from samlib.flow.retraction import retract
 from samlib.objective import Objective, require_objective
@@ -135,12 +135,12 @@ def chain_flow(
     lr = require_number("lr", lr, positive=True)
     batch_size = require_batch_size(batch_size)
     samples = require_count("samples", samples, minimum=1)
-    seed = require_seed("seed", seed)
+    generator = torch.Generator().manual_seed(require_seed("seed", seed))
     require_fraction("rtol", rtol)
     require_fraction("atol", atol)
     require_flag("progress", progress)
     with ProgressBar(None, "flow of the chain", progress) as bar:
-        path = _Path(objective, start, lr, batch_size, samples, seed, bar)
+        path = _Path(objective, start, Sampling(lr, batch_size, samples, generator, bar))
         x = path.follow(instants, rtol, atol)
     return _flow(objective, instants, x, path.evaluations)
 
@@ -152,18 +152,8 @@ class _Path:
     evaluation, so that it is nearly as smooth as an integrator needs it.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        start: Tensor,
-        lr: float,
-        batch_size: int | None,
-        samples: int,
-        seed: int,
-        bar: ProgressBar,
-    ) -> None:
-        self._objective, self._lr, self._batch_size = objective, lr, batch_size
-        self._samples, self._seed, self._bar = samples, seed, bar
+    def __init__(self, objective: Objective, start: Tensor, how: Sampling) -> None:
+        self._objective, self._how = objective, how
         self.evaluations = 0
         self._begin = _on_gamma(objective, start.detach())
         self._gradients = component_slopes(objective, self._begin)
@@ -194,8 +184,9 @@ class _Path:
         self.evaluations += 1
         self._gradients = component_slopes(self._objective, x)
         gram = require_gram(self._gradients @ self._gradients.mT)
-        generator = torch.Generator().manual_seed(self._seed)
-        averages = run_chains(gram, self._lr, self._batch_size, self._samples, generator, self._bar)
+        draws = self._how.generator
+        draws.manual_seed(draws.initial_seed())
+        averages = run_chains(gram, self._how)
         speeds = averages.speeds(gram).mean(dim=0).to(x)
         velocity = velocity_along_gamma(self._objective, x, self._gradients, speeds)
         result: NDArray[np.float64] = velocity.cpu().double().numpy()

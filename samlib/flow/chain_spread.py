@@ -41,7 +41,7 @@ from samlib.flow.chain import run_chains
 from samlib.flow.chain_drift import bends, component_slopes, velocity_along_gamma
 from samlib.flow.chain_flow import chain_flow, retract_along
 from samlib.flow.chain_noise import GROUPS, speed_noise, speed_response
-from samlib.flow.chain_walk import require_batch_size, require_gram
+from samlib.flow.chain_walk import Sampling, require_batch_size, require_gram
 from samlib.flow.retraction import WHOLE_SPECTRUM_DIM
 from samlib.objective import Objective, require_objective
 
@@ -183,7 +183,8 @@ def chain_spread(
     )
     generator = torch.Generator().manual_seed(seed)
     with ProgressBar(None, "spread of the chain", progress) as bar:
-        places = [_Place(objective, x, lr, batch_size, samples, generator, bar) for x in flow.x]
+        how = Sampling(lr, batch_size, samples, generator, bar)
+        places = [_Place(objective, x, how) for x in flow.x]
     return _spread(instants, cuts, places, start)
 
 
@@ -200,23 +201,13 @@ def _cut(times: list[float], pieces: int) -> list[float]:
 class _Place:
     """A point of the flow: Σ and ∂b there, [1 + groups, dim, dim], of all chains and by groups."""
 
-    def __init__(
-        self,
-        objective: Objective,
-        x: Tensor,
-        lr: float,
-        batch_size: int | None,
-        samples: int,
-        generator: torch.Generator,
-        bar: ProgressBar,
-    ) -> None:
+    def __init__(self, objective: Objective, x: Tensor, how: Sampling) -> None:
         self._objective, self.x = objective, x
         self._gradients = component_slopes(objective, x)
         examples = len(self._gradients)
         gram = require_gram(self._gradients @ self._gradients.mT).cpu().double()
-        of_chain = (gram, lr, batch_size, samples, generator, bar)
-        self._speeds = run_chains(*of_chain).speeds(gram).mean(dim=0)
-        noise, response = speed_noise(*of_chain), speed_response(*of_chain)
+        self._speeds = run_chains(gram, how).speeds(gram).mean(dim=0)
+        noise, response = speed_noise(gram, how), speed_response(gram, how)
         rows = self._gradients
         turns = [bends(objective, x, rows, rows[j].expand_as(rows)) for j in range(examples)]
         # G_kj over M, of which all is made.
@@ -224,7 +215,7 @@ class _Place:
         self.slope = 2 * torch.einsum("kkd->d", self._parts)
         self.noise = _with_mean(torch.einsum("gkilj,kid,lje->gde", noise, self._parts, self._parts))
         self.transport = self._transport(response)
-        bar.update()
+        how.bar.update()
 
     def _transport(self, response: Tensor) -> Tensor:
         """∂b P⊥, from differences between points of Γ on either side."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,36 +21,52 @@ _RELAXATIONS, _MOST_STEPS_BEFORE = 8, 50_000
 _BLOCK = 32
 
 
-def stationary_walk(
-    gram: Tensor,
-    lr: float,
-    batch_size: int | None,
-    chains: int,
-    generator: torch.Generator,
-    bar: ProgressBar,
-) -> Walk:
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """How the law of a chain is sampled.
+
+    Attributes
+    ----------
+    lr, batch_size
+        η, and how many examples m a step draws; None: all of them, and no draw.
+    samples
+        Over how many states to average.
+    generator
+        Makes starts and draws, on the CPU.
+    bar
+        Is told of each step.
+    """
+
+    lr: float
+    batch_size: int | None
+    samples: int
+    generator: torch.Generator
+    bar: ProgressBar
+
+
+def stationary_walk(gram: Tensor, chains: int, how: Sampling) -> Walk:
     """So many independent chains, for one or several K [..., M, M], once they are stationary."""
-    require_stable(steepest(gram, batch_size), lr)
-    walk = Walk(gram, lr, batch_size, chains, generator)
-    for block in blocks(_steps_before(decay_rate(gram, lr, batch_size))):
+    require_stable(steepest(gram, how), how.lr)
+    walk = Walk(gram, chains, how)
+    for block in blocks(_steps_before(decay_rate(gram, how))):
         for _ in walk.go(block):
-            bar.update()
+            how.bar.update()
     return walk
 
 
-def steepest(gram: Tensor, batch_size: int | None) -> Tensor:
+def steepest(gram: Tensor, how: Sampling) -> Tensor:
     """The curvatures of which the largest bounds η: of single examples, or of all, [...]."""
-    if batch_size is None:
+    if how.batch_size is None:
         top: Tensor = torch.linalg.eigvalsh(gram)[..., -1]
         return top / gram.shape[-1]
     largest: Tensor = gram.diagonal(dim1=-2, dim2=-1).amax(dim=-1)
     return largest
 
 
-def decay_rate(gram: Tensor, lr: float, batch_size: int | None) -> float:
+def decay_rate(gram: Tensor, how: Sampling) -> float:
     """By which a step shortens ‖J⁺r‖ on average at least, but for the jump of the perturbation."""
     smallest = torch.linalg.eigvalsh(gram)[..., 0]
-    rate = lr * smallest * (1 - lr * steepest(gram, batch_size) / 2) / gram.shape[-1]
+    rate = how.lr * smallest * (1 - how.lr * steepest(gram, how) / 2) / gram.shape[-1]
     return float(rate.min())
 
 
@@ -59,19 +76,11 @@ class Walk:
     For K [..., M, M], one or several, which all see the same draws.
     """
 
-    def __init__(
-        self,
-        gram: Tensor,
-        lr: float,
-        batch_size: int | None,
-        chains: int,
-        generator: torch.Generator,
-    ) -> None:
-        self._gram, self._lr, self._batch_size = gram, lr, batch_size
-        self._generator = generator
-        normal = torch.randn(chains, gram.shape[-1], generator=generator, dtype=gram.dtype)
+    def __init__(self, gram: Tensor, chains: int, how: Sampling) -> None:
+        self._gram, self._how = gram, how
+        normal = torch.randn(chains, gram.shape[-1], generator=how.generator, dtype=gram.dtype)
         # About where the stationary law is: ηh√h for a curvature h.
-        scale = lr * gram.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
+        scale = how.lr * gram.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
         self.r = scale * normal @ torch.linalg.cholesky(gram).mT
 
     def go(self, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -83,15 +92,15 @@ class Walk:
             # Almost never are all residuals of a batch zero, so that it has no direction.
             length = (pull * slope).sum(dim=-1, keepdim=True).clamp(min=1e-300).sqrt()
             a = before + slope / length
-            self.r = before - self._lr * ((weights * a) @ self._gram)
+            self.r = before - self._how.lr * ((weights * a) @ self._gram)
             yield before, a, weights
 
-    def add_up(self, steps: int, bar: ProgressBar) -> tuple[Tensor, ...]:
+    def add_up(self, steps: int) -> tuple[Tensor, ...]:
         """What :class:`Averages` averages, and M w, summed over so many steps."""
         states = []
         for state in self.go(steps):
             states.append(state)
-            bar.update()
+            self._how.bar.update()
         r, a, weights = (torch.stack(each, dim=-2) for each in zip(*states, strict=True))
         weights = weights * self._gram.shape[-1]
         pull = weights * a
@@ -102,11 +111,11 @@ class Walk:
         """The weights of the examples in the batches of so many steps, [steps, chains, M]."""
         chains, examples = self.r.shape[-2:]
         weights: Tensor = self.r.new_zeros(steps, chains, examples)
-        if self._batch_size is None:
+        if self._how.batch_size is None:
             return weights.fill_(1 / examples)
-        shape = (steps, chains, self._batch_size)
-        k = torch.randint(examples, shape, generator=self._generator)
-        share = weights.new_full((1, 1, 1), 1 / self._batch_size).expand(shape)
+        shape = (steps, chains, self._how.batch_size)
+        k = torch.randint(examples, shape, generator=self._how.generator)
+        share = weights.new_full((1, 1, 1), 1 / self._how.batch_size).expand(shape)
         return weights.scatter_add_(2, k, share)
 
 

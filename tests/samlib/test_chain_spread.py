@@ -13,6 +13,7 @@ from samlib import Objective, project_to_minimizers, rules, simulate
 from samlib._progress import ProgressBar
 from samlib.flow import chain_flow, chain_spread, residual_chain
 from samlib.flow.chain_noise import speed_noise, speed_response
+from samlib.flow.chain_walk import Sampling
 from samlib.landscapes import FourDimensional, TwoValleys
 from samlib.networks import interpolating_network
 from tests.samlib.flow_cases import double, normal
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def noise(gram: Tensor, lr: float, batch_size: int | None = 1, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     with ProgressBar(None, "", False) as bar:
-        return speed_noise(gram, lr, batch_size, 2**18, generator, bar)
+        return speed_noise(gram, Sampling(lr, batch_size, 2**18, generator, bar))
 
 
 def test_the_noise_of_perpendicular_gradients_has_a_closed_form() -> None:
@@ -82,7 +83,7 @@ def test_the_response_is_what_another_chain_says() -> None:
     gram = rows @ rows.T
     generator = torch.Generator().manual_seed(0)
     with ProgressBar(None, "", False) as bar:
-        groups = speed_response(gram, lr, 1, 2**18, generator, bar)
+        groups = speed_response(gram, Sampling(lr, 1, 2**18, generator, bar))
     found, error = groups.mean(dim=0), groups.std(dim=0) / math.sqrt(len(groups))
     factor = torch.linalg.cholesky(gram)
     change = 0.08 * double(1.0, 0.5, -0.3, 0.5, -1.0, 0.6, -0.3, 0.6, 0.2).view(3, 3)
