@@ -2,8 +2,8 @@
 
 import { freshId, html } from "./dom.js";
 import { field } from "./format.js";
-
-const POSITIONS = 1000;
+import { answerKeys } from "./keyboard.js";
+import { createScale } from "./slider-scale.js";
 
 /**
  * A slider with a number field beside it, both labelled.
@@ -16,20 +16,18 @@ const POSITIONS = 1000;
  */
 export function slider({ label, name, range, limits, integer = false, scale = "log", onInput }) {
   const id = freshId("samlib");
-  const [low, high] = range;
-  const linear = scale === "linear";
-  const round = (/** @type {number} */ v) => (integer ? Math.round(v) : Number(v.toPrecision(3)));
-  const toValue = (/** @type {number} */ p) =>
-    round(linear ? low + ((high - low) * p) / POSITIONS : low * (high / low) ** (p / POSITIONS));
-  const toPosition = (/** @type {number} */ v) => {
-    const value = Math.max(v, low);
-    const part = linear ? (value - low) / (high - low) : Math.log(value / low) / Math.log(high / low);
-    return Math.round(POSITIONS * part);
-  };
+  const along = createScale({ range, integer, linear: scale === "linear" });
+  let shown = range[0];
   const slide = html("input", {
-    type: "range", id: `${id}-range`, min: 0, max: POSITIONS, step: 1, "data-control": name,
-    oninput: () => onInput(toValue(Number(slide.value))),
+    type: "range", id: `${id}-range`, min: 0, max: along.positions, step: 1, "data-control": name,
+    oninput: () => onInput(along.value(Number(slide.value))),
   }); // prettier-ignore
+  answerKeys(slide, ({ key }) => {
+    const value = along.after(shown, key);
+    if (value === undefined) return false;
+    if (value !== shown) onInput(value);
+    return true;
+  });
   const box = numberField({ label: `${label}, as a number`, name, limits, integer, onInput });
   const el = html(
     "div", { class: "samlib-slider" },
@@ -39,7 +37,8 @@ export function slider({ label, name, range, limits, integer = false, scale = "l
     el,
     /** @param {number} value */
     show(value) {
-      const position = String(Math.min(toPosition(value), POSITIONS));
+      shown = value;
+      const position = String(along.position(value));
       if (slide.value !== position) slide.value = position;
       slide.setAttribute("aria-valuetext", field(value));
       box.show(value);

@@ -1,5 +1,15 @@
 // Keys that belong to a figure stay in it.
 
+/** @typedef {(event: KeyboardEvent) => boolean} OnKey returns true when it has used the key */
+
+/** What single elements do with keys. @type {WeakMap<EventTarget, OnKey>} */
+const answers = new WeakMap();
+
+/** Let an element inside a figure answer keys. @param {HTMLElement} el @param {OnKey} onKey */
+export function answerKeys(el, onKey) {
+  answers.set(el, onKey);
+}
+
 /**
  * Jupyter binds arrow keys and letters at the document, before any element sees them. Listening at the
  * window in the capture phase comes earlier still: stopping there keeps the browser's own behaviour (a
@@ -7,7 +17,7 @@
  * listeners inside, the figure's own keys are handled here.
  *
  * @param {HTMLElement} el
- * @param {(event: KeyboardEvent) => boolean} handle returns true when it has used the key
+ * @param {OnKey} handle comes before what single elements answer
  * @returns {() => void} stops listening
  */
 export function captureKeys(el, handle) {
@@ -15,7 +25,7 @@ export function captureKeys(el, handle) {
   const listener = (event) => {
     if (!(event.target instanceof Node) || !el.contains(event.target)) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (handle(event)) event.preventDefault();
+    if (handle(event) || answers.get(event.target)?.(event)) event.preventDefault();
     event.stopPropagation();
   };
   window.addEventListener("keydown", listener, true);

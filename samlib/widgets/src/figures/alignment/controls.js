@@ -1,6 +1,6 @@
 // The sliders of the figure "Alignment", and the table of numbers with a column for each coordinate.
 
-import { freshId, html } from "../../shared/dom.js";
+import { html } from "../../shared/dom.js";
 import { numberField, slider } from "../../shared/fields.js";
 import { subscript } from "../../shared/format.js";
 
@@ -63,7 +63,11 @@ function buildSliders({ world, config, update }) {
     rho: make("rho", "Radius ρ"),
     lr: make("lr", "Learning rate η"),
     ...(world.flat && {
-      dimension: dimensionControl(ranges.dimension, (dim) => update(resized(world.state, dim))),
+      dimension: slider({
+        label: "Dimension D", name: "dimension", integer: true, scale: "linear",
+        range: ranges.dimension, limits: ranges.dimension,
+        onInput: (dim) => update(resized(world.state, dim)),
+      }), // prettier-ignore
     }),
     steps: make("steps", "Steps", true),
   };
@@ -104,28 +108,4 @@ function resized({ eigenvalues, start }, dim) {
   const spectrum = eigenvalues.slice(0, dim);
   while (spectrum.length < dim) spectrum.push(Number((NEXT * Math.min(...spectrum)).toPrecision(3)));
   return { eigenvalues: spectrum, start: spectrum.map((_, i) => start[Math.min(i, start.length - 1)]) };
-}
-
-/**
- * A slider and a number field for D.
- *
- * @param {readonly [number, number]} limits @param {(dim: number) => void} onInput
- */
-function dimensionControl([low, high], onInput) {
-  const id = freshId("samlib");
-  const name = "dimension";
-  const slide = html("input", {
-    type: "range", id, min: low, max: high, step: 1, "data-control": name,
-    oninput: () => onInput(Number(slide.value)),
-  }); // prettier-ignore
-  const limits = /** @type {const} */ ([low, high]);
-  const box = numberField({ label: "Dimension D, as a number", name, limits, integer: true, onInput });
-  return {
-    el: html("div", { class: "samlib-slider" }, html("label", { for: id }, "Dimension D"), slide, box.el),
-    /** @param {number} dim */
-    show(dim) {
-      slide.value = String(dim);
-      box.show(dim);
-    },
-  };
 }
