@@ -243,9 +243,9 @@ def test_a_figure_that_needs_a_kernel_shows_what_was_measured(visit: Visit) -> N
     page = visit("chapters/figures.html")
     figure = page.locator("[data-samlib-widget='Explore'].samlib-live")
     figure.scroll_into_view_if_needed()
-    expect(figure.get_by_text("Measured by a kernel")).to_be_visible()
-    for control in figure.locator("input:visible, [data-control='sweep']:visible").all():
-        expect(control).to_be_disabled()
+    expect(figure.get_by_text("Measured beforehand at")).to_be_visible()
+    for control in figure.locator("input:visible, button:visible").all():
+        expect(control).to_be_enabled()
     # One can go through what was measured, and link to it.
     before = picture(figure), values(figure), figure.locator(".samlib-readout").inner_text()
     handle = figure.locator("[data-control='radius']")

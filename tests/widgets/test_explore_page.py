@@ -21,6 +21,7 @@ from .reading import (
     assert_accessible,
     assert_nothing_jumps,
     fields,
+    fill,
     has_colour,
     misfits,
     pictures,
@@ -72,12 +73,34 @@ def test_the_table_has_pythons_numbers_with_their_errors(page: Page, measured: E
     assert "±" in rows.nth(2).inner_text()
 
 
-def test_without_a_kernel_what_needs_one_is_disabled_with_a_reason(page: Page) -> None:
-    for selector in ("[data-control='rho']", "[data-field='rho']", "[data-control='sweep']"):
-        assert page.locator(selector).is_disabled()
-    text = "Measured by a kernel; this page shows what it measured last."
+def test_without_a_kernel_every_control_that_is_shown_works(page: Page) -> None:
+    slider = page.locator("[type=range][data-control='rho']")
+    assert slider.is_enabled()
+    steps = {"ArrowRight": 0.4, "ArrowUp": 0.4, "ArrowLeft": 0.05, "End": 0.4, "Home": 0.05}
+    steps |= {"PageUp": 0.4, "PageDown": 0.05, "ArrowDown": 0.05}
+    for key, rho in steps.items():
+        slider.press(key)
+        assert f"within ρ = {rho}" in readout(page), key
+    middle = slider.bounding_box()
+    assert middle is not None
+    page.mouse.click(middle["x"] + 0.9 * middle["width"], middle["y"] + middle["height"] / 2)
+    assert "within ρ = 0.4" in readout(page)
+    fill(page, "rho", "0.06")
+    assert "within ρ = 0.05" in readout(page)
+    assert fields(page)["rho"] == "0.05"
+    text = "Measured beforehand at 2 radii; ρ goes from one to the next."
     assert page.locator(".samlib-stage-text").inner_text() == text
-    assert not page.locator("[data-control='cancel']").is_visible()
+    for control in ("cancel", "sweep"):
+        assert not page.locator(f"[data-control='{control}']").is_visible()
+
+
+def test_without_a_kernel_and_with_one_radius_there_is_nothing_to_move(
+    open_page: Open, gated: tuple[Explore, Gate]
+) -> None:
+    page = open_page(gated[0].to_html(id="figure"))
+    assert not page.locator("[type=range][data-control='rho']").is_visible()
+    text = "Measured beforehand, at this radius only."
+    assert page.locator(".samlib-stage-text").inner_text() == text
 
 
 def test_the_arrow_keys_go_through_what_was_measured(page: Page) -> None:
@@ -222,13 +245,13 @@ def said(kernel: Page) -> str:
 def test_controls_wait_for_the_kernels_answer(kernel: Page) -> None:
     assert kernel.evaluate("window.sent") == ["hello"]
     assert said(kernel) == "Waiting for the kernel."
-    assert kernel.locator("[data-control='rho']").is_disabled()
+    assert kernel.locator("[data-control='sweep']").is_disabled()
     kernel.clock.run_for(5000)
     assert said(kernel).startswith("The kernel does not answer: it is busy, or has ended.")
     assert kernel.locator("[data-control='sweep']").is_disabled()
     answer(kernel)
     assert said(kernel) == "Measured."
-    assert kernel.locator("[data-control='rho']").is_enabled()
+    assert kernel.locator("[data-control='sweep']").is_enabled()
 
 
 def test_a_new_radius_is_measured_and_shown_as_it_comes(kernel: Page, measured: Explore) -> None:

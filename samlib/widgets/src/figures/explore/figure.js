@@ -33,6 +33,7 @@ export function renderExplore(context) {
     label: "Radius ρ", name: "rho", range: view.config.sliders.rho, limits: view.config.limits.rho,
     onInput: (value) => view.pick(value),
   }); // prettier-ignore
+  const slide = /** @type {HTMLInputElement} */ (rho.el.querySelector("[type=range]"));
   const sweep = button({
     label: "Measure at seven radii", text: "Sweep over ρ", onPress: () => view.kernel.ask("sweep"),
   }); // prettier-ignore
@@ -45,11 +46,12 @@ export function renderExplore(context) {
     stage: [...pictures.map(({ plot }) => plot.el), table.el],
     player: { el: progress.el, pause() {}, dispose() {} },
     controls: html("div", { class: "samlib-controls" }, rho.el, html("div", {}, sweep)),
-    handles: [radii.handle],
+    handles: [radii.handle, { group: slide, key: (event) => view.step(event.key) }],
     compute: view.compute,
     draw() {
       const there = view.kernel.state() === "there";
-      for (const input of rho.el.querySelectorAll("input")) input.disabled = !there;
+      rho.el.hidden = !there && view.measured.length < 2;
+      sweep.hidden = view.kernel.state() === "none";
       sweep.disabled = !there;
       rho.show(view.state.rho);
       table.draw();

@@ -15,9 +15,11 @@ export function createProgress(view) {
   const el = html("div", { class: "samlib-progress" }, bar, text, act, error);
 
   const said = () => {
-    const { progress, point } = view;
+    const { progress, point, measured } = view;
     switch (view.kernel.state()) {
-      case "none": return "Measured by a kernel; this page shows what it measured last.";
+      case "none": return measured.length > 1 ?
+        `Measured beforehand at ${measured.length} radii; ρ goes from one to the next.` :
+        "Measured beforehand, at this radius only.";
       case "silent": return "The kernel does not answer: it is busy, or has ended. What it measured last is shown.";
       case "asked": return "Waiting for the kernel.";
       default: return progress.running ? progress.text : !view.faint ? "Measured." : point ? "Not measured at this ρ." : "Not measured.";

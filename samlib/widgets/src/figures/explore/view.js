@@ -41,6 +41,11 @@ import { createKernel } from "./kernel.js";
 
 /** @typedef {ReturnType<typeof createView>} View */
 
+/** How many measured ρ a key moves on. @type {Record<string, number>} */
+const MOVES = {
+  ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -3, PageUp: 3, Home: -Infinity, End: Infinity,
+}; // prettier-ignore
+
 /**
  * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string, alias?: string}} context
  */
@@ -90,12 +95,12 @@ export function createView(context) {
       const found = nearest(view.measured, rho);
       if (found) view.update({ rho: found.rho });
     },
-    /** Without a kernel the arrow keys go from one measured ρ to the next. @param {string} key */
+    /** Without a kernel keys go from one measured ρ to another. @param {string} key */
     step(key) {
-      const by = { ArrowLeft: -1, ArrowRight: 1 }[key];
+      const by = MOVES[key];
       if (!by || kernel.state() === "there") return false;
       const at = view.measured.findIndex(({ rho }) => rho === nearest(view.measured, view.state.rho)?.rho);
-      const next = view.measured[at + by];
+      const next = view.measured[Math.min(Math.max(at + by, 0), view.measured.length - 1)];
       if (next) view.update({ rho: next.rho });
       return true;
     },
