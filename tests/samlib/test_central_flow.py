@@ -75,6 +75,20 @@ def test_the_mean_of_two_iterates_of_sam_comes_to_rest_there_up_to_the_tilt_squa
     assert 3.5 < deviations[0] / deviations[1] < 4.5
 
 
+def test_the_middle_between_walls_of_different_steepness_is_that_of_sam() -> None:
+    def loss(z: Tensor) -> Tensor:
+        return (1 + z[0]) * z[1] ** 2 / 2 + 0.1 * z[1] ** 3 + 0.025 * z[0] ** 2
+
+    deviations = []
+    for rho in (0.02, 0.01):
+        run = simulate(Objective(loss, 2), rules.SAM(LR, rho), double(0, 0.1), 20_000, every=19_999)
+        aside = float(run.x[0, -2:, 1].mean())
+        flow = central_flow(Objective(loss, 2), double(0, 0), [8000 * rho**2], lr=LR, rho=rho)
+        deviations.append(abs(float(flow.x[0, 1]) / aside - 1))
+    assert deviations[0] < 0.03
+    assert deviations[1] < deviations[0] / 3  # of order ρ²
+
+
 def test_as_the_radius_goes_to_zero_it_is_the_limiting_flow_through_ties() -> None:
     # From here λ₁ meets λ₂ at τ = .05, both fall as one and part. Beside Γ it is by order ρ².
     figure, start = landscapes.FourDimensional(), double(-1, -1, 0, 0)
