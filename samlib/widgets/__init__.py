@@ -7,6 +7,7 @@ from samlib.widgets.figures.explore.widget import Explore
 from samlib.widgets.figures.limiting_flow.widget import LimitingFlow
 from samlib.widgets.figures.one_loss.widget import OneLossThreeDestinations
 from samlib.widgets.figures.opposite_drifts.widget import OppositeDrifts
+from samlib.widgets.figures.random_directions.widget import RandomDirections
 from samlib.widgets.figures.spectrum_in_training.widget import SpectrumInTraining
 from samlib.widgets.figures.three_notions.widget import ThreeNotions
 
@@ -17,6 +18,7 @@ __all__ = [
     "LimitingFlow",
     "OneLossThreeDestinations",
     "OppositeDrifts",
+    "RandomDirections",
     "SpectrumInTraining",
     "ThreeNotions",
     "explore",

@@ -21,6 +21,7 @@ from samlib.widgets.figures.explore.model import REACH
 from samlib.widgets.figures.limiting_flow import model as limiting_flow
 from samlib.widgets.figures.one_loss.model import DESTINATIONS
 from samlib.widgets.figures.opposite_drifts.widget import FAR
+from samlib.widgets.figures.random_directions import model as random_directions
 from samlib.widgets.figures.spectrum_in_training.model import RUNS
 from samlib.widgets.figures.spectrum_in_training.widget import SHOWN
 
@@ -66,6 +67,10 @@ def schema() -> dict[str, Any]:
                 },
             },
             "opposite_drifts": {"far": FAR},
+            "random_directions": {
+                "directions": random_directions.DIRECTIONS,
+                "most": random_directions.MOST,
+            },
             "spectrum_in_training": {"runs": RUNS, "shown": SHOWN},
         },
     }

@@ -92,6 +92,7 @@ DOCUMENTED: dict[str, dict[str, Check]] = {
         "seed": whole(0, SEED),
         **OVER_TIME,
     },
+    "RandomDirections": {"dimension": whole(2, 1210), "seed": whole(0, 2**32 - 1)},
     "SpectrumInTraining": {
         "rho": one_of(*RHOS),
         "step": one_of(*STEPS),

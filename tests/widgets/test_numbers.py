@@ -27,6 +27,7 @@ from samlib.widgets import (
 )
 from samlib.widgets.core.four_dimensional import PREFERRED
 from samlib.widgets.figures.explicit_bias.model import on_manifold, side_direction
+from samlib.widgets.figures.random_directions.model import average_share, shares
 from samlib.widgets.figures.spectrum_in_training.model import (
     bin_edges,
     edge_of_stability,
@@ -230,6 +231,19 @@ def expect_three_notions() -> list[dict[str, Any]]:
     return found
 
 
+def expect_random_directions() -> list[dict[str, Any]]:
+    return [
+        {
+            "dimension": dimension,
+            "seed": seed,
+            "shares": shares(dimension, seed),
+            "average": average_share(dimension),
+        }
+        for seed in (0, 7, 2**32 - 1)
+        for dimension in (9, 2, 1210, 33)
+    ]
+
+
 def expect_spectrum_in_training() -> dict[str, Any]:
     arrays = read_sweep().arrays
     some = [
@@ -261,6 +275,7 @@ EXPECTED = {
     "limiting_flow": expect_limiting_flow,
     "one_loss": expect_one_loss,
     "opposite_drifts": expect_opposite_drifts,
+    "random_directions": expect_random_directions,
     "spectrum_in_training": expect_spectrum_in_training,
     "three_notions": expect_three_notions,
 }

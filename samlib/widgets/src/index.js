@@ -6,6 +6,7 @@ import { renderExplore } from "./figures/explore/figure.js";
 import { renderLimitingFlow } from "./figures/limiting_flow/figure.js";
 import { renderOneLossThreeDestinations } from "./figures/one_loss/figure.js";
 import { renderOppositeDrifts } from "./figures/opposite_drifts/figure.js";
+import { renderRandomDirections } from "./figures/random_directions/figure.js";
 import { renderSpectrumInTraining } from "./figures/spectrum_in_training/figure.js";
 import { renderThreeNotions } from "./figures/three_notions/figure.js";
 
@@ -19,6 +20,7 @@ const FIGURES = {
   LimitingFlow: renderLimitingFlow,
   OneLossThreeDestinations: renderOneLossThreeDestinations,
   OppositeDrifts: renderOppositeDrifts,
+  RandomDirections: renderRandomDirections,
   SpectrumInTraining: renderSpectrumInTraining,
   ThreeNotions: renderThreeNotions,
 };

@@ -1,0 +1,1 @@
+"""The figure RandomDirections: how much of the worst a random direction finds."""
