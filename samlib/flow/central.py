@@ -1,9 +1,10 @@
 """Where SAM is on average, on Γ or beside it: its central flow.
 
-SAM zigzags over the bottom of a valley. Averaged over its two-cycle, each step descends ∇L and
-½s²∇λ₁, with s = 2ρ/(2 − ηλ₁) the distance at which it takes its gradients, so that the mean of its
-iterates follows the gradient flow of L + ρ²λ₁/(2 − ηλ₁) (our calculation). On Γ and as ρ → 0 that
-is the limiting flow of λ₁. Cohen et al. (2025) call such a flow of averages a central flow.
+SAM zigzags over the bottom of a valley. Averaged over its two-cycle, each step descends the slope
+of the loss and ½s² times that of λ₁, with s = 2ρ/(2 − ηλ₁) the distance at which it takes its
+gradients, so that the mean of its iterates follows the gradient flow of L + ρ²λ₁/(2 − ηλ₁), whose
+derivative by λ₁ is ½s² (our calculation). On Γ, as η and ρ → 0, that is the limiting flow of λ₁.
+Cohen et al. (2025) call such a flow of averages a central flow.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def central_flow(
     Examples
     --------
     A valley whose floor slopes, L = ½(1 + x)y² + x²/8000: its walls are flatter to the left, and
-    SAM comes to rest where the slope of the floor and ½s²∇λ₁ cancel.
+    SAM comes to rest where the slope of the floor and ½s² times that of λ₁ cancel.
 
     >>> import torch, samlib
     >>> from samlib.flow import central_flow
@@ -300,8 +301,8 @@ def implicit_step(spot: Spot, pulls: Tensor, damping: float) -> tuple[Tensor, Te
 
     The step is Δ = −(damping + ∇²L)⁻¹ (∇L + Σ q_n pull_n) with damping = ρ²/length. Q is chosen
     so that afterwards, as far as the bends tell, the largest eigenvalue is that of all v_a with a
-    share in it, and no other is larger. Without a tie or a look ahead, Δ minimizes L + ½s²λ₁ +
-    damping ‖Δ‖²/2 for the s at the point, and this is the solution of the dual problem.
+    share in it, and no other is larger. Without a tie or a look ahead, and with the s of spot, Δ
+    minimizes L + ½s²λ₁ + damping ‖Δ‖²/2, and this is the solution of the dual problem.
     """
     basis, bends = symmetric_basis(len(spot.values)).to(spot.x), in_basis(spot)
     moved = spot.damped(damping, torch.cat([spot.gradient.unsqueeze(-1), pulls], dim=1))
