@@ -18,7 +18,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 
 from samlib._validation import require_text
 from samlib.widgets.core.still import png_size
-from samlib.widgets.core.traits import OneOf, Real, Reals, Whole
+from samlib.widgets.core.traits import OneOf, Real, Reals, Whole, Words
 
 STATIC = pathlib.Path(__file__).parents[1] / "static"
 
@@ -33,6 +33,8 @@ class Figure(anywidget.AnyWidget):
 
     A subclass lists the traits that make up its state in ``state_names``, gives their defaults in
     ``_defaults``, and draws its still.
+    What it shows on request is listed in ``panel_names``; the trait ``panels`` says which of it is
+    open, and is one of the state where there is any.
     Where one trait (``_preset_by``) picks the defaults of others, ``_presets`` holds them by its
     values. ``_sliders`` holds what a slider covers, for each choice of that trait or for all.
     """
@@ -40,6 +42,7 @@ class Figure(anywidget.AnyWidget):
     _esm = STATIC / "samlib-widgets.esm.js"
     _css = STATIC / "samlib-widgets.css"
     state_names: ClassVar[tuple[str, ...]] = ()
+    panel_names: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[Mapping[str, Any]] = {}
     _preset_by: ClassVar[str] = ""
     _presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -50,6 +53,7 @@ class Figure(anywidget.AnyWidget):
 
     _figure = traitlets.Unicode().tag(sync=True)
     _config: Any = traitlets.Dict().tag(sync=True)
+    panels: Any = Words("panel_names").tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
         unknown = set(traits) - set(self.trait_names())
@@ -152,7 +156,8 @@ class Figure(anywidget.AnyWidget):
         choices = {
             name: trait.choices for name, trait in traits.items() if isinstance(trait, OneOf)
         }
-        return {**limits, **choices}
+        panels = {"panels": self.panel_names} if "panels" in self.state_names else {}
+        return {**limits, **choices, **panels}
 
     def _shipped(self) -> Mapping[str, Any]:
         """Data that the page needs beside the state."""
@@ -201,6 +206,8 @@ class Figure(anywidget.AnyWidget):
         attributes = "".join(
             f' data-{name}="{html.escape(value)}"' for name, value in self._placeholder().items()
         )
+        if self.panels:
+            attributes += f' style="--samlib-open: {len(self.panels)}"'
         return (
             f'<div class="samlib-figure" data-samlib-widget="{self._figure}" '
             f'id="{html.escape(self._default_id() if id is None else id)}"{attributes}>'

@@ -49,6 +49,9 @@ class ExplicitBias(Figure):
     approach
         The side from which x′ approaches: the angle of its (x₃, x₄), in degrees from 0 (along
         x₃) to 90 (along x₄).
+    panels
+        What is open beside the picture: some of "bars", the three limiting regularizers at ``point``;
+        "bowl", L across Γ there, with x′; and "settings".
 
     Raises
     ------
@@ -67,7 +70,8 @@ class ExplicitBias(Figure):
     {'worst': 1.75, 'ascent': 1.25, 'average': 0.336}
     """
 
-    state_names = ("quantity", "point", "approach")
+    state_names = ("quantity", "point", "approach", "panels")
+    panel_names = ("bars", "bowl", "settings")
     _defaults = DEFAULTS
     _sliders = SLIDERS
 

@@ -12,14 +12,14 @@ import { createOverTime } from "./over-time.js";
 export function createTopOverTime(view, highest) {
   const { sweep } = view;
   const stability = edgesOf(sweep);
-  const { plot, draw: drawRuns } = createOverTime(view, "samlib-panel samlib-wide", "λ₁ over time");
+  const { plot, draw: drawRuns } = createOverTime(view, "samlib-picture samlib-scrubbed", "λ₁ over time");
   const names = createLabels(plot, ["descent", "sam"]);
   const { context } = plot;
 
   function draw() {
     const { rho } = view.now();
     const single = aloneIn(view);
-    plot.name(single ? `The ten largest eigenvalues of ${SHORT[single]}` : "λ₁ over time", TIME, "");
+    plot.name(single ? `The ten largest eigenvalues of ${SHORT[single]}` : "λ₁ over time", TIME, single ? "λ₁ … λ₁₀" : "λ₁");
     const scale = scaleLinear([0, highest], [0, 1]);
     const drawn = drawRuns(scale, scale.ticks(5), number, (run, i) => sweep.at("eigenvalues", run, rho, i));
     if (!drawn) return;
@@ -36,7 +36,7 @@ export function createTopOverTime(view, highest) {
     const { box } = plot;
     const { rho, runs } = view.now();
     const { ink } = view.colours;
-    const both = { descent: runs.includes("gradient_descent"), sam: runs.includes("sam") && rho > 0 };
+    const both = { descent: runs.includes("gradient_descent"), sam: aloneIn(view) === "sam" && rho > 0 };
     if (both.descent) drawLine(context, ink, DOTTED, 1.5, px, () => y(stability.descent));
     if (both.sam) drawLine(context, ink, DOTTED, 1.5, px, (i) => y(stability.sam(rho, i)));
     names.hide("descent", !both.descent);
