@@ -11,7 +11,6 @@ from typing import Any
 
 import traitlets
 
-
 # So many words are looked at in what may have no end.
 MOST_WORDS = 100
 
@@ -116,7 +115,7 @@ class Reals(traitlets.TraitType[tuple[float, ...], Iterable[float]]):
 
 
 class Words(traitlets.TraitType[tuple[str, ...], Iterable[str]]):
-    """Some of the words that the object has in its attribute ``among``, each once, in their order."""
+    """Some of the words in the object's attribute ``among``, each once, in their order."""
 
     default_value = ()
 

@@ -102,9 +102,9 @@ class Alignment(FigureOverTime):
         Is the invariant set of the proof of Theorem 4.8 drawn, and the step named at which SAM
         enters it?
     panels
-        What is open beside the picture: some of "spectrum", the eigenvalues, to be dragged; "angle",
-        between ∇L and v₁; "distance", to the minimum or to Γ; "shares", of the gradient along each
-        eigenvector; "sharpness", λ₁ over time; and "settings".
+        What is open beside the picture: some of "spectrum", the eigenvalues, to be dragged;
+        "angle", between ∇L and v₁; "distance", to the minimum or to Γ; "shares", of the gradient
+        along each eigenvector; "sharpness", λ₁ over time; and "settings".
 
     Raises
     ------

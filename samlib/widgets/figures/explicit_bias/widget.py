@@ -50,8 +50,8 @@ class ExplicitBias(Figure):
         The side from which x′ approaches: the angle of its (x₃, x₄), in degrees from 0 (along
         x₃) to 90 (along x₄).
     panels
-        What is open beside the picture: some of "bars", the three limiting regularizers at ``point``;
-        "bowl", L across Γ there, with x′; and "settings".
+        What is open beside the picture: some of "bars", the three limiting regularizers at
+        ``point``; "bowl", L across Γ there, with x′; and "settings".
 
     Raises
     ------

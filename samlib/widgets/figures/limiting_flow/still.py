@@ -65,7 +65,7 @@ class _Drawn(Protocol):
 
 
 def draw(widget: _Drawn) -> Figure:
-    """λ₁ and the trace over time with both flows; below, the alignment and the function or plane."""
+    """λ₁ and the trace over time with both flows; below, the alignment and a fourth picture."""
     figure = new_still(5.2)
     fourth = "plane" if "plane" in widget.panels else "function"
     axes: dict[str, Axes] = figure.subplot_mosaic(

@@ -135,7 +135,7 @@ class LimitingFlow(Figure):
     >>> bool(error.max() < 0.01)
     True
     >>> LimitingFlow.preset("tie", frame=40)
-    LimitingFlow(network=39, rho=0.05, lr=0.1, ..., time=6.0, frame=40, flow='both', panels=('plane',))
+    LimitingFlow(network=39, rho=0.05, lr=0.1, ..., flow='both', panels=('plane',))
     """
 
     state_names = (
