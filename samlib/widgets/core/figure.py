@@ -8,6 +8,7 @@ import html
 import io
 import json
 import pathlib
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -19,6 +20,9 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from samlib._validation import require_text
 from samlib.widgets.core.still import png_size
 from samlib.widgets.core.traits import OneOf, Real, Reals, Whole, Words
+
+# A letter that stands below the line, as in λ_M.
+BELOW = re.compile(r"_([^\W\d_])")
 
 STATIC = pathlib.Path(__file__).parents[1] / "static"
 
@@ -43,6 +47,7 @@ class Figure(anywidget.AnyWidget):
     _css = STATIC / "samlib-widgets.css"
     state_names: ClassVar[tuple[str, ...]] = ()
     panel_names: ClassVar[tuple[str, ...]] = ()
+    _panel_sizes: ClassVar[Mapping[str, str]] = {}  # of those that are "wide" or "tall"
     _defaults: ClassVar[Mapping[str, Any]] = {}
     _preset_by: ClassVar[str] = ""
     _presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -201,26 +206,33 @@ class Figure(anywidget.AnyWidget):
         # "<" cannot end the script element when it is written as an escape.
         script = self._as_json(self._page_state()).replace("<", "\\u003c")
         sentence = html.escape(self.sentence())
+        said = BELOW.sub(r"\1", sentence)  # where nothing can stand below the line
         png = self.still()
         width, height = png_size(png)
         attributes = "".join(
             f' data-{name}="{html.escape(value)}"' for name, value in self._placeholder().items()
         )
         if self.panels:
-            attributes += f' style="--samlib-open: {len(self.panels)}"'
+            attributes += f' style="{self._room()}"'
         return (
             f'<div class="samlib-figure" data-samlib-widget="{self._figure}" '
             f'id="{html.escape(self._default_id() if id is None else id)}"{attributes}>'
             f'<script type="application/json">{script}</script>\n'
             f'<figure><img src="data:image/png;base64,{b64encode(png).decode()}" '
-            f'alt="{sentence}" width="{width}" height="{height}">'
-            f"<figcaption>{sentence}</figcaption></figure></div>"
+            f'alt="{said}" width="{width}" height="{height}">'
+            f"<figcaption>{BELOW.sub(r'<sub>\1</sub>', sentence)}</figcaption></figure></div>"
         )
 
     def _as_json(self, state: Mapping[str, Any]) -> str:
         """The state, with what the figure is and how it is configured."""
         whole = {"_figure": self._figure, "_config": self._config, **state}
         return json.dumps(whole, ensure_ascii=False)
+
+    def _room(self) -> str:
+        """How many places the open panels take, of which a wide one has two, and how many rows."""
+        sizes = [self._panel_sizes.get(name, "") for name in self.panels if name != "settings"]
+        tall = sizes.count("tall")
+        return f"--samlib-open: {len(sizes) - tall + sizes.count('wide')}; --samlib-tall: {tall}"
 
     def _default_id(self) -> str:
         digest = hashlib.sha256(self._as_json(self._identity()).encode()).hexdigest()[:8]

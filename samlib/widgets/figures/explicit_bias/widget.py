@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 
@@ -72,6 +72,7 @@ class ExplicitBias(Figure):
 
     state_names = ("quantity", "point", "approach", "panels")
     panel_names = ("bars", "bowl", "settings")
+    _panel_sizes: ClassVar[Mapping[str, str]] = {"bowl": "tall"}
     _defaults = DEFAULTS
     _sliders = SLIDERS
 

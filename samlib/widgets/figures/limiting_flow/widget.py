@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import traitlets
@@ -142,6 +142,7 @@ class LimitingFlow(Figure):
         "network", "rho", "lr", "batch_size", "seed", "time", "frame", "flow", "panels",
     )  # fmt: skip
     panel_names = ("trace", "alignment", "function", "plane", "distances", "settings")
+    _panel_sizes: ClassVar[Mapping[str, str]] = {"distances": "wide"}
     _defaults = DEFAULTS
     _presets = PRESETS
     _sliders = SLIDERS

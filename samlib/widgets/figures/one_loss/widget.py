@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -87,6 +87,7 @@ class OneLossThreeDestinations(FigureOverTime):
 
     state_names = ("start", "rho", "lr", "steps", "seed", "frame", "turn", "panels")
     panel_names = ("bowls", "top", "smallest", "trace", "settings")
+    _panel_sizes: ClassVar[Mapping[str, str]] = {"bowls": "tall"}
     _defaults = DEFAULTS
     _sliders = SLIDERS
 

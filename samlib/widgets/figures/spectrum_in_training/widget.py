@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -103,6 +103,7 @@ class SpectrumInTraining(Figure):
 
     state_names = ("rho", "step", "method", "panels")
     panel_names = ("density", "radii", "trace", "gradient", "loss", "accuracy", "settings")
+    _panel_sizes: ClassVar[Mapping[str, str]] = {"density": "tall", "radii": "wide"}
     _defaults = DEFAULTS
 
     _figure = traitlets.Unicode("SpectrumInTraining", read_only=True).tag(sync=True)

@@ -29,7 +29,7 @@ export function createBowls(view) {
   const { world } = view;
   const { state } = world;
   const plot = createPlot({
-    className: "samlib-bowls",
+    className: "samlib-tall samlib-bowls",
     margin: { left: 4, right: 4, top: 4, bottom: 4 },
     onResize: view.redraw,
   });

@@ -36,14 +36,14 @@ export function createTopOverTime(view, highest) {
     const { box } = plot;
     const { rho, runs } = view.now();
     const { ink } = view.colours;
-    const both = { descent: runs.includes("gradient_descent"), sam: aloneIn(view) === "sam" && rho > 0 };
+    const both = { descent: runs.includes("gradient_descent"), sam: runs.includes("sam") && rho > 0 };
     if (both.descent) drawLine(context, ink, DOTTED, 1.5, px, () => y(stability.descent));
     if (both.sam) drawLine(context, ink, DOTTED, 1.5, px, (i) => y(stability.sam(rho, i)));
     names.hide("descent", !both.descent);
     names.hide("sam", !both.sam);
     const last = y(stability.sam(rho, sweep.steps.length - 1));
     names.put("descent", box.left + 6, y(stability.descent) - 5, `2/η = ${number(stability.descent)}`, "start");
-    names.put("sam", box.right - SLACK, last + 16, "SAM’s edge of stability", "end");
+    names.put("sam", box.right - SLACK, last + 16, "SAM’s edge", "end");
   }
 
   return { plot, draw };
