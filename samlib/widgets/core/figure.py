@@ -207,6 +207,7 @@ class Figure(anywidget.AnyWidget):
         script = self._as_json(self._page_state()).replace("<", "\\u003c")
         sentence = html.escape(self.sentence())
         said = BELOW.sub(r"\1", sentence)  # where nothing can stand below the line
+        caption = BELOW.sub(r"<sub>\1</sub>", sentence)
         png = self.still()
         width, height = png_size(png)
         attributes = "".join(
@@ -220,7 +221,7 @@ class Figure(anywidget.AnyWidget):
             f'<script type="application/json">{script}</script>\n'
             f'<figure><img src="data:image/png;base64,{b64encode(png).decode()}" '
             f'alt="{said}" width="{width}" height="{height}">'
-            f"<figcaption>{BELOW.sub(r'<sub>\1</sub>', sentence)}</figcaption></figure></div>"
+            f"<figcaption>{caption}</figcaption></figure></div>"
         )
 
     def _as_json(self, state: Mapping[str, Any]) -> str:
