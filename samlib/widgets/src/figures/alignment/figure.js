@@ -51,10 +51,10 @@ export function renderAlignment(context) {
     main: controls.main,
     panels: [
       { name: "spectrum", title: "Curvatures", parts: [spectrum.plot.el], applies: () => world.flat },
-      { name: "angle", title: "Angle to v₁", parts: [angle.el] },
+      { name: "angle", title: "Angle", parts: [angle.el] },
       { name: "distance", title: "Distance", parts: [distance.el] },
-      { name: "shares", title: "Directions of the gradient", parts: [shares.el], applies: () => world.flat },
-      { name: "sharpness", title: "λ₁ over time", parts: [sharpness.el], applies: curved },
+      { name: "shares", title: "Shares", parts: [shares.el], applies: () => world.flat },
+      { name: "sharpness", title: "λ₁", parts: [sharpness.el], applies: curved },
     ],
     controls: controls.el,
     handles: [bowl.handle, map.handle, ...spectrum.handles],

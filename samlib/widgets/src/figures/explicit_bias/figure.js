@@ -45,8 +45,8 @@ export function renderExplicitBias(context) {
     stage: [map.plot.el],
     main: html("div", { class: "samlib-field" }, html("span", { "aria-hidden": "true" }, "Map of"), colouring.el),
     panels: [
-      { name: "bars", title: "The three sharpnesses", parts: [bars.plot.el, legendOfBars()] },
-      { name: "bowl", title: "Across the valley", parts: [bowl.plot.el, legendOfBowl()] },
+      { name: "bars", title: "Sharpnesses", parts: [bars.plot.el, legendOfBars()] },
+      { name: "bowl", title: "Across Γ", parts: [bowl.plot.el, legendOfBowl()] },
     ],
     controls: controls.el,
     handles: [map.handle, bowl.handle],

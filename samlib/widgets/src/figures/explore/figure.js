@@ -47,10 +47,10 @@ export function renderExplore(context) {
     player: { el: progress.el, pause() {}, dispose() {} },
     main: html("div", { class: "samlib-and" }, rho.el, sweep),
     panels: [
-      { name: "numbers", title: "The numbers", parts: [table.el] },
+      { name: "numbers", title: "Numbers", parts: [table.el] },
       { name: "profile", title: "Along the directions", parts: [profile.plot.el] },
       { name: "spectrum", title: "Eigenvalues", parts: [spectrum.plot.el] },
-      { name: "cosines", title: "Where the directions point", parts: [cosines.plot.el] },
+      { name: "cosines", title: "Angles", parts: [cosines.plot.el] },
     ],
     controls: null,
     handles: [radii.handle],

@@ -26,9 +26,9 @@ export function createFlowPlots(view) {
     panels: [
       { name: "trace", title: "Trace", parts: [trace.plot.el] },
       { name: "alignment", title: "Alignment", parts: [alignment.plot.el] },
-      { name: "function", title: "Fitted function", parts: [fitted.plot.el, before] },
-      { name: "plane", title: "Direction of ∇L", parts: [plane.plot.el] },
-      { name: "distances", title: "Distance to the flow", parts: [byRho.plot.el, byLr.plot.el] },
+      { name: "function", title: "Function", parts: [fitted.plot.el, before] },
+      { name: "plane", title: "Direction", parts: [plane.plot.el] },
+      { name: "distances", title: "Distances", parts: [byRho.plot.el, byLr.plot.el] },
     ],
     dispose() {
       for (const { plot } of [top, trace, alignment, fitted, plane, byRho, byLr]) plot.dispose();

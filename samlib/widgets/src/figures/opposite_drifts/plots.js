@@ -56,9 +56,9 @@ export function createDriftPlots(view) {
     picture: floor.plot.el,
     /** @type {import("../../shared/panels.js").Panel[]} */
     panels: [
-      { name: "place", title: "Place over time", parts: [place.plot.el] },
-      { name: "top", title: "λ₁ over time", parts: [top.plot.el] },
-      { name: "trace", title: "Trace over time", parts: [trace.plot.el] },
+      { name: "place", title: "Place", parts: [place.plot.el] },
+      { name: "top", title: "λ₁", parts: [top.plot.el] },
+      { name: "trace", title: "Trace", parts: [trace.plot.el] },
     ],
     plots: [floor, place, top, trace].map(({ plot }) => plot),
     handle: floor.handle,

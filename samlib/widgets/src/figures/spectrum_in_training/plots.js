@@ -82,9 +82,9 @@ export function createSweepPlots(view) {
 /** @param {Record<"density" | "topByRho" | "traceByRho" | "trace" | "angle" | "loss" | "accuracy", {plot: import("../../shared/plot.js").Plot}>} all */
 const panelsOf = ({ density, topByRho, traceByRho, trace, angle, loss, accuracy }) => [
   { name: "density", title: "All eigenvalues", parts: [density.plot.el] },
-  { name: "radii", title: "λ₁ and trace for every ρ", parts: [topByRho.plot.el, traceByRho.plot.el] },
+  { name: "radii", title: "Every ρ", parts: [topByRho.plot.el, traceByRho.plot.el] },
   { name: "trace", title: "Trace", parts: [trace.plot.el] },
-  { name: "gradient", title: "Where the gradient points", parts: [angle.plot.el] },
-  { name: "loss", title: "Training loss", parts: [loss.plot.el] },
-  { name: "accuracy", title: "Test accuracy", parts: [accuracy.plot.el] },
+  { name: "gradient", title: "Gradient", parts: [angle.plot.el] },
+  { name: "loss", title: "Loss", parts: [loss.plot.el] },
+  { name: "accuracy", title: "Accuracy", parts: [accuracy.plot.el] },
 ];

@@ -65,7 +65,7 @@ export function renderThreeNotions(context) {
     main: controls.main,
     panels: [
       { name: "profile", title: "Around the circle", parts: [profile.plot.el] },
-      { name: "bars", title: "The three rises", parts: [bars.plot.el] },
+      { name: "bars", title: "Rises", parts: [bars.plot.el] },
     ],
     controls: controls.el,
     handles: [plane.handle],
