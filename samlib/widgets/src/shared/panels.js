@@ -21,13 +21,15 @@ export const SETTINGS = "settings";
 export function createPanels(panels, onChange) {
   /** @type {readonly string[]} */
   let open = [];
-  const toggled = (/** @type {string} */ name) =>
-    panels.map((panel) => panel.name).filter((other) => open.includes(other) !== (other === name));
+  const toggle = (/** @type {string} */ name) => {
+    open = panels.map((panel) => panel.name).filter((other) => open.includes(other) !== (other === name));
+    onChange([...open]);
+  };
   const made = panels.map(({ name, title, parts, applies = () => true }) => {
     const id = freshId("samlib-panel");
     const el = html("div", { id, class: "samlib-opened", "data-panel": name }, ...parts);
     const switched = button({
-      label: title, text: title, className: "samlib-small samlib-more-button", onPress: () => onChange(toggled(name)),
+      label: title, text: title, className: "samlib-small samlib-more-button", onPress: () => toggle(name),
     }); // prettier-ignore
     switched.setAttribute("aria-controls", id);
     switched.dataset.opens = name;

@@ -46,7 +46,7 @@ export function renderAlignment(context) {
     choices: landscapes.el,
     hint: "Drag the start, or ρ: where does SAM come to rest?",
     legend: legend(),
-    stage: [map.plot.el, bowl.plot.el],
+    stage: [bowl.plot.el, map.plot.el],
     player: play,
     main: controls.main,
     panels: [
