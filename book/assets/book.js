@@ -14,6 +14,37 @@ addEventListener("load", () => {
 });
 
 /**
+ * Where a figure is wider than the text and passes the contents beside it, they are hidden.
+ * @param {HTMLElement} contents
+ */
+function stepAside(contents) {
+  const passing = new Set();
+  /** @type {IntersectionObserver | undefined} */
+  let observer;
+  function watch() {
+    observer?.disconnect();
+    passing.clear();
+    const below = Math.max(innerHeight - contents.getBoundingClientRect().height, 0);
+    observer = new IntersectionObserver(
+      (entries) => {
+        for (const { target, isIntersecting } of entries) {
+          if (isIntersecting) passing.add(target);
+          else passing.delete(target);
+        }
+        contents.classList.toggle("stepped-aside", matchMedia("(min-width: 1200px)").matches && passing.size > 0);
+      },
+      { rootMargin: `0px 0px -${Math.round(below)}px 0px` },
+    );
+    for (const figure of document.querySelectorAll(".samlib-figure")) observer.observe(figure);
+  }
+  addEventListener("resize", watch);
+  watch();
+}
+
+const contents = /** @type {HTMLElement | null} */ (document.querySelector(".bd-sidebar-secondary"));
+if (contents) stepAside(contents);
+
+/**
  * What the browser keeps for this page's guesses. It may refuse to: then nothing is kept.
  * @param {string} name
  */

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser import DRAWN
+from tests.widgets.panels import open_panels
 
 from .conftest import Visit, built_pages, pages_with_figures, visiting
 from .inspection import Inspection
@@ -21,11 +22,12 @@ WHOLE = ("batch_size", "dimension", "network", "seed", "step", "steps", "turn")
 
 
 def first_figure(page: Page) -> Locator:
-    """Return the page's first figure of the kind Alignment, alive and in view."""
+    """Return the page's first figure of the kind Alignment, alive, in view, with all it has."""
     figure = page.locator(FIGURE).first
     figure.scroll_into_view_if_needed()
     expect(figure.locator("canvas").first).to_be_visible()
     expect(figure.locator(".samlib-readout")).not_to_be_empty()  # drawn, with all controls
+    open_panels(figure)
     return figure
 
 
@@ -156,10 +158,11 @@ def test_a_permalink_brings_back_the_state(visit: Visit, opened: Page) -> None:
 
 
 def the_figure(page: Page, name: str) -> Locator:
-    """Return the figure with an id, alive and in view."""
+    """Return the figure with an id, alive, in view, with all it has."""
     figure = page.locator(f"[id='{name}']")
     figure.scroll_into_view_if_needed()
     expect(figure.locator(".samlib-readout")).not_to_be_empty()
+    open_panels(figure)
     return figure
 
 

@@ -13,6 +13,7 @@ from samlib.widgets import Alignment, Explore, explore
 from samlib.widgets.core.figure import STATIC, Figure
 
 from .exploring import PATIENCE, RADII, Gate, Problem
+from .panels import open_panels
 
 ADDRESS = "https://figures.test/"  # https, because only there may a page copy
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Figures</title>
@@ -32,12 +33,20 @@ FIGURES: dict[str, type[Figure]] = {
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Open a page with figures; it fails the test if it logs an error or asks for another host."""
+    """Open a page with figures; it fails the test if it logs an error or asks for another host.
+
+    All that a figure has is opened, so that all of it is tested, unless ``panels`` is false.
+    """
     contexts = []
     problems: list[str] = []
 
     def open_page(
-        *figures: str, fragment: str = "", width: int = 800, scripts: bool = True, **options: Any
+        *figures: str,
+        fragment: str = "",
+        width: int = 800,
+        scripts: bool = True,
+        panels: bool = True,
+        **options: Any,
     ) -> Page:
         options.setdefault("viewport", {"width": width, "height": 900})
         context = browser.new_context(**options)
@@ -69,6 +78,8 @@ def open_page(browser: Browser) -> Iterator[Open]:
                 """[...document.querySelectorAll("[data-samlib-widget]")]
                   .every((figure) => figure.querySelector(".samlib-readout")?.textContent)"""
             )
+            if panels:
+                open_panels(page)
         return page
 
     yield open_page

@@ -220,11 +220,11 @@ def test_reset_brings_back_the_opening_state(page: Page) -> None:
 def test_zooming_shows_the_two_cycle(page: Page) -> None:
     press(page, "[data-control='frame']", "End")
     before = pictures(page)
-    ticks = page.locator(".samlib-plane .samlib-axis").first.text_content()
+    ticks = page.locator(".samlib-picture .samlib-axis").first.text_content()
     zoom = page.locator("[data-control='zoom']")
     zoom.click()
     assert pictures(page)[0] != before[0]
-    assert page.locator(".samlib-plane .samlib-axis").first.text_content() != ticks
+    assert page.locator(".samlib-picture .samlib-axis").first.text_content() != ticks
     expect(zoom).to_have_attribute("aria-pressed", "true")
     zoom.click()
     assert pictures(page) == before
@@ -239,7 +239,7 @@ def test_the_name_of_v1_does_not_lie_on_a_prediction(
     page.evaluate(DRAWN)
     apart = page.evaluate(
         """(limit) => {
-          const plane = document.querySelector(".samlib-plane");
+          const plane = document.querySelector(".samlib-picture");
           const place = (e) => new DOMMatrix(getComputedStyle(e).transform);
           const at = (axis, text) =>
             place([...plane.querySelectorAll(".samlib-axis")[axis].querySelectorAll(".tick")]

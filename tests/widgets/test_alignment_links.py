@@ -137,7 +137,7 @@ def test_nothing_jumps_when_the_figure_takes_the_stills_place(
     figure = request.getfixturevalue(landscape)
     heights = []
     for scripts in (False, True):
-        page = open_page(figure, width=width, scripts=scripts)
+        page = open_page(figure, width=width, scripts=scripts, panels=False)
         page.evaluate(DRAWN)
         heights.append(page.locator("[data-samlib-widget]").evaluate("(e) => e.offsetHeight"))
     assert abs(heights[0] - heights[1]) <= 24

@@ -229,7 +229,7 @@ def test_special_places_are_told(page: Page) -> None:
 def test_it_fits_and_nothing_jumps(open_page: Open, placeholder: str, width: int) -> None:
     heights = []
     for scripts in (False, True):
-        page = open_page(placeholder, width=width, scripts=scripts)
+        page = open_page(placeholder, width=width, scripts=scripts, panels=False)
         page.evaluate(DRAWN)
         heights.append(page.locator("[data-samlib-widget]").evaluate("(e) => e.offsetHeight"))
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -8,6 +8,7 @@ import html
 import io
 import json
 import pathlib
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -18,7 +19,10 @@ from matplotlib.figure import Figure as MatplotlibFigure
 
 from samlib._validation import require_text
 from samlib.widgets.core.still import png_size
-from samlib.widgets.core.traits import OneOf, Real, Reals, Whole
+from samlib.widgets.core.traits import OneOf, Real, Reals, Whole, Words
+
+# A letter that stands below the line, as in λ_M.
+BELOW = re.compile(r"_([^\W\d_])")
 
 STATIC = pathlib.Path(__file__).parents[1] / "static"
 
@@ -33,6 +37,8 @@ class Figure(anywidget.AnyWidget):
 
     A subclass lists the traits that make up its state in ``state_names``, gives their defaults in
     ``_defaults``, and draws its still.
+    What it shows on request is listed in ``panel_names``; the trait ``panels`` says which of it is
+    open, and is one of the state where there is any.
     Where one trait (``_preset_by``) picks the defaults of others, ``_presets`` holds them by its
     values. ``_sliders`` holds what a slider covers, for each choice of that trait or for all.
     """
@@ -40,6 +46,8 @@ class Figure(anywidget.AnyWidget):
     _esm = STATIC / "samlib-widgets.esm.js"
     _css = STATIC / "samlib-widgets.css"
     state_names: ClassVar[tuple[str, ...]] = ()
+    panel_names: ClassVar[tuple[str, ...]] = ()
+    _panel_sizes: ClassVar[Mapping[str, str]] = {}  # of those that are "wide" or "tall"
     _defaults: ClassVar[Mapping[str, Any]] = {}
     _preset_by: ClassVar[str] = ""
     _presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -50,6 +58,7 @@ class Figure(anywidget.AnyWidget):
 
     _figure = traitlets.Unicode().tag(sync=True)
     _config: Any = traitlets.Dict().tag(sync=True)
+    panels: Any = Words("panel_names").tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
         unknown = set(traits) - set(self.trait_names())
@@ -152,7 +161,8 @@ class Figure(anywidget.AnyWidget):
         choices = {
             name: trait.choices for name, trait in traits.items() if isinstance(trait, OneOf)
         }
-        return {**limits, **choices}
+        panels = {"panels": self.panel_names} if "panels" in self.state_names else {}
+        return {**limits, **choices, **panels}
 
     def _shipped(self) -> Mapping[str, Any]:
         """Data that the page needs beside the state."""
@@ -196,24 +206,34 @@ class Figure(anywidget.AnyWidget):
         # "<" cannot end the script element when it is written as an escape.
         script = self._as_json(self._page_state()).replace("<", "\\u003c")
         sentence = html.escape(self.sentence())
+        said = BELOW.sub(r"\1", sentence)  # where nothing can stand below the line
+        caption = BELOW.sub(r"<sub>\1</sub>", sentence)
         png = self.still()
         width, height = png_size(png)
         attributes = "".join(
             f' data-{name}="{html.escape(value)}"' for name, value in self._placeholder().items()
         )
+        if self.panels:
+            attributes += f' style="{self._room()}"'
         return (
             f'<div class="samlib-figure" data-samlib-widget="{self._figure}" '
             f'id="{html.escape(self._default_id() if id is None else id)}"{attributes}>'
             f'<script type="application/json">{script}</script>\n'
             f'<figure><img src="data:image/png;base64,{b64encode(png).decode()}" '
-            f'alt="{sentence}" width="{width}" height="{height}">'
-            f"<figcaption>{sentence}</figcaption></figure></div>"
+            f'alt="{said}" width="{width}" height="{height}">'
+            f"<figcaption>{caption}</figcaption></figure></div>"
         )
 
     def _as_json(self, state: Mapping[str, Any]) -> str:
         """The state, with what the figure is and how it is configured."""
         whole = {"_figure": self._figure, "_config": self._config, **state}
         return json.dumps(whole, ensure_ascii=False)
+
+    def _room(self) -> str:
+        """How many places the open panels take, of which a wide one has two, and how many rows."""
+        sizes = [self._panel_sizes.get(name, "") for name in self.panels if name != "settings"]
+        tall = sizes.count("tall")
+        return f"--samlib-open: {len(sizes) - tall + sizes.count('wide')}; --samlib-tall: {tall}"
 
     def _default_id(self) -> str:
         digest = hashlib.sha256(self._as_json(self._identity()).encode()).hexdigest()[:8]

@@ -11,6 +11,9 @@ from typing import Any
 
 import traitlets
 
+# So many words are looked at in what may have no end.
+MOST_WORDS = 100
+
 
 class InvalidTraitError(traitlets.TraitError, ValueError):
     """A trait was given a value it cannot have: a ``ValueError``, as elsewhere in samlib."""
@@ -109,6 +112,27 @@ class Reals(traitlets.TraitType[tuple[float, ...], Iterable[float]]):
                     f"{self.name} must be {allowed}; got {_quoted(entry)} in it"
                 )
         return tuple(number for number in numbers if number is not None)
+
+
+class Words(traitlets.TraitType[tuple[str, ...], Iterable[str]]):
+    """Some of the words in the object's attribute ``among``, each once, in their order."""
+
+    default_value = ()
+
+    def __init__(self, among: str, **kwargs: Any) -> None:
+        self.among = among
+        super().__init__((), **kwargs)
+
+    def validate(self, obj: Any, value: Any) -> tuple[str, ...]:
+        """Return the words in their order."""
+        words: tuple[str, ...] = getattr(obj, self.among)
+        given = _entries(value, MOST_WORDS)
+        if given is None or any(not isinstance(word, str) or word not in words for word in given):
+            allowed = f"some of {', '.join(map(repr, words))}" if words else "empty"
+            raise InvalidTraitError(
+                f"{self.name} must be a list of words, {allowed}; got {_quoted(value)}"
+            )
+        return tuple(word for word in words if word in given)
 
 
 def _as_scalar(value: Any) -> Any:

@@ -101,6 +101,10 @@ class Alignment(FigureOverTime):
     invariant
         Is the invariant set of the proof of Theorem 4.8 drawn, and the step named at which SAM
         enters it?
+    panels
+        What is open beside the picture: some of "spectrum", the eigenvalues, to be dragged;
+        "angle", between ∇L and v₁; "distance", to the minimum or to Γ; "shares", of the gradient
+        along each eigenvector; "sharpness", λ₁ over time; and "settings".
 
     Raises
     ------
@@ -120,7 +124,9 @@ class Alignment(FigureOverTime):
 
     state_names = (
         "landscape", "eigenvalues", "start", "rho", "lr", "steps", "frame", "zoom", "invariant",
+        "panels",
     )  # fmt: skip
+    panel_names = ("spectrum", "angle", "distance", "shares", "sharpness", "settings")
     _preset_by = "landscape"
     _presets = PRESETS
     _sliders = SLIDERS

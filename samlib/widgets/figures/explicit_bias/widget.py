@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 
@@ -49,6 +49,9 @@ class ExplicitBias(Figure):
     approach
         The side from which x′ approaches: the angle of its (x₃, x₄), in degrees from 0 (along
         x₃) to 90 (along x₄).
+    panels
+        What is open beside the picture: some of "bars", the three limiting regularizers at
+        ``point``; "bowl", L across Γ there, with x′; and "settings".
 
     Raises
     ------
@@ -67,7 +70,9 @@ class ExplicitBias(Figure):
     {'worst': 1.75, 'ascent': 1.25, 'average': 0.336}
     """
 
-    state_names = ("quantity", "point", "approach")
+    state_names = ("quantity", "point", "approach", "panels")
+    panel_names = ("bars", "bowl", "settings")
+    _panel_sizes: ClassVar[Mapping[str, str]] = {"bowl": "tall"}
     _defaults = DEFAULTS
     _sliders = SLIDERS
 

@@ -56,7 +56,8 @@ class Explore(Figure):
     Made by :func:`samlib.widgets.explore`.
     """
 
-    state_names = ("rho",)
+    state_names = ("rho", "panels")
+    panel_names = ("numbers", "profile", "spectrum", "cosines")
     _ready = False  # may a change of ρ be answered?
     _sliders = SLIDERS
 

@@ -46,7 +46,7 @@ class _Drawn(Protocol):
     batch_size: int
     time: float
     frame: int
-    panel: str
+    panels: tuple[str, ...]
 
     @property
     def problem(self) -> InterpolatingNetwork: ...
@@ -65,10 +65,11 @@ class _Drawn(Protocol):
 
 
 def draw(widget: _Drawn) -> Figure:
-    """λ₁ and the trace over time with both flows; below, the alignment and the fitted function."""
+    """λ₁ and the trace over time with both flows; below, the alignment and a fourth picture."""
     figure = new_still(5.2)
+    fourth = "plane" if "plane" in widget.panels else "function"
     axes: dict[str, Axes] = figure.subplot_mosaic(
-        [["top_eigenvalue", "trace"], ["alignment", widget.panel]], height_ratios=(1.3, 1)
+        [["top_eigenvalue", "trace"], ["alignment", fourth]], height_ratios=(1.3, 1)
     )
     for name in axes:
         open_axes(axes[name], _TITLES[name])
@@ -84,7 +85,7 @@ def draw(widget: _Drawn) -> Figure:
     if corrected is not None:
         _corrected(axes, corrected)
     axes["alignment"].set_ylim(0, 1.05)
-    if widget.panel == "plane":
+    if fourth == "plane":
         _plane(axes["plane"], widget)
     else:
         _function(axes["function"], widget, style)

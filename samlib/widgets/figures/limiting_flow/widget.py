@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import traitlets
@@ -48,12 +48,11 @@ DEFAULTS: Mapping[str, Any] = {
     "time": 4.0,
     "frame": 60,
     "flow": "limit",
-    "panel": "function",
 }
 
 # Whole states that have a name.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "tie": {**DEFAULTS, "network": 39, "time": 6.0, "flow": "both", "panel": "plane"},
+    "tie": {**DEFAULTS, "network": 39, "time": 6.0, "flow": "both", "panels": ("plane",)},
 }
 
 # What the flow of λ₁ is called with which the full batch is compared.
@@ -87,7 +86,7 @@ class LimitingFlow(Figure):
     The figure measures how well they do. What mini-batches between do is an open question. At a
     finite η and ρ/η full-batch SAM makes two errors that are known (:func:`~samlib.limiting_flow`):
     ``flow`` says with which flow of λ₁ it is compared. Where λ₁ meets λ₂ all of them go on, and
-    the direction of the gradient swings in the plane of v₁ and v₂: ``panel="plane"`` shows it.
+    the direction of the gradient swings in the plane of v₁ and v₂: ``panels=("plane",)`` shows it.
 
     Parameters
     ----------
@@ -107,9 +106,13 @@ class LimitingFlow(Figure):
     flow
         The flow of λ₁ with which the full batch is compared: "limit" for the theorem's, as η → 0
         and ρ/η → 0; "rate" at this η as ρ/η → 0; "both" at this η and ρ, with the second error.
+    panels
+        What is open beside the picture: some of "trace" and "alignment", over time; "function",
+        what the network computes between its data; "plane", the direction u of the full batch's
+        gradient in the plane of v₁ and v₂; "distances", of this run and others to the flow; and
+        "settings".
     panel
-        What the fourth picture shows: "function", what the network computes between its data, or
-        "plane", the direction u of the full batch's gradient in the plane of v₁ and v₂.
+        One of them, as it was called before there were several.
 
     Raises
     ------
@@ -132,12 +135,14 @@ class LimitingFlow(Figure):
     >>> bool(error.max() < 0.01)
     True
     >>> LimitingFlow.preset("tie", frame=40)
-    LimitingFlow(network=39, rho=0.05, lr=0.1, ..., time=6.0, frame=40, flow='both', panel='plane')
+    LimitingFlow(network=39, rho=0.05, lr=0.1, ..., flow='both', panels=('plane',))
     """
 
     state_names = (
-        "network", "rho", "lr", "batch_size", "seed", "time", "frame", "flow", "panel",
+        "network", "rho", "lr", "batch_size", "seed", "time", "frame", "flow", "panels",
     )  # fmt: skip
+    panel_names = ("trace", "alignment", "function", "plane", "distances", "settings")
+    _panel_sizes: ClassVar[Mapping[str, str]] = {"distances": "wide"}
     _defaults = DEFAULTS
     _presets = PRESETS
     _sliders = SLIDERS
@@ -151,7 +156,11 @@ class LimitingFlow(Figure):
     time: Any = Real(*LIMITS["time"]).tag(sync=True)
     frame: Any = Whole(0, CHECKPOINTS).tag(sync=True)
     flow: Any = OneOf(tuple(FLOW_NAMES)).tag(sync=True)
-    panel: Any = OneOf(("function", "plane")).tag(sync=True)
+
+    def __init__(self, *, panel: str | None = None, **traits: Any) -> None:
+        if panel is not None:
+            traits = {**traits, "panels": (*traits.get("panels", ()), panel)}
+        super().__init__(**traits)
 
     @classmethod
     def preset(cls, name: str, **traits: Any) -> LimitingFlow:
@@ -307,7 +316,7 @@ class LimitingFlow(Figure):
 
     def _told_of_directions(self) -> str:
         """Where the gradient points on average, if that is shown."""
-        directions = self.directions() if self.panel == "plane" else None
+        directions = self.directions() if "plane" in self.panels else None
         if directions is None or not directions.tied[self.frame]:
             return ""
         s1, s2 = directions.mean(self.frame).tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -67,6 +67,9 @@ class OneLossThreeDestinations(FigureOverTime):
         The step shown, 0 to ``steps``; without it the last.
     turn
         By how much the bowls are turned, in degrees from 0 to 360.
+    panels
+        What is open beside the picture: some of "bowls", L across Γ where each run is; "top",
+        "smallest" and "trace", λ₁, λ_M and the trace over time; and "settings".
 
     Raises
     ------
@@ -82,7 +85,9 @@ class OneLossThreeDestinations(FigureOverTime):
     {'sam': [0.0, 0.0], 'one_sam': [0.8, 0.1], 'ascent_loss_descent': [0.9, 0.2]}
     """
 
-    state_names = ("start", "rho", "lr", "steps", "seed", "frame", "turn")
+    state_names = ("start", "rho", "lr", "steps", "seed", "frame", "turn", "panels")
+    panel_names = ("bowls", "top", "smallest", "trace", "settings")
+    _panel_sizes: ClassVar[Mapping[str, str]] = {"bowls": "tall"}
     _defaults = DEFAULTS
     _sliders = SLIDERS
 

@@ -83,6 +83,9 @@ class OppositeDrifts(FigureOverTime):
     frame
         The step shown, 0 to ``steps``; without it the last. The last one stays the last when
         ``steps`` changes.
+    panels
+        What is open beside the picture: some of "place", x over time; "top" and "trace", λ₁ and the
+        trace over time; and "settings".
 
     Raises
     ------
@@ -110,7 +113,8 @@ class OppositeDrifts(FigureOverTime):
     True
     """
 
-    state_names = ("start", "rho", "lr", "batch_size", "seed", "steps", "frame")
+    state_names = ("start", "rho", "lr", "batch_size", "seed", "steps", "frame", "panels")
+    panel_names = ("place", "top", "trace", "settings")
     _defaults = DEFAULTS
     _sliders = SLIDERS
 

@@ -40,6 +40,8 @@ class RandomDirections(Figure):
         D, from 2 to 1210. More dimensions add coordinates to the directions and change none.
     seed
         Fixes the directions, a whole number below 2³².
+    panels
+        What is open under the picture: "settings".
 
     Raises
     ------
@@ -54,7 +56,8 @@ class RandomDirections(Figure):
     {'worst': 1.0, 'best draw': 0.015, 'average': 0.006}
     """
 
-    state_names = ("dimension", "seed")
+    state_names = ("dimension", "seed", "panels")
+    panel_names = ("settings",)
     _defaults = DEFAULTS
     _sliders = SLIDERS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -58,6 +58,10 @@ class SpectrumInTraining(Figure):
     method
         "all", or one of "gradient descent", "SAM" and "1-SAM", which is then shown alone, with
         its ten top eigenvalues.
+    panels
+        What is open beside the picture: some of "density", all eigenvalues at the step shown;
+        "radii", λ₁ and the trace for every ρ; "trace", "gradient" (its part in the directions of
+        the largest eigenvalues), "loss" and "accuracy", over time; and "settings".
 
     Raises
     ------
@@ -97,7 +101,9 @@ class SpectrumInTraining(Figure):
     True
     """
 
-    state_names = ("rho", "step", "method")
+    state_names = ("rho", "step", "method", "panels")
+    panel_names = ("density", "radii", "trace", "gradient", "loss", "accuracy", "settings")
+    _panel_sizes: ClassVar[Mapping[str, str]] = {"density": "tall", "radii": "wide"}
     _defaults = DEFAULTS
 
     _figure = traitlets.Unicode("SpectrumInTraining", read_only=True).tag(sync=True)

@@ -54,6 +54,9 @@ class ThreeNotions(Figure):
         x, two numbers from −10 to 10.
     rho
         The radius ρ, from 0 to 10.
+    panels
+        What is open beside the picture: some of "profile", L around the circle; "bars", the three
+        sharpnesses; and "settings".
 
     Raises
     ------
@@ -70,7 +73,8 @@ class ThreeNotions(Figure):
     0.1875
     """
 
-    state_names = ("loss", "point", "rho")
+    state_names = ("loss", "point", "rho", "panels")
+    panel_names = ("profile", "bars", "settings")
     _preset_by = "loss"
     _presets = PRESETS
     _sliders = SLIDERS

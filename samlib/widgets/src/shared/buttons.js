@@ -1,6 +1,7 @@
 // Buttons, and rows of them of which one is on.
 
 import { freshId, html, svg } from "./dom.js";
+import { inHtml } from "./subscripts.js";
 
 /**
  * A row of radio buttons, of which one is on.
@@ -15,7 +16,7 @@ export function choice({ legend, options, onInput }) {
   );
   const el = html(
     "fieldset", { class: "samlib-choice" }, html("legend", { class: "samlib-hidden" }, legend),
-    ...options.map(([, label], i) => html("label", {}, inputs[i], html("span", {}, label))),
+    ...options.map(([, label], i) => html("label", {}, inputs[i], html("span", {}, ...inHtml(label)))),
   ); // prettier-ignore
   return {
     el,
@@ -38,6 +39,6 @@ export function button({ label, icon, text, onPress, className = "" }) {
   if (icon) {
     el.append(svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: icon })));
   }
-  if (text) el.append(text);
+  if (text) el.append(html("span", {}, ...inHtml(text)));
   return el;
 }

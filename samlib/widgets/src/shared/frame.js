@@ -5,6 +5,7 @@ import { createAddress } from "./address.js";
 import { button } from "./buttons.js";
 import { html } from "./dom.js";
 import { captureKeys } from "./keyboard.js";
+import { SETTINGS, createPanels, readPanels } from "./panels.js";
 import { createReadout } from "./readout.js";
 import { traitsOf } from "../schema.js";
 import { onThemeChange, palette } from "./theme.js";
@@ -14,7 +15,9 @@ import { onThemeChange, palette } from "./theme.js";
 /**
  * @template S the figure's synchronized traits
  * @typedef {object} Options
- * @property {(keyof S & string)[]} [redrawOnly] those whose change needs no new computation
+ * @property {(keyof S & string)[]} [redrawOnly] those whose change needs no new computation; which panels are open
+ *   is one of them, unless `panelsMatter`
+ * @property {boolean} [panelsMatter] is something computed for a panel only while it is open?
  * @property {keyof S & string} [presetBy] the trait whose value picks defaults for others
  * @property {(state: S) => boolean} [complete] do the traits fit together? Python may send one of two that
  *   belong together a moment before the other
@@ -27,9 +30,11 @@ import { onThemeChange, palette } from "./theme.js";
  * @property {HTMLElement | null} choices a switch at the top, if there is one
  * @property {string} hint one line that says what can be done
  * @property {HTMLElement} legend
- * @property {HTMLElement[]} stage the plots
+ * @property {HTMLElement[]} stage the picture, or all plots
  * @property {{el: HTMLElement, pause: () => void, dispose: () => void}} [player]
- * @property {HTMLElement} controls
+ * @property {HTMLElement} [main] the one control that stands beside the player
+ * @property {import("./panels.js").Panel[]} [panels] what stands under "More"; the controls are then one more of it
+ * @property {HTMLElement | null} controls
  * @property {{group: Element, key: (event: KeyboardEvent) => boolean}[]} handles
  * @property {() => void} compute everything that depends on the state
  * @property {() => void} draw pictures and controls
@@ -50,7 +55,9 @@ import { onThemeChange, palette } from "./theme.js";
  *   `linkId` is the figure's name in permalinks; without it (in a notebook) there are none; `alias` is another one
  * @param {Options<S>} [options]
  */
-export function createFrame({ model, el, linkId, alias }, { redrawOnly = [], presetBy, complete } = {}) {
+export function createFrame(
+  { model, el, linkId, alias }, { redrawOnly = [], panelsMatter = false, presetBy, complete } = {},
+) { // prettier-ignore
   const { names, whole } = traitsOf(model.get("_figure"));
   const read = () => /** @type {S} */ (Object.fromEntries(names.map((n) => [n, model.get(n)])));
   const initial = read();
@@ -60,6 +67,8 @@ export function createFrame({ model, el, linkId, alias }, { redrawOnly = [], pre
   let saved = 0;
   /** @type {Content<S>} */
   let content;
+  /** @type {ReturnType<typeof createPanels> | null} */
+  let panels = null;
 
   const readout = createReadout();
   const note = html("p", { class: "samlib-note", role: "status" });
@@ -67,9 +76,12 @@ export function createFrame({ model, el, linkId, alias }, { redrawOnly = [], pre
   reset.dataset.control = "reset";
   const root = html("div", { class: "samlib-body" });
   const address = createAddress(linkId, alias, root, note, {
-    write: () => content.writeLink(frame.state),
+    write: () => ({ ...content.writeLink(frame.state), ...(config.limits.panels && { panels: frame.state.panels }) }),
     follow(entries, messages) {
+      const { panels: names } = config.limits;
       frame.restore(content.readLink(entries, messages));
+      const text = entries.get("panels") ?? config.presets[entries.get("preset") ?? ""]?.panels?.join(",");
+      if (names && text !== undefined) frame.open(readPanels(text, names, messages));
     },
   });
 
@@ -105,12 +117,16 @@ export function createFrame({ model, el, linkId, alias }, { redrawOnly = [], pre
       }
     },
 
-    /** @param {S} state */
+    /** Take a state, but for the panels: what is open stays open. @param {S} state */
     restore(state) {
       frame.pause();
       note.textContent = "";
-      frame.update({ ...state });
+      const { panels: _, ...others } = state;
+      frame.update(/** @type {Partial<S>} */ (others));
     },
+
+    /** Show these panels, and no others. @param {string[]} names */
+    open: (names) => frame.update(/** @type {Partial<S>} */ (/** @type {unknown} */ ({ panels: names }))),
 
     /** The opening state, or the defaults that go with a choice. @param {string} choice @returns {S} */
     preset(choice) {
@@ -122,7 +138,11 @@ export function createFrame({ model, el, linkId, alias }, { redrawOnly = [], pre
     mount(what) {
       content = what;
       root.classList.add(what.className);
-      root.append(...partsOf(what, [reset, address.button], readout.parts, note));
+      if (what.panels) {
+        const settings = what.controls ? [{ name: SETTINGS, title: "Settings", parts: [what.controls] }] : [];
+        panels = createPanels([...what.panels, ...settings], frame.open);
+      }
+      root.append(...partsOf(what, [reset, address.button], readout.parts, note, panels));
       el.replaceChildren(root);
       const stopListening = listen(what);
       schedule(true);
@@ -167,7 +187,7 @@ export function createFrame({ model, el, linkId, alias }, { redrawOnly = [], pre
     Object.assign(state, changes);
     if ("steps" in state) Object.assign(state, { frame: Math.min(state.frame, state.steps) });
     if (complete && !complete(state)) return;
-    schedule(different.some((name) => !redrawOnly.includes(name)));
+    schedule(different.some((name) => !redrawOnly.includes(name) && (panelsMatter || name !== "panels")));
   }
 
   /** Draw, once per animation frame. @param {boolean} computed must everything be computed again? */
@@ -183,6 +203,7 @@ export function createFrame({ model, el, linkId, alias }, { redrawOnly = [], pre
     stale = false;
     // A notebook renders into an element that is not in the document yet and has no style.
     if (!frame.colours.ink) frame.colours = palette(el);
+    panels?.show(frame.state.panels);
     content.draw();
     readout.say(content.describe());
     // For benchmarks/widgets.py; only the last one is kept.
@@ -210,18 +231,22 @@ function withFrame(state, changes) {
 }
 
 /**
- * What stands in a figure, from top to bottom.
+ * What stands in a figure, from top to bottom. What is seen at first is in an element of its own: its height is
+ * known before it is there.
  *
  * @param {Content<any>} what @param {HTMLElement[]} actions @param {HTMLElement[]} sentence @param {HTMLElement} note
+ * @param {ReturnType<typeof createPanels> | null} panels
  */
-function partsOf(what, actions, sentence, note) {
-  return [
-    html("div", { class: "samlib-top" }, what.choices ?? html("span"),
+function partsOf(what, actions, sentence, note, panels) {
+  const hint = html("p", { class: "samlib-hint" }, what.hint);
+  const first = [
+    html("div", { class: "samlib-top" }, what.choices ?? hint,
       html("div", { class: "samlib-actions" }, ...actions)),
-    html("p", { class: "samlib-hint" }, what.hint),
-    what.legend,
+    html("div", { class: "samlib-said" }, ...(what.choices ? [hint] : []), what.legend),
     html("div", { class: "samlib-stage" }, ...what.stage),
-    ...(what.player ? [what.player.el] : []),
-    ...sentence, what.controls, note,
+    html("div", { class: "samlib-moves" }, ...(what.player ? [what.player.el] : []), ...(what.main ? [what.main] : [])),
+    ...sentence,
   ]; // prettier-ignore
+  if (!panels) return [...first, ...(what.controls ? [what.controls] : []), note];
+  return [html("div", { class: "samlib-face" }, ...first, panels.row), panels.el, note];
 }

@@ -1,6 +1,7 @@
 // Text over a plot.
 
 import { svg } from "./dom.js";
+import { inSvg, plain } from "./subscripts.js";
 
 /** @typedef {import("./plot.js").Plot} Plot */
 
@@ -25,7 +26,7 @@ export function createLabels(plot, names) {
       const label = /** @type {SVGTextElement} */ (texts.get(name));
       label.setAttribute("transform", `translate(${x.toFixed(1)},${y.toFixed(1)})`);
       label.setAttribute("text-anchor", anchor);
-      if (label.textContent !== text) label.textContent = text;
+      if (label.textContent !== plain(text)) label.replaceChildren(...inSvg(text));
     },
   };
 }

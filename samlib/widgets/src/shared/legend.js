@@ -2,6 +2,7 @@
 
 import { cssName, html, svg } from "./dom.js";
 import { shapeOf } from "./marks.js";
+import { inHtml } from "./subscripts.js";
 
 /** @typedef {[name: string, shapes: Node[], text: string]} Entry its style is the class samlib-key-… of its name */
 
@@ -22,7 +23,7 @@ export const createLegend = (entries, ...more) =>
   html(
     "ul", { class: "samlib-legend" },
     ...entries.map(([name, shapes, text]) =>
-      html("li", { class: `samlib-entry-${cssName(name)}` }, sample(name, ...shapes), text)),
+      html("li", { class: `samlib-entry-${cssName(name)}` }, sample(name, ...shapes), html("span", {}, ...inHtml(text)))),
     ...more,
   ); // prettier-ignore
 

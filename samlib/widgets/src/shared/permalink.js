@@ -1,6 +1,6 @@
 // A figure's state in the fragment of the page's address: #alignment:rho=0.05&start=0.5,0.5,0.1,0.2
 
-/** @typedef {Record<string, number | number[] | string | boolean>} LinkState */
+/** @typedef {Record<string, number | readonly (number | string)[] | string | boolean>} LinkState */
 
 /** So many characters of a link's text a message quotes. */
 const QUOTED = 24;
@@ -84,7 +84,7 @@ export function readNumbers(label, text, range, length, messages) {
  *   what messages call a trait, and which one picks the defaults of others
  */
 export function linksOf({ initial, config, whole, preset }, { labels = {}, presetBy } = {}) {
-  const names = Object.keys(initial);
+  const names = Object.keys(initial).filter((name) => name !== "panels"); // the frame's business
   return {
     /** @param {S} state @returns {LinkState} */
     writeLink: (state) => ({ ...state }),

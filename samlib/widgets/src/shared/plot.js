@@ -3,6 +3,7 @@
 import { axisBottom, axisLeft } from "d3-axis";
 import { select } from "d3-selection";
 import { html, svg } from "./dom.js";
+import { inHtml, inSvg, plain } from "./subscripts.js";
 
 /** @typedef {{left: number, right: number, top: number, bottom: number}} Box */
 
@@ -55,7 +56,7 @@ export function createPlot({ className, margin, square = false, onResize }) {
     ratio: () => size.ratio,
     name(title, xLabel, yLabel) {
       if (!frame.name(title, xLabel, yLabel)) return;
-      /** @type {HTMLElement} */ (heading.firstElementChild).textContent = title;
+      heading.firstElementChild?.replaceChildren(...inHtml(title));
     },
     clear: () => clear(context, plot.box, size),
     axes: (x, y, options) => frame.draw(x, y, options, plot.box, size),
@@ -124,10 +125,10 @@ function createAxes(below, marks) {
     root,
     /** Is the name another one? @param {string} title @param {string} xLabel @param {string} yLabel */
     name(title, xLabel, yLabel) {
-      if (title === root.getAttribute("aria-label") && xLabel === xText.textContent) return false;
-      root.setAttribute("aria-label", title);
-      xText.textContent = xLabel;
-      yText.textContent = yLabel;
+      if (plain(title) === root.getAttribute("aria-label") && plain(xLabel) === xText.textContent) return false;
+      root.setAttribute("aria-label", plain(title));
+      xText.replaceChildren(...inSvg(xLabel));
+      yText.replaceChildren(...inSvg(yLabel));
       return true;
     },
     /** @param {any} x @param {any} y @param {AxisOptions} options @param {Box} box @param {Size} size */

@@ -2,7 +2,7 @@
 
 import { contours } from "d3-contour";
 
-/** Points of the grid along each side. */
+/** Points of the grid along the shorter side. */
 const GRID = 120;
 
 /**
@@ -10,30 +10,35 @@ const GRID = 120;
  * @property {string} name tells surfaces of one relief apart
  * @property {(a: number, b: number) => number} height
  * @property {number[]} levels with a contour
- * @property {number} low of both coordinates
- * @property {number} high
+ * @property {import("./plane.js").Scale} x what the picture covers
+ * @property {import("./plane.js").Scale} y
  * @property {string} colour
  * @property {number} [opacity] of each of the fills, one over the other
  */
 
-/** @param {import("./plot.js").Plot} plot whose inner rectangle is a square */
+/** @param {import("./plot.js").Plot} plot */
 export function createRelief(plot) {
   const picture = document.createElement("canvas");
   let drawn = "";
 
-  /** @param {Surface} surface @param {number} side in CSS pixels */
-  function paint({ height, levels, low, high, colour, opacity = 0.07 }, side) {
-    const size = Math.round(side * plot.ratio());
-    picture.width = picture.height = size;
-    const at = (/** @type {number} */ k) => low + ((k + 0.5) / GRID) * (high - low);
-    const values = Array.from({ length: GRID * GRID }, (_, k) =>
-      height(at(k % GRID), at(GRID - 1 - Math.floor(k / GRID))),
+  /** @param {Surface} surface @param {number} width in CSS pixels @param {number} tall */
+  function paint({ height, levels, x, y, colour, opacity = 0.07 }, width, tall) {
+    picture.width = Math.round(width * plot.ratio());
+    picture.height = Math.round(tall * plot.ratio());
+    const cell = Math.min(width, tall) / GRID;
+    const [columns, rows] = [Math.round(width / cell), Math.round(tall / cell)];
+    const at = (/** @type {number[]} */ [low, high], /** @type {number} */ part) => low + part * (high - low);
+    const values = Array.from({ length: columns * rows }, (_, k) =>
+      height(
+        at(x.domain(), ((k % columns) + 0.5) / columns),
+        at(y.domain(), 1 - (Math.floor(k / columns) + 0.5) / rows),
+      ),
     );
     const paper = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
-    paper.scale(size / GRID, size / GRID);
+    paper.scale(picture.width / columns, picture.height / rows);
     paper.fillStyle = paper.strokeStyle = colour;
-    paper.lineWidth = GRID / side;
-    for (const { coordinates } of contours().size([GRID, GRID]).thresholds(levels)(values)) {
+    paper.lineWidth = 1 / cell;
+    for (const { coordinates } of contours().size([columns, rows]).thresholds(levels)(values)) {
       paper.beginPath();
       for (const ring of coordinates.flat()) {
         paper.moveTo(ring[0][0], ring[0][1]);
@@ -49,12 +54,13 @@ export function createRelief(plot) {
   return {
     /** @param {Surface} surface */
     draw(surface) {
-      const { name, low, high, colour } = surface;
-      const { left, right, top } = plot.box;
-      const key = [name, low, high, colour, right - left, plot.ratio()].join();
-      if (key !== drawn) paint(surface, right - left);
+      const { name, x, y, colour } = surface;
+      const { left, right, top, bottom } = plot.box;
+      const [width, tall] = [right - left, bottom - top];
+      const key = [name, x.domain(), y.domain(), colour, width, tall, plot.ratio()].join();
+      if (key !== drawn) paint(surface, width, tall);
       drawn = key;
-      plot.context.drawImage(picture, left, top, right - left, right - left);
+      plot.context.drawImage(picture, left, top, width, tall);
     },
   };
 }

@@ -1,10 +1,10 @@
 // The plane of the two largest eigenvalues, which the reader can magnify.
 
-import { scaleLinear } from "d3-scale";
 import { button } from "../../shared/buttons.js";
 import { niceCeil, number, subscript } from "../../shared/format.js";
 import { createHandle } from "../../shared/handle.js";
 import { createLabels } from "../../shared/labels.js";
+import { planeIn } from "../../shared/plane.js";
 import { createPlot } from "../../shared/plot.js";
 import { reachOfInvariantSet } from "./invariant-set.js";
 import { createLens } from "./lens.js";
@@ -14,9 +14,8 @@ import { EIGENVECTOR, GRADIENT, drawScene } from "./scene.js";
 export function createBowl(view) {
   const { world } = view;
   const plot = createPlot({
-    className: "samlib-plane",
+    className: "samlib-picture",
     margin: { left: 44, right: 10, top: 8, bottom: 26 },
-    square: true,
     onResize: view.redraw,
   });
   const zoom = button({
@@ -61,8 +60,7 @@ export function createBowl(view) {
       labels.put("invariant", left + size / 2, top + size - 8, "invariant set", "middle");
       labels.put("lens", left + 6, top + 16, `×${number(half / close, 2)}`, "start");
     }
-    const x = scaleLinear([-reach, reach], [box.left, box.right]);
-    const y = scaleLinear([-reach, reach], [box.bottom, box.top]);
+    const { x, y } = planeIn(box, [0, 0], reach);
     drawAxes(x, y, reach);
     labelArrows(scene);
     labelInvariantSet(x, y, magnified);
@@ -74,8 +72,8 @@ export function createBowl(view) {
   /** @param {any} x @param {any} y @param {number} reach */
   function drawAxes(x, y, reach) {
     const [i, j] = world.plane;
-    const ticks = [-1, -0.5, 0, 0.5, 1].map((part) => Number((part * reach).toPrecision(6)));
-    plot.axes(x, y, { xTicks: ticks, yTicks: ticks, xFormat: number, yFormat: number });
+    const ticks = ticksWithin(x, reach);
+    plot.axes(x, y, { xTicks: ticks, yTicks: ticksWithin(y, reach), xFormat: number, yFormat: number });
     plot.name(
       world.flat ? "The loss near its minimum" : "Across Γ: the bowl in (x₃, x₄)",
       `x${subscript(i + 1)}`,
@@ -121,4 +119,11 @@ export function createBowl(view) {
   }
 
   return { plot, handle, draw };
+}
+
+/** Halves of the reach, as far as an axis shows them. @param {import("../../shared/plane.js").Scale} scale @param {number} reach */
+function ticksWithin(scale, reach) {
+  const [low, high] = scale.domain();
+  const most = Math.floor(Math.min(-low, high) / (reach / 2));
+  return Array.from({ length: 2 * most + 1 }, (_, k) => Number((((k - most) / 2) * reach).toPrecision(6)));
 }

@@ -1,8 +1,9 @@
 // The sliders of the figure "Alignment", and the table of numbers with a column for each coordinate.
 
-import { html } from "../../shared/dom.js";
+import { html, svg } from "../../shared/dom.js";
 import { numberField, slider } from "../../shared/fields.js";
 import { subscript } from "../../shared/format.js";
+import { sample } from "../../shared/legend.js";
 
 /** @typedef {import("./world.js").State} State */
 
@@ -15,6 +16,8 @@ const NEXT = 0.75;
 export function createControls(view) {
   const { world } = view;
   const el = html("div", { class: "samlib-controls" });
+  const main = html("div");
+  const invariant = invariantSwitch(view);
   /** @type {Inputs} */
   let sliders = {};
   /** @type {Inputs} */
@@ -28,18 +31,23 @@ export function createControls(view) {
     const table = buildTable(view);
     if (state.landscape !== built.landscape) {
       sliders = buildSliders(view);
-      el.replaceChildren(...Object.values(sliders).map((input) => input.el), table.el);
-    } else el.lastElementChild?.replaceWith(table.el);
+      const { rho, ...others } = sliders;
+      main.replaceChildren(rho.el);
+      el.replaceChildren(...Object.values(others).map((input) => input.el), table.el, invariant.el);
+    } else el.querySelector(".samlib-table")?.replaceWith(table.el);
     fields = table.fields;
     built = { landscape: state.landscape, dim };
   }
 
   return {
     el,
+    /** Where the slider of ρ stands. */
+    main,
     /** Show the state as it is now. */
     show() {
       build();
       const { state, dim } = world;
+      invariant.show(state.invariant);
       sliders.rho.show(state.rho);
       sliders.lr.show(state.lr);
       sliders.steps.show(state.steps);
@@ -48,6 +56,19 @@ export function createControls(view) {
       sliders.dimension.show(dim);
       state.eigenvalues.forEach((value, i) => fields[`eigenvalue-${i + 1}`].show(value));
     },
+  };
+}
+
+/** @param {import("./view.js").View} view */
+function invariantSwitch(view) {
+  const input = html("input", {
+    type: "checkbox", "data-control": "invariant",
+    onchange: () => view.update({ invariant: input.checked }),
+  }); // prettier-ignore
+  const ellipse = svg("path", { d: "M1 7a15 6 0 0 1 30 0a15 6 0 0 1-30 0" });
+  return {
+    el: html("label", { class: "samlib-switch" }, input, sample("invariant", ellipse), "show the invariant set"),
+    show: (/** @type {boolean} */ shown) => (input.checked = shown),
   };
 }
 
@@ -95,7 +116,7 @@ function buildTable({ world, config, update }) {
     ...(flat ? [title("λ"), ...row("eigenvalue", "eigenvalues", "λ along")] : []),
     title("Start"), ...row("start", "start", "Start,"),
   ); // prettier-ignore
-  el.style.setProperty("--samlib-columns", String(dim));
+  el.style.setProperty("--samlib-dimension", String(dim));
   return { el, fields };
 }
 

@@ -4,10 +4,10 @@
 // change of ρ, η, the spectrum or the start recomputes all of it; a change of the frame only redraws.
 
 import { choice } from "../../shared/buttons.js";
-import { html, svg } from "../../shared/dom.js";
+import { svg } from "../../shared/dom.js";
 import { count } from "../../shared/format.js";
 import { createFrame } from "../../shared/frame.js";
-import { createLegend, line, pointed, sample } from "../../shared/legend.js";
+import { createLegend, line } from "../../shared/legend.js";
 import { player } from "../../shared/player.js";
 import { createBowl } from "./bowl.js";
 import { createControls } from "./controls.js";
@@ -38,16 +38,24 @@ export function renderAlignment(context) {
   });
   const world = createWorld(frame.state);
   const parts = createParts(Object.assign(frame, { world }));
-  const { bowl, map, spectrum, panels, controls, invariant, landscapes, play } = parts;
+  const { bowl, map, spectrum, panels, controls, landscapes, play } = parts;
+  const { angle, distance, sharpness, shares } = panels.plots;
+  const curved = () => !world.flat;
   return frame.mount({
     className: "samlib-alignment",
     choices: landscapes.el,
-    hint: "Drag the start, move a slider, press play, or drag across a panel to go through time.",
-    legend: legend(invariant),
-    stage: [bowl, map].map(({ plot }) => plot.el).concat(
-      panels.plots.map(({ el }) => el), spectrum.plot.el, panels.shares.el,
-    ), // prettier-ignore
+    hint: "Drag the start, or ρ: where does SAM come to rest?",
+    legend: legend(),
+    stage: [bowl.plot.el, map.plot.el],
     player: play,
+    main: controls.main,
+    panels: [
+      { name: "spectrum", title: "Curvatures", parts: [spectrum.plot.el], applies: () => world.flat },
+      { name: "angle", title: "Angle", parts: [angle.el] },
+      { name: "distance", title: "Distance", parts: [distance.el] },
+      { name: "shares", title: "Shares", parts: [shares.el], applies: () => world.flat },
+      { name: "sharpness", title: "λ₁", parts: [sharpness.el], applies: curved },
+    ],
     controls: controls.el,
     handles: [bowl.handle, map.handle, ...spectrum.handles],
     compute: world.compute,
@@ -55,7 +63,7 @@ export function renderAlignment(context) {
     describe: () => describe(world),
     ...linksOfAlignment(frame),
     dispose() {
-      for (const plot of [bowl.plot, map.plot, spectrum.plot, ...panels.plots, panels.shares]) plot.dispose();
+      for (const plot of [bowl.plot, map.plot, spectrum.plot, ...Object.values(panels.plots)]) plot.dispose();
     },
   });
 }
@@ -64,17 +72,12 @@ export function renderAlignment(context) {
 
 /** Pictures, controls and the player. @param {import("./view.js").View} view */
 function createParts(view) {
-  const invariant = html("input", {
-    type: "checkbox", "data-control": "invariant",
-    onchange: () => view.update({ invariant: invariant.checked }),
-  }); // prettier-ignore
   return {
     bowl: createBowl(view),
     map: createMap(view),
     spectrum: createSpectrum(view),
     panels: createPanels(view),
     controls: createControls(view),
-    invariant,
     landscapes: choice({
       legend: "Loss",
       options: LANDSCAPES,
@@ -85,13 +88,12 @@ function createParts(view) {
 }
 
 /** @param {import("../../shared/frame.js").Frame<State>} frame @param {import("./world.js").World} world @param {Parts} parts */
-function draw({ root }, world, { bowl, map, spectrum, panels, controls, invariant, landscapes, play }) {
+function draw({ root }, world, { bowl, map, spectrum, panels, controls, landscapes, play }) {
   const { state, sam, descent, dim, keys } = world;
   world.at.look(sam.x, state.frame * dim);
   world.descentAt.look(descent.x, state.frame * dim);
   root.dataset.landscape = state.landscape;
   controls.show();
-  invariant.checked = state.invariant;
   landscapes.show(state.landscape);
   play.show(state.frame, keys, `step ${count(state.frame)} of ${count(state.steps)}`);
   bowl.draw();
@@ -100,19 +102,12 @@ function draw({ root }, world, { bowl, map, spectrum, panels, controls, invarian
   panels.draw();
 }
 
-/** What the lines and marks are. @param {HTMLElement} invariant the switch of the invariant set */
-function legend(invariant) {
-  const ellipse = svg("path", { d: "M1 7a15 6 0 0 1 30 0a15 6 0 0 1-30 0" });
-  return createLegend(
-    [
-      ["sam", [line(), svg("circle", { cx: 16, cy: 7, r: 4.5 })], "SAM"],
-      ["gradient_descent", [line(), svg("rect", { x: 12, y: 3, width: 8, height: 8 })], "gradient descent"],
-      ["ascent", [pointed()], "gradient ∇L"],
-      ["eigenvector", [pointed()], "top eigenvector v₁"],
-      ["predicted", [svg("path", { d: "M16 1l6 6l-6 6l-6-6z" })], "predicted: ±ηρλ₁/(2 − ηλ₁) v₁"],
-      ["worst", [line()], "limiting flow"],
-    ],
-    html("li", { class: "samlib-entry-invariant" },
-      html("label", {}, invariant, sample("invariant", ellipse), "show the invariant set")),
-  ); // prettier-ignore
+/** What the lines and marks are that the picture does not name. */
+function legend() {
+  return createLegend([
+    ["sam", [line(), svg("circle", { cx: 16, cy: 7, r: 4.5 })], "SAM"],
+    ["gradient_descent", [line(), svg("rect", { x: 12, y: 3, width: 8, height: 8 })], "gradient descent"],
+    ["predicted", [svg("path", { d: "M16 1l6 6l-6 6l-6-6z" })], "prediction"],
+    ["worst", [line()], "limiting flow"],
+  ]);
 }

@@ -12,7 +12,7 @@ export function createLens(view, plot) {
   function place() {
     const { box } = plot;
     const { state, plane: [i, j] } = view.world; // prettier-ignore
-    const size = 0.4 * (box.right - box.left);
+    const size = 0.4 * Math.min(box.right - box.left, box.bottom - box.top);
     const pad = 8;
     const onLeft = state.start[i] >= 0;
     const below = state.start[j] >= 0;

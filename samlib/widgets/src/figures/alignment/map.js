@@ -1,12 +1,12 @@
 // The map of Γ for the four-dimensional loss: where along the minimizers the runs are, over λ₁.
 
-import { scaleLinear } from "d3-scale";
 import { CURVATURES, factor1, factor2 } from "../../dynamics/four-dimensional.js";
 import { diamond } from "../../shared/drawing.js";
 import { number } from "../../shared/format.js";
 import { growingWindow } from "../../shared/growing-window.js";
 import { createHandle } from "../../shared/handle.js";
 import { createLabels } from "../../shared/labels.js";
+import { planeIn, squareFrom, ticksAlong } from "../../shared/plane.js";
 import { createPlot } from "../../shared/plot.js";
 import { createRelief } from "../../shared/relief.js";
 import { drawPoints, drawRuns } from "./runs.js";
@@ -23,9 +23,8 @@ const HIGH = 1.15;
 export function createMap(view) {
   const { world } = view;
   const plot = createPlot({
-    className: "samlib-plane samlib-map",
+    className: "samlib-picture samlib-map",
     margin: { left: 38, right: 10, top: 8, bottom: 26 },
-    square: true,
     onResize: view.redraw,
   });
   plot.name("Along Γ: contours of λ₁", "x₁", "x₂");
@@ -41,17 +40,16 @@ export function createMap(view) {
     const { colours } = view;
     plot.clear();
     const { low, high, more } = extent();
-    const x = scaleLinear([low, high], [box.left, box.right]);
-    const y = scaleLinear([low, high], [box.bottom, box.top]);
+    const { x, y } = planeIn(box, ...squareFrom(low, high));
     relief.draw({
-      name: "λ₁", height: CURVATURES.top_eigenvalue, levels: LEVELS, low, high, colour: colours.worst,
+      name: "λ₁", height: CURVATURES.top_eigenvalue, levels: LEVELS, x, y, colour: colours.worst,
     }); // prettier-ignore
     drawFlow(x, y);
     drawRuns(view, context, x, y, 0, 1);
     diamond(context, x(0), y(0), 7, colours.ink);
     drawPoints(view, context, x, y, 0, 1);
-    const ticks = more ? x.ticks(4) : [0, 0.5, 1];
-    plot.axes(x, y, { xTicks: ticks, yTicks: ticks, xFormat: number, yFormat: number });
+    const ticks = more ? y.ticks(4) : [0, 0.5, 1];
+    plot.axes(x, y, { xTicks: ticksAlong(x), yTicks: ticks, xFormat: number, yFormat: number });
     labelContours(x, y, low + 0.1 * (high - low), more > 0);
     labels.put("least λ₁", x(0), y(0) + 22, "least λ₁: 16", "middle");
     handle.show(x, y);

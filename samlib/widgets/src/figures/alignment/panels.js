@@ -89,5 +89,8 @@ export function createPanels(view) {
     ); // prettier-ignore
   }
 
-  return { plots: [angle.plot, distance.plot, sharpness.plot], shares: shares.plot, draw };
+  return {
+    plots: { angle: angle.plot, distance: distance.plot, sharpness: sharpness.plot, shares: shares.plot },
+    draw,
+  };
 }

@@ -20,19 +20,21 @@ export const EIGENVECTOR = 66;
  */
 
 /**
- * @param {import("../../shared/plot.js").Box} box @param {number} reach half of what the rectangle shows
+ * @param {import("../../shared/plot.js").Box} box
+ * @param {number} reach half of what the rectangle shows along its shorter side
  * @returns {Place}
  */
 function placeOf(box, reach) {
   const centreX = (box.left + box.right) / 2;
   const centreY = (box.top + box.bottom) / 2;
-  const scale = (box.right - box.left) / 2 / reach;
+  const scale = Math.min(box.right - box.left, box.bottom - box.top) / 2 / reach;
   return { centreX, centreY, scale, toX: (v) => centreX + scale * v, toY: (v) => centreY - scale * v };
 }
 
 /**
  * @param {View} view @param {CanvasRenderingContext2D} context
- * @param {import("../../shared/plot.js").Box} box @param {number} reach half of what the rectangle shows
+ * @param {import("../../shared/plot.js").Box} box
+ * @param {number} reach half of what the rectangle shows along its shorter side
  */
 export function drawScene(view, context, box, reach) {
   const { world, colours } = view;
@@ -40,7 +42,7 @@ export function drawScene(view, context, box, reach) {
   const place = placeOf(box, reach);
   const { toX, toY } = place;
   const [a, b] = world.curvatures();
-  drawContours(context, place, reach, a, b, colours.faint);
+  drawContours(context, place, cornerOf(box, place.scale), a, b, colours.faint);
   if (state.invariant && world.hasInvariantSet()) drawInvariantSet(view, context, place, a, b);
   drawRuns(view, context, toX, toY, i, j);
 
@@ -53,14 +55,17 @@ export function drawScene(view, context, box, reach) {
   return { ...place, ends, ...drawArrows(view, context, place) };
 }
 
+/** How far the corners of a rectangle are from its centre. @param {import("../../shared/plot.js").Box} box @param {number} scale */
+const cornerOf = ({ left, right, top, bottom }, scale) => Math.hypot(right - left, bottom - top) / 2 / scale;
+
 /**
  * Where L = c there is an ellipse; c doubles from one to the next, for any magnification.
  *
- * @param {CanvasRenderingContext2D} context @param {Place} place @param {number} reach
+ * @param {CanvasRenderingContext2D} context @param {Place} place @param {number} corner how far away it is
  * @param {number} a @param {number} b the curvatures @param {string} colour
  */
-function drawContours(context, { centreX, centreY, scale }, reach, a, b, colour) {
-  const widest = (2 * reach * Math.SQRT2) ** 2 * Math.max(a, b);
+function drawContours(context, { centreX, centreY, scale }, corner, a, b, colour) {
+  const widest = (2 * corner) ** 2 * Math.max(a, b);
   context.lineWidth = 1;
   context.strokeStyle = context.fillStyle = colour;
   for (let c = 2 ** Math.ceil(Math.log2(widest)), n = 0; n < 18; c /= 2, n++) {

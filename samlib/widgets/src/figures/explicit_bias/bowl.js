@@ -17,7 +17,7 @@ const REACH = 1.6;
 /** @param {View} view */
 export function createBowl(view) {
   const plot = createPlot({
-    className: "samlib-plane",
+    className: "samlib-tall",
     margin: { left: 44, right: 10, top: 8, bottom: 26 },
     square: true,
     onResize: view.redraw,

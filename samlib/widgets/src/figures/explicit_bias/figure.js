@@ -4,7 +4,7 @@
 // are there, and the bowl across Γ, where the gradient at a nearby x′ picks one number of S^Asc's band.
 
 import { choice } from "../../shared/buttons.js";
-import { svg } from "../../shared/dom.js";
+import { html, svg } from "../../shared/dom.js";
 import { createLegend, pointed } from "../../shared/legend.js";
 import { linksOf } from "../../shared/permalink.js";
 import { traitControls } from "../../shared/trait-controls.js";
@@ -39,10 +39,15 @@ export function renderExplicitBias(context) {
   );
   return view.mount({
     className: "samlib-explicit-bias",
-    choices: colouring.el,
-    hint: "Drag x along the valley Γ, or x′ around it; choose what colours the map.",
+    choices: null,
+    hint: "Drag x over the valley Γ: which of the three falls, and who would like that?",
     legend: legend(),
-    stage: [map.plot.el, bars.plot.el, bowl.plot.el],
+    stage: [map.plot.el],
+    main: html("div", { class: "samlib-field" }, html("span", { "aria-hidden": "true" }, "Map of"), colouring.el),
+    panels: [
+      { name: "bars", title: "Sharpnesses", parts: [bars.plot.el, legendOfBars()] },
+      { name: "bowl", title: "Across Γ", parts: [bowl.plot.el, legendOfBowl()] },
+    ],
     controls: controls.el,
     handles: [map.handle, bowl.handle],
     compute: view.compute,
@@ -63,14 +68,18 @@ export function renderExplicitBias(context) {
 
 /** What the lines and marks are. */
 function legend() {
-  const names = { worst: "worst direction: λ₁", ascent: "ascent direction: λ_M", average: "average direction: trace" };
+  /** @type {Record<import("./quantities.js").Notion, string>} */
+  const names = { worst: "worst: λ₁", ascent: "ascent: λ_M", average: "average: trace" };
   return createLegend([
     ...NOTIONS.map((notion) => /** @type {import("../../shared/legend.js").Entry} */ ([
       `notion-${notion}`,
       [svg("path", { d: MARKS[notion], transform: "translate(16 7) scale(0.9)" })],
       names[notion],
     ])),
-    ["ascent", [pointed()], "u, direction of ∇L at x′"],
-    ["sides", [svg("path", { d: "M4 3v8M12 3v8M20 3v8M28 3v8" })], "Sᴬˢᶜ from 0°, 10°, …, 90°"],
   ]); // prettier-ignore
 }
+
+const legendOfBowl = () => createLegend([["ascent", [pointed()], "u, direction of ∇L at x′"]]);
+
+const legendOfBars = () =>
+  createLegend([["sides", [svg("path", { d: "M4 3v8M12 3v8M20 3v8M28 3v8" })], "Sᴬˢᶜ from 0°, 10°, …, 90°"]]);

@@ -1,11 +1,11 @@
 // The map of Γ, coloured by a quantity, with the point that each notion prefers.
 
-import { scaleLinear } from "d3-scale";
 import { factor1, factor2 } from "../../dynamics/four-dimensional.js";
 import { PREFERRED, limitingRegularizers } from "../../dynamics/limiting-regularizers.js";
 import { number } from "../../shared/format.js";
 import { createHandle } from "../../shared/handle.js";
 import { createLabels } from "../../shared/labels.js";
+import { planeIn, squareFrom, ticksAlong } from "../../shared/plane.js";
 import { createPlot } from "../../shared/plot.js";
 import { createRelief } from "../../shared/relief.js";
 import { drawPreferred } from "./marks.js";
@@ -17,9 +17,8 @@ import { NOTIONS, QUANTITIES } from "./quantities.js";
 export function createMap(view) {
   const [low, high] = view.config.limits.point;
   const plot = createPlot({
-    className: "samlib-plane",
+    className: "samlib-picture",
     margin: { left: 44, right: 10, top: 8, bottom: 26 },
-    square: true,
     onResize: view.redraw,
   });
   const relief = createRelief(plot);
@@ -68,12 +67,11 @@ export function createMap(view) {
     const chosen = QUANTITIES[state.quantity];
     plot.name(chosen.title, "x₁", "x₂");
     plot.clear();
-    const x = scaleLinear([low, high], [box.left, box.right]);
-    const y = scaleLinear([low, high], [box.bottom, box.top]);
+    const { x, y } = planeIn(box, ...squareFrom(low, high));
     relief.draw({
       name: state.quantity,
       height: (a, b) => chosen.times * limitingRegularizers(a, b)[chosen.notion],
-      levels: chosen.levels, low, high, colour: colours[chosen.notion],
+      levels: chosen.levels, x, y, colour: colours[chosen.notion],
     }); // prettier-ignore
     drawCrossing(x, y);
     labelContours(x, y);
@@ -84,8 +82,7 @@ export function createMap(view) {
       const value = isChosen ? `: ${number(times * view.least[notion])}` : "";
       labels.put(notion, x(a), y(b) + 23, `least ${symbol}${value}`, "middle");
     }
-    const ticks = [-0.5, 0, 0.5, 1];
-    plot.axes(x, y, { xTicks: ticks, yTicks: ticks, xFormat: number, yFormat: number });
+    plot.axes(x, y, { xTicks: ticksAlong(x), yTicks: [-0.5, 0, 0.5, 1], xFormat: number, yFormat: number });
     handle.show(x, y);
   }
 

@@ -26,7 +26,8 @@ const MEASURED = /** @type {const} */ (["_network", "_point", "_measured", "_cur
 export function renderExplore(context) {
   const view = createView(context);
   const radii = createRadii(view);
-  const pictures = [createProfile(view), radii, createSpectrum(view), createCosines(view)];
+  const [profile, spectrum, cosines] = [createProfile(view), createSpectrum(view), createCosines(view)];
+  const pictures = [profile, radii, spectrum, cosines];
   const table = createTable(view);
   const progress = createProgress(view);
   const rho = slider({
@@ -43,9 +44,16 @@ export function renderExplore(context) {
     choices: null,
     hint: "Drag ρ across the sharpnesses: marks are measured, thin lines are the quadratic model’s.",
     legend: legend(),
-    stage: [...pictures.map(({ plot }) => plot.el), table.el],
+    stage: [radii.plot.el],
     player: { el: progress.el, pause() {}, dispose() {} },
-    controls: html("div", { class: "samlib-controls" }, rho.el, html("div", {}, sweep)),
+    main: html("div", { class: "samlib-and" }, rho.el, sweep),
+    panels: [
+      { name: "numbers", title: "Numbers", parts: [table.el] },
+      { name: "profile", title: "Along the directions", parts: [profile.plot.el] },
+      { name: "spectrum", title: "Eigenvalues", parts: [spectrum.plot.el] },
+      { name: "cosines", title: "Angles", parts: [cosines.plot.el] },
+    ],
+    controls: null,
     handles: [radii.handle, { group: slide, key: (event) => view.step(event.key) }],
     compute: view.compute,
     draw() {

@@ -20,7 +20,7 @@ const partOf = (i, many) => (2 * REACH * i) / (many - 1) - REACH;
 /** @param {import("./view.js").View} view */
 export function createProfile(view) {
   const plot = createPlot({
-    className: "samlib-plane",
+    className: "samlib-panel",
     margin: { left: 66, right: 12, top: 8, bottom: 40 },
     onResize: view.redraw,
   });

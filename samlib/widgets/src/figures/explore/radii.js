@@ -15,7 +15,7 @@ import { DASHES, NOTIONS, drawLine, drawPlaces, drawWhisker, markNotion } from "
 /** @param {View} view */
 export function createRadii(view) {
   const plot = createPlot({
-    className: "samlib-plane samlib-radii",
+    className: "samlib-picture samlib-radii",
     margin: { left: 52, right: 12, top: 8, bottom: 40 },
     onResize: view.redraw,
   });

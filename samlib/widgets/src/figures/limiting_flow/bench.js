@@ -5,7 +5,7 @@ import { constants } from "../../schema.js";
 import { createLaboratory } from "./laboratory.js";
 import { CHECKPOINTS, errorOf } from "./training.js";
 
-/** @typedef {import("./training.js").Settings & {frame: number}} State the synchronized traits */
+/** @typedef {Omit<import("./training.js").Settings, "panel"> & {frame: number, panels: string[]}} State the synchronized traits */
 /** @typedef {import("./training.js").Settings} Settings */
 
 /**
@@ -39,6 +39,7 @@ export function createBench(state, redraw) {
     waiting: 0,
     compute() {
       const settings = settingsOf(state);
+      if (!bench.busy && isShown(settings)) return; // a panel was opened that needs nothing new
       if (bench.settings && !sameGround(bench.settings, settings)) bench.sweep([]);
       bench.busy = true;
       laboratory.ask({ run: settings });
@@ -94,16 +95,16 @@ export function createBench(state, redraw) {
       top_eigenvalue: errorOf(course, flows, "top_eigenvalue"),
       trace: errorOf(course, flows, "trace"),
     };
-    const again = trials.findIndex((t) => same(settingsOf(t), settings));
+    const again = trials.findIndex(({ top_eigenvalue: _, trace: __, ...t }) => same(t, settings));
     if (again >= 0) trials.splice(again, 1);
     trials.push(trial);
   }
   return bench;
 }
 
-/** @param {Settings} state @returns {Settings} */
-export const settingsOf = ({ network, rho, lr, batch_size, seed, time, flow, panel }) => ({
-  network, rho, lr, batch_size, seed, time, panel,
+/** @param {State} state @returns {Settings} */
+export const settingsOf = ({ network, rho, lr, batch_size, seed, time, flow, panels }) => ({
+  network, rho, lr, batch_size, seed, time, panel: panels.includes("plane") ? "plane" : "function",
   flow: batch_size === constants.limiting_flow.points ? flow : "limit", // the others have no flow of their own
 }); // prettier-ignore
 

@@ -8,12 +8,13 @@ import { html } from "../../shared/dom.js";
 import { labelled, nextSeed, numberField } from "../../shared/fields.js";
 import { constants } from "../../schema.js";
 import { createFrame } from "../../shared/frame.js";
-import { createLegend, line, method } from "../../shared/legend.js";
+import { createLegend, method } from "../../shared/legend.js";
 import { linksOf } from "../../shared/permalink.js";
 import { player } from "../../shared/player.js";
 import { traitControls } from "../../shared/trait-controls.js";
 import { createBench, settingsOf } from "./bench.js";
 import { describe, whenOf } from "./describe.js";
+import { methodOf } from "./panel.js";
 import { createFlowPlots } from "./plots.js";
 import { CHECKPOINTS } from "./training.js";
 
@@ -33,7 +34,7 @@ const KEYS = Array.from({ length: CHECKPOINTS + 1 }, (_, n) => n);
  */
 export function renderLimitingFlow(context) {
   /** @type {Frame} */
-  const frame = createFrame(context, { redrawOnly: ["frame"] });
+  const frame = createFrame(context, { redrawOnly: ["frame"], panelsMatter: true });
   const bench = createBench(frame.state, frame.redraw);
   const plots = createFlowPlots(Object.assign(frame, { bench }));
   const play = player({ linear: true, onFrame: (n, settled) => frame.update({ frame: n }, settled) });
@@ -48,10 +49,12 @@ export function renderLimitingFlow(context) {
   return frame.mount({
     className: "samlib-flow",
     choices: flows.el,
-    hint: "Change ρ, η or the batch size: the network trains again. Drag across a picture to go through time.",
+    hint: "Change ρ: the network trains again. Does SAM stay on its line?",
     legend: legend(),
-    stage: plots.elements,
+    stage: [plots.picture],
     player: play,
+    main: controls.main,
+    panels: plots.panels,
     controls: controls.el,
     handles: [],
     compute: bench.compute,
@@ -60,17 +63,33 @@ export function renderLimitingFlow(context) {
       flows.show();
       sweep.disabled = bench.waiting > 0;
       frame.root.setAttribute("aria-busy", String(bench.busy));
+      frame.root.dataset.method = methodOf(frame.state.batch_size);
       play.show(frame.state.frame, KEYS, whenOf(bench));
       plots.draw();
     },
     describe: () => describe(bench),
-    ...linksOf(frame, { labels: { rho: "ρ", lr: "η", batch_size: "m", time: "τ", frame: "frame" } }),
+    ...linksWithOneName(linksOf(frame, { labels: { rho: "ρ", lr: "η", batch_size: "m", time: "τ", frame: "frame" } })),
     dispose() {
       bench.dispose();
       plots.dispose();
     },
   });
 }
+
+/**
+ * Older links have `panel=` with the name of one panel.
+ *
+ * @param {ReturnType<typeof linksOf<import("./bench.js").State>>} links
+ */
+const linksWithOneName = ({ writeLink, readLink }) => ({
+  writeLink,
+  /** @param {Map<string, string>} entries @param {string[]} messages */
+  readLink(entries, messages) {
+    const panel = entries.get("panel");
+    if (panel !== undefined && !entries.has("panels")) entries.set("panels", panel);
+    return readLink(entries, messages);
+  },
+});
 
 /** Which flow of λ₁ the full batch is compared with. @param {Frame} frame */
 function flowChoice(frame) {
@@ -96,7 +115,7 @@ function createControls(frame) {
     lr: { label: "Learning rate η" },
     batch_size: { label: "Batch size m", integer: true, scale: "linear" },
     time: { label: "Time τ" },
-  });
+  }, undefined, "rho"); // prettier-ignore
   const network = seedField(
     frame, "network", "Network", "Seed of the network and its data", "New network", "Another network and other data",
   ); // prettier-ignore
@@ -110,6 +129,7 @@ function createControls(frame) {
   controls.el.append(html("div", { class: "samlib-fields" }, network.el, network.next, tie, drawn.el, drawn.next));
   return {
     el: controls.el,
+    main: controls.main,
     show() {
       controls.show();
       for (const seed of seeds) seed.show();
@@ -161,14 +181,11 @@ function settingsOfSweep({ state, config }) {
   return [...along("rho"), ...along("lr")].sort((a, b) => b.lr * b.rho * b.rho - a.lr * a.rho * a.rho);
 }
 
-/** What the lines and marks are. */
+/** What the run's line is; the flows have their names in the picture. */
 function legend() {
   return createLegend([
-    method("sam", "full-batch SAM (m = 5)"),
-    method("mini_batch", "SAM on batches of 2 to 4"),
-    method("one_sam", "1-SAM (m = 1)"),
-    ["worst", [line()], "limiting flow of λ₁"],
-    ["average", [line()], "limiting flow of the trace"],
-    ["gradient_descent", [line()], "as gradient descent had fitted it"],
+    method("sam", "SAM"),
+    method("mini_batch", "SAM on batches"),
+    method("one_sam", "1-SAM"),
   ]);
 }

@@ -21,11 +21,11 @@ const NAMES = { limit: "λ₁ flow", rate: "λ₁ flow at this η", both: "λ₁
 
 /**
  * @param {import("./figure.js").View} view @param {string} title
- * @param {Regularizer | "alignment"} name what is shown
+ * @param {Regularizer | "alignment"} name what is shown @param {string} [className]
  */
-export function createOverTime(view, title, name) {
+export function createOverTime(view, title, name, className) {
   const { bench } = view;
-  const plot = createPanel(view, title, "time τ = ηρ² · step");
+  const plot = createPanel(view, title, "time τ = ηρ² · step", className, className && "λ₁");
   plot.svg.classList.add("samlib-scrubbed");
   const labels = name === "alignment" ? null : createLabels(plot, [...FLOWS]);
   const { context } = plot;

@@ -29,7 +29,7 @@ export function createBowls(view) {
   const { world } = view;
   const { state } = world;
   const plot = createPlot({
-    className: "samlib-plane samlib-bowls",
+    className: "samlib-tall samlib-bowls",
     margin: { left: 4, right: 4, top: 4, bottom: 4 },
     onResize: view.redraw,
   });
@@ -79,12 +79,12 @@ export function createBowls(view) {
     plot.clear();
     const width = box.right - box.left;
     const height = box.bottom - box.top;
-    const size = Math.min(width / 4.3, height / 4);
-    /** @type {[number, number][]} where the bottoms are: two beside each other, one below */
+    const size = Math.min(width / 6.4, height / 2);
+    /** @type {[number, number][]} where the bottoms are: side by side */
     const places = [
-      [box.left + width * 0.25, box.top + height * 0.44],
-      [box.left + width * 0.75, box.top + height * 0.44],
-      [box.left + width * 0.5, box.top + height * 0.94],
+      [box.left + width / 6, box.top + height * 0.94],
+      [box.left + width / 2, box.top + height * 0.94],
+      [box.left + (width * 5) / 6, box.top + height * 0.94],
     ];
     METHODS.forEach((method, i) => {
       const [cx, cy] = places[i];

@@ -32,6 +32,7 @@ export function renderOneLossThreeDestinations(context) {
   const map = createDestinationMap(view);
   const bowls = createBowls(view);
   const panels = createDestinationPanels(view);
+  const [top, smallest, trace] = panels.plots;
   const play = player({ onFrame: (step, settled) => frame.update({ frame: step }, settled) });
   const controls = createControls(frame);
   return frame.mount({
@@ -39,8 +40,15 @@ export function renderOneLossThreeDestinations(context) {
     choices: null,
     hint: "Press play. Then drag the start, or change η: which of the three runs minds?",
     legend: legend(),
-    stage: [map.plot.el, bowls.plot.el, ...panels.plots.map((plot) => plot.el)],
+    stage: [map.plot.el],
     player: play,
+    main: controls.main,
+    panels: [
+      { name: "bowls", title: "Bowls", parts: [bowls.plot.el] },
+      { name: "top", title: "λ₁", parts: [top.el] },
+      { name: "smallest", title: "λ_M", parts: [smallest.el] },
+      { name: "trace", title: "Trace", parts: [trace.el] },
+    ],
     controls: controls.el,
     handles: [map.handle],
     compute: world.compute,
@@ -66,6 +74,7 @@ function createControls(frame) {
     frame,
     { rho: { label: "Radius ρ" }, lr: { label: "Learning rate η" }, steps: { label: "Steps", integer: true } },
     { trait: "start", title: "Start", labels: ["x₁", "x₂", "x₃", "x₄"] },
+    "lr",
   );
   const turn = slider({
     label: "Turn the bowls", name: "turn", integer: true, scale: "linear",
@@ -81,6 +90,7 @@ function createControls(frame) {
   controls.el.lastElementChild?.append(draw);
   return {
     el: controls.el,
+    main: controls.main,
     show() {
       controls.show();
       turn.show(state.turn);
@@ -91,10 +101,10 @@ function createControls(frame) {
 /** What the lines and marks are. */
 function legend() {
   return createLegend([
-    ["sam", [line(), svg("circle", { cx: 16, cy: 7, r: 4.5, class: "samlib-key-mark" })], "SAM, full batch"],
-    ["one_sam", [line(), svg("path", { d: "M16 1l6 11h-12z", class: "samlib-key-mark" })], "1-SAM, one term at a time"],
-    ["ascent_loss_descent", [line(), svg("rect", { x: 12, y: 3, width: 8, height: 8 })], "gradient descent on Lᴬˢᶜ"],
-    ["flow", [line()], "limiting flow of each"],
-    ["destination", [svg("path", { d: "M16 1l6 6l-6 6l-6-6z" })], "its destination"],
+    ["sam", [line(), svg("circle", { cx: 16, cy: 7, r: 4.5, class: "samlib-key-mark" })], "SAM"],
+    ["one_sam", [line(), svg("path", { d: "M16 1l6 11h-12z", class: "samlib-key-mark" })], "1-SAM"],
+    ["ascent_loss_descent", [line(), svg("rect", { x: 12, y: 3, width: 8, height: 8 })], "descent on Lᴬˢᶜ"],
+    ["flow", [line()], "limiting flows"],
+    ["destination", [svg("path", { d: "M16 1l6 6l-6 6l-6-6z" })], "destinations"],
   ]);
 }

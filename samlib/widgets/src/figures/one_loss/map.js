@@ -1,6 +1,5 @@
 // The map of Γ: contours of one curvature, the three runs, the limiting flows, and the three destinations.
 
-import { scaleLinear } from "d3-scale";
 import { CURVATURES } from "../../dynamics/four-dimensional.js";
 import { diamond, traceBranches } from "../../shared/drawing.js";
 import { number } from "../../shared/format.js";
@@ -8,6 +7,7 @@ import { growingWindow } from "../../shared/growing-window.js";
 import { createHandle } from "../../shared/handle.js";
 import { createLabels } from "../../shared/labels.js";
 import { DASHES, colourOf, drawMark, onCanvas } from "../../shared/marks.js";
+import { planeIn, squareFrom, ticksAlong } from "../../shared/plane.js";
 import { createPlot } from "../../shared/plot.js";
 import { createRelief } from "../../shared/relief.js";
 import { DESTINATIONS, METHODS } from "./destinations.js";
@@ -30,9 +30,8 @@ export function createDestinationMap(view) {
   const { world } = view;
   const { state } = world;
   const plot = createPlot({
-    className: "samlib-plane",
+    className: "samlib-picture",
     margin: { left: 38, right: 10, top: 8, bottom: 26 },
-    square: true,
     onResize: view.redraw,
   });
   plot.name("Along Γ: contours of λ₁", "x₁", "x₂");
@@ -85,10 +84,9 @@ export function createDestinationMap(view) {
     const { colours } = view;
     plot.clear();
     const { low, high, more } = extent();
-    const x = scaleLinear([low, high], [box.left, box.right]);
-    const y = scaleLinear([low, high], [box.bottom, box.top]);
+    const { x, y } = planeIn(box, ...squareFrom(low, high));
     relief.draw({
-      name: "λ₁", height: CURVATURES.top_eigenvalue, levels: LEVELS, low, high, colour: colours.faint,
+      name: "λ₁", height: CURVATURES.top_eigenvalue, levels: LEVELS, x, y, colour: colours.faint,
     }); // prettier-ignore
     for (const method of METHODS) drawRun(x, y, method);
     for (const method of METHODS) drawFlow(x, y, method);
@@ -104,8 +102,8 @@ export function createDestinationMap(view) {
     labels.put("sam", x(0), y(0) + 22, "least λ₁", "middle");
     labels.put("one_sam", x(0.8) + 11, y(1 / 7) + 18, "least trace", "middle");
     labels.put("ascent_loss_descent", x(1), y(1) - 14, "least λ_M", "middle");
-    const ticks = more ? x.ticks(4) : [0, 0.5, 1];
-    plot.axes(x, y, { xTicks: ticks, yTicks: ticks, xFormat: number, yFormat: number });
+    const ticks = more ? y.ticks(4) : [0, 0.5, 1];
+    plot.axes(x, y, { xTicks: ticksAlong(x), yTicks: ticks, xFormat: number, yFormat: number });
     handle.show(x, y);
   }
 

@@ -7,7 +7,7 @@ import { button } from "../../shared/buttons.js";
 import { labelled, nextSeed, numberField } from "../../shared/fields.js";
 import { count } from "../../shared/format.js";
 import { createFrame } from "../../shared/frame.js";
-import { createLegend, line, method } from "../../shared/legend.js";
+import { createLegend, method } from "../../shared/legend.js";
 import { linksOf } from "../../shared/permalink.js";
 import { player } from "../../shared/player.js";
 import { traitControls } from "../../shared/trait-controls.js";
@@ -32,10 +32,12 @@ export function renderOppositeDrifts(context) {
   return frame.mount({
     className: "samlib-drifts",
     choices: null,
-    hint: "Drag the start, change the batch size, or drag across a panel to go through time.",
+    hint: "Change the batch size m, or drag the start: whose valley does SAM go to?",
     legend: legend(),
-    stage: plots.plots.map((plot) => plot.el),
+    stage: [plots.picture],
     player: play,
+    main: controls.main,
+    panels: plots.panels,
     controls: controls.el,
     handles: [plots.handle],
     compute: valleys.compute,
@@ -62,6 +64,7 @@ function createControls(frame) {
       steps: { label: "Steps", integer: true },
     },
     { trait: "start", title: "Start", labels: ["x", "y₁", "y₂"] },
+    "batch_size",
   );
   const limits = frame.config.limits.seed;
   const seed = labelled("Seed", numberField({
@@ -75,6 +78,7 @@ function createControls(frame) {
   controls.el.lastElementChild?.append(seed.el, redraw);
   return {
     el: controls.el,
+    main: controls.main,
     show() {
       controls.show();
       seed.show(frame.state.seed);
@@ -86,10 +90,8 @@ function createControls(frame) {
 function legend() {
   return createLegend([
     method("sam", "full-batch SAM"),
-    method("mini_batch", "SAM on mini-batches of m"),
+    method("mini_batch", "batches of m"),
     method("one_sam", "1-SAM"),
     method("gradient_descent", "gradient descent (GD)"),
-    ["worst", [line()], "limiting flow of λ₁"],
-    ["average", [line()], "limiting flow of the trace"],
   ]);
 }

@@ -4,7 +4,7 @@
 import { scaleLinear } from "d3-scale";
 import { valleyTop, valleyTrace } from "../../dynamics/two-valleys.js";
 import { createLabels } from "../../shared/labels.js";
-import { createFloor } from "./floor.js";
+import { createFloor, namesOf } from "./floor.js";
 import { createOverTime } from "./over-time.js";
 
 /** @typedef {import("./figure.js").View} View */
@@ -16,7 +16,7 @@ export function createDriftPlots(view) {
   const { valleys } = view;
   const shown = createShown(view);
   const floor = createFloor(view, shown);
-  const place = createOverTime(view, shown, "samlib-plane samlib-place", "Where along the floor: x", 76);
+  const place = createOverTime(view, shown, "samlib-panel samlib-place", "Where along the floor: x", 76);
   const top = createOverTime(view, shown, "samlib-panel", "λ₁ at the nearest minimizer", 10);
   const trace = createOverTime(view, shown, "samlib-panel", "Trace at the nearest minimizer", 10);
   const ends = createLabels(place.plot, valleys.courses.map(({ name }) => name));
@@ -25,7 +25,7 @@ export function createDriftPlots(view) {
   function nameEnds(height) {
     const { box } = place.plot;
     const { state } = valleys;
-    const names = { gradient_descent: "GD", sam: "SAM", one_sam: "1-SAM", mini_batch: `batch of ${state.batch_size}` };
+    const names = namesOf(state.batch_size);
     const rows = shown
       .courses()
       .map(({ name, x, lost }) => ({
@@ -52,7 +52,18 @@ export function createDriftPlots(view) {
     trace.draw({ domain: [3.6, 4.4], ticks: [3.7, 4, 4.3], height: valleyTrace, flows: ["trace"] });
   }
 
-  return { plots: [floor, place, top, trace].map(({ plot }) => plot), handle: floor.handle, draw };
+  return {
+    picture: floor.plot.el,
+    /** @type {import("../../shared/panels.js").Panel[]} */
+    panels: [
+      { name: "place", title: "Place", parts: [place.plot.el] },
+      { name: "top", title: "λ₁", parts: [top.plot.el] },
+      { name: "trace", title: "Trace", parts: [trace.plot.el] },
+    ],
+    plots: [floor, place, top, trace].map(({ plot }) => plot),
+    handle: floor.handle,
+    draw,
+  };
 }
 
 /** Which runs are shown, and how much of the floor; that stands still while something is dragged. @param {View} view */

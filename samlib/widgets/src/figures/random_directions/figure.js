@@ -1,10 +1,9 @@
 // The figure "RandomDirections": in many dimensions random directions do not find the worst one.
 
 import { button } from "../../shared/buttons.js";
-import { svg } from "../../shared/dom.js";
+import { html } from "../../shared/dom.js";
 import { nextSeed } from "../../shared/fields.js";
 import { createFrame } from "../../shared/frame.js";
-import { createLegend, line } from "../../shared/legend.js";
 import { linksOf } from "../../shared/permalink.js";
 import { traitControls } from "../../shared/trait-controls.js";
 import { describe } from "./describe.js";
@@ -24,20 +23,21 @@ export function renderRandomDirections(context) {
   const world = createWorld(frame.state);
   const view = Object.assign(frame, { world });
   const swarm = createSwarm(view);
-  const controls = traitControls(frame, { dimension: { label: "Dimensions D", integer: true } });
+  const controls = traitControls(frame, { dimension: { label: "Dimensions D", integer: true } }, undefined, "dimension");
   const again = button({
     label: "Other random directions", text: "New draws",
     onPress: () => frame.update({ seed: nextSeed(frame.state.seed, frame.config.limits.seed) }),
   }); // prettier-ignore
   again.dataset.control = "seed";
-  controls.el.append(again);
   return frame.mount({
     className: "samlib-random-directions",
     choices: null,
     hint: "Each dot is a direction drawn at random. Give the bowl more dimensions: who finds the worst one?",
-    legend: legend(),
+    legend: html("span", { hidden: "" }),
     stage: [swarm.plot.el],
-    controls: controls.el,
+    main: controls.main,
+    panels: [],
+    controls: html("div", { class: "samlib-controls" }, again),
     handles: [],
     compute: world.compute,
     draw() {
@@ -65,13 +65,4 @@ function createWorld(state) {
     },
   };
   return world;
-}
-
-/** What the lines and marks are. */
-function legend() {
-  return createLegend([
-    ["worst-direction", [line()], "worst direction"],
-    ["average-direction", [line()], "average over all directions"],
-    ["best-draw", [svg("circle", { cx: 16, cy: 7, r: 5.5 })], "best of 1,000 draws"],
-  ]);
 }

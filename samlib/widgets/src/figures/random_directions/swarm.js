@@ -8,15 +8,16 @@ import { createPlot } from "../../shared/plot.js";
 
 /** @typedef {import("./figure.js").View} View */
 
-/** The radius of a dot, and how far two of them are apart where there is room, in px. */
-const RADIUS = 2;
+/** How far two dots are apart where there is room, at least and as a share of the width, and their radius beside that. */
 const APART = 4.5;
+const SHARE = 1 / 160;
+const RADIUS = 0.44;
 
 /** @param {View} view */
 export function createSwarm(view) {
   const { world } = view;
   const plot = createPlot({
-    className: "samlib-swarm",
+    className: "samlib-picture",
     margin: { left: 12, right: 16, top: 24, bottom: 40 },
     onResize: view.redraw,
   });
@@ -31,13 +32,15 @@ export function createSwarm(view) {
     plot.clear();
     const x = scaleLinear([0, 100], [box.left + 4, box.right - 4]);
     const px = Array.from(world.shares, (share) => x(100 * share));
-    const py = stack(px, box);
+    const apart = Math.max(APART, SHARE * (box.right - box.left));
+    const radius = RADIUS * apart;
+    const py = stack(px, box, apart);
     context.fillStyle = colours.ink;
     context.globalAlpha = 0.55;
     context.beginPath();
     px.forEach((place, k) => {
-      context.moveTo(place + RADIUS, py[k]);
-      context.arc(place, py[k], RADIUS, 0, 7);
+      context.moveTo(place + radius, py[k]);
+      context.arc(place, py[k], radius, 0, 7);
     });
     context.fill();
     context.globalAlpha = 1;
@@ -86,20 +89,20 @@ export function createSwarm(view) {
 /**
  * The height of each dot: those of a column a dot wide stand on one another, closer where they are many.
  *
- * @param {number[]} px @param {import("../../shared/plot.js").Box} box
+ * @param {number[]} px @param {import("../../shared/plot.js").Box} box @param {number} width of a dot's place
  */
-function stack(px, box) {
-  const columns = px.map((place) => Math.round(place / APART));
+function stack(px, box, width) {
+  const columns = px.map((place) => Math.round(place / width));
   /** @type {Map<number, number>} */
   const counts = new Map();
   for (const column of columns) counts.set(column, (counts.get(column) ?? 0) + 1);
   const most = Math.max(...counts.values());
-  const apart = Math.min(APART, (box.bottom - box.top - 2 * RADIUS - 24) / most);
+  const apart = Math.min(width, (box.bottom - box.top - width - 24) / most);
   /** @type {Map<number, number>} */
   const placed = new Map();
   return columns.map((column) => {
     const below = placed.get(column) ?? 0;
     placed.set(column, below + 1);
-    return box.bottom - RADIUS - 2 - below * apart;
+    return box.bottom - width / 2 - below * apart;
   });
 }

@@ -23,7 +23,7 @@ export function createDensity(view) {
   const stability = edgesOf(sweep);
   const mostCount = largest(sweep, "counts");
   const plot = createPlot({
-    className: "samlib-plane samlib-density",
+    className: "samlib-tall samlib-density",
     margin: { left: 40, right: 10, top: 6, bottom: 40 },
     onResize: view.redraw,
   });

@@ -9,7 +9,7 @@ import { html } from "../../shared/dom.js";
 import { labelled, nearest, numberField, stops } from "../../shared/fields.js";
 import { count } from "../../shared/format.js";
 import { createFrame } from "../../shared/frame.js";
-import { createLegend, line, method } from "../../shared/legend.js";
+import { createLegend, method } from "../../shared/legend.js";
 import { linksOf } from "../../shared/permalink.js";
 import { player } from "../../shared/player.js";
 import { describe } from "./describe.js";
@@ -55,11 +55,13 @@ export function renderSpectrumInTraining(context) {
   return frame.mount({
     className: "samlib-sweep",
     choices: methods.el,
-    hint: "Play, or drag across a panel. ρ and the step snap to what was computed.",
+    hint: "Change ρ: how sharp may the network become while it learns?",
     legend: legend(),
-    stage: plots.plots.map((plot) => plot.el),
+    stage: [plots.picture],
     player: play,
-    controls: html("div", { class: "samlib-controls" }, rho.el, html("div", { class: "samlib-fields" }, step.el)),
+    main: rho.el,
+    panels: plots.panels,
+    controls: html("div", { class: "samlib-controls" }, html("div", { class: "samlib-fields" }, step.el)),
     handles: [],
     compute() {},
     draw() {
@@ -126,6 +128,5 @@ function legend() {
     method("gradient_descent", "gradient descent (GD)"),
     method("sam", "full-batch SAM"),
     method("one_sam", "1-SAM"),
-    ["edge", [line()], "edges of stability"],
   ]);
 }

@@ -25,8 +25,8 @@ export function createSweepPlots(view) {
   const topByRho = createByRho(view, "λ₁ for every ρ, at the step shown");
   const traceByRho = createByRho(view, "Trace for every ρ, at the step shown");
   const top = createTopOverTime(view, highest.top);
-  const trace = createOverTime(view, "samlib-panel samlib-wide", "Trace over time");
-  const angle = createOverTime(view, "samlib-panel", "Alignment with top ten; dots: with v₁");
+  const trace = createOverTime(view, "samlib-panel", "Trace of ∇²L over time");
+  const angle = createOverTime(view, "samlib-panel", "∇L in the ten sharpest directions; dots: in the sharpest");
   const loss = createOverTime(view, "samlib-panel", "Training loss");
   const accuracy = createOverTime(view, "samlib-panel", "Test accuracy");
 
@@ -75,6 +75,16 @@ export function createSweepPlots(view) {
     ); // prettier-ignore
   }
 
-  const all = [density, topByRho, traceByRho, top, trace, angle, loss, accuracy];
-  return { plots: all.map(({ plot }) => plot), draw };
+  const all = { density, topByRho, traceByRho, top, trace, angle, loss, accuracy };
+  return { picture: top.plot.el, panels: panelsOf(all), plots: Object.values(all).map(({ plot }) => plot), draw };
 }
+
+/** @param {Record<"density" | "topByRho" | "traceByRho" | "trace" | "angle" | "loss" | "accuracy", {plot: import("../../shared/plot.js").Plot}>} all */
+const panelsOf = ({ density, topByRho, traceByRho, trace, angle, loss, accuracy }) => [
+  { name: "density", title: "All eigenvalues", parts: [density.plot.el] },
+  { name: "radii", title: "Every ρ", parts: [topByRho.plot.el, traceByRho.plot.el] },
+  { name: "trace", title: "Trace", parts: [trace.plot.el] },
+  { name: "gradient", title: "Gradient", parts: [angle.plot.el] },
+  { name: "loss", title: "Loss", parts: [loss.plot.el] },
+  { name: "accuracy", title: "Accuracy", parts: [accuracy.plot.el] },
+];

@@ -12,14 +12,14 @@ import { createOverTime } from "./over-time.js";
 export function createTopOverTime(view, highest) {
   const { sweep } = view;
   const stability = edgesOf(sweep);
-  const { plot, draw: drawRuns } = createOverTime(view, "samlib-panel samlib-wide", "λ₁ over time");
+  const { plot, draw: drawRuns } = createOverTime(view, "samlib-picture samlib-scrubbed", "λ₁ over time");
   const names = createLabels(plot, ["descent", "sam"]);
   const { context } = plot;
 
   function draw() {
     const { rho } = view.now();
     const single = aloneIn(view);
-    plot.name(single ? `The ten largest eigenvalues of ${SHORT[single]}` : "λ₁ over time", TIME, "");
+    plot.name(single ? `The ten largest eigenvalues of ${SHORT[single]}` : "λ₁ over time", TIME, single ? "λ₁ … λ₁₀" : "λ₁");
     const scale = scaleLinear([0, highest], [0, 1]);
     const drawn = drawRuns(scale, scale.ticks(5), number, (run, i) => sweep.at("eigenvalues", run, rho, i));
     if (!drawn) return;
@@ -43,7 +43,7 @@ export function createTopOverTime(view, highest) {
     names.hide("sam", !both.sam);
     const last = y(stability.sam(rho, sweep.steps.length - 1));
     names.put("descent", box.left + 6, y(stability.descent) - 5, `2/η = ${number(stability.descent)}`, "start");
-    names.put("sam", box.right - SLACK, last + 16, "SAM’s edge of stability", "end");
+    names.put("sam", box.right - SLACK, last + 16, "SAM’s edge", "end");
   }
 
   return { plot, draw };

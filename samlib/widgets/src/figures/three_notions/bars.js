@@ -18,7 +18,7 @@ export function createBars(view) {
     margin: { left: 50, right: 12, top: 8, bottom: 40 },
     onResize: view.redraw,
   });
-  plot.name("Three notions of sharpness", "R, the rise of L", "");
+  plot.name("The three rises; ticks: to second order", "R, the rise of L", "");
   const labels = createLabels(plot, [...KINDS]);
   const { context } = plot;
   let low = 0;

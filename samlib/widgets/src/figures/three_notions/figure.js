@@ -54,13 +54,19 @@ export function renderThreeNotions(context) {
     frame,
     { rho: { label: "Radius ρ" } },
     { trait: "point", title: "Point x", labels: ["x₁", "x₂"] },
+    "rho",
   );
   return frame.mount({
     className: "samlib-three-notions",
     choices: losses.el,
     hint: "Drag the point. What is the most that L can rise within its circle, and who finds it?",
     legend: legend(),
-    stage: [plane.plot.el, profile.plot.el, bars.plot.el],
+    stage: [plane.plot.el],
+    main: controls.main,
+    panels: [
+      { name: "profile", title: "Around the circle", parts: [profile.plot.el] },
+      { name: "bars", title: "Rises", parts: [bars.plot.el] },
+    ],
     controls: controls.el,
     handles: [plane.handle],
     compute: world.compute,
@@ -104,11 +110,9 @@ function createWorld(state, spectra) {
 
 /** What the lines and marks are. */
 function legend() {
-  const dotted = svg("path", { d: "M1 7h30", class: "samlib-dotted" });
   return createLegend([
     ["worst-direction", [line(), svg("circle", { cx: 16, cy: 7, r: 5 })], "worst direction, Rᴹᵃˣ"],
-    ["ascent-direction", [line(), svg("rect", { x: 12, y: 3, width: 8, height: 8 })], "gradient’s direction, Rᴬˢᶜ"],
-    ["average-direction", [line()], "average over the circle, Rᴬᵛᵍ"],
-    ["order", [dotted, svg("path", { d: "M16 0v14" })], "to second order"],
+    ["ascent-direction", [line(), svg("rect", { x: 12, y: 3, width: 8, height: 8 })], "gradient’s, Rᴬˢᶜ"],
+    ["average-direction", [line()], "average, Rᴬᵛᵍ"],
   ]);
 }

@@ -16,7 +16,7 @@ export function createProfile(view) {
     margin: { left: 50, right: 12, top: 8, bottom: 40 },
     onResize: view.redraw,
   });
-  plot.name("Around the circle: L(x + ρu) − L(x)", "angle of u", "");
+  plot.name("L(x + ρu) − L(x) around the circle; dotted: to second order", "angle of u", "");
   const { context } = plot;
   let low = 0;
   let high = 1;
