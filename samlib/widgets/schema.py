@@ -45,6 +45,7 @@ def basin_map_constants() -> dict[str, Any]:
         "far": basin_map.FAR,
         "rest": basin_map.REST,
         "floor": basin_map.FLOOR,
+        "arrived": basin_map.ARRIVED,
         "sectors": basin_map.SECTORS,
         "within": basin_map.WITHIN,
         "side": basin_map.SIDE,

@@ -6,6 +6,7 @@ import { scaleLinear } from "d3-scale";
 import * as schema from "./schema.js";
 import * as buttons from "./shared/buttons.js";
 import * as dom from "./shared/dom.js";
+import * as drawing from "./shared/drawing.js";
 import * as fields from "./shared/fields.js";
 import * as format from "./shared/format.js";
 import * as frame from "./shared/frame.js";
@@ -14,6 +15,7 @@ import * as marks from "./shared/marks.js";
 import * as parts from "./shared/parts.js";
 import * as permalink from "./shared/permalink.js";
 import * as plot from "./shared/plot.js";
+import * as samples from "./shared/samples.js";
 import * as theme from "./shared/theme.js";
 import * as traitControls from "./shared/trait-controls.js";
 
@@ -24,6 +26,7 @@ export const KIT = {
   "schema.js": schema,
   "shared/buttons.js": buttons,
   "shared/dom.js": dom,
+  "shared/drawing.js": drawing,
   "shared/fields.js": fields,
   "shared/format.js": format,
   "shared/frame.js": frame,
@@ -32,6 +35,7 @@ export const KIT = {
   "shared/parts.js": parts,
   "shared/permalink.js": permalink,
   "shared/plot.js": plot,
+  "shared/samples.js": samples,
   "shared/theme.js": theme,
   "shared/trait-controls.js": traitControls,
 };

@@ -51,6 +51,8 @@ FAR = 1000.0
 REST = 1e-4
 # Nearer than this to the floor a run is in the valley.
 FLOOR = 0.1
+# A run whose gradient is shorter has arrived; what it has of a direction would only be lost.
+ARRIVED = 1e-12
 # So many parts a half-turn has; a run has its direction from when it stays in one of them.
 SECTORS = 36
 # Critical points of a formula are looked for in |x|, |y| ≤ this, from so many points a side.
@@ -81,8 +83,8 @@ class Ends:
     ``label`` [n] is the number of a place, or ``SLOPE``, ``ELSEWHERE`` or ``LEFT``; 0 for all ends
     of bowls and valleys that have not left. ``arrival`` [n] is the last step at which a run came
     to another place (to its direction, to the floor). ``where`` [n, 2] is the middle between the
-    last iterate and the next; of bowls, the direction of the last gradient by the cosine and the
-    sine of twice its angle.
+    last iterate and the next, 0 of what has left; of bowls, the direction of the last gradient by
+    the cosine and the sine of twice its angle.
     """
 
     label: Tensor
@@ -184,7 +186,9 @@ def starts_of_map(
 ) -> Tensor:
     """The middles of side × side pixels, [side², D], rows from the bottom to the top."""
     part = (torch.arange(side, dtype=torch.float64) + 0.5) / side * 2 - 1
-    second, first = torch.meshgrid(center[1] + reach * part, center[0] + reach * part, indexing="ij")
+    second, first = torch.meshgrid(
+        center[1] + reach * part, center[0] + reach * part, indexing="ij"
+    )
     dim = make_objective(loss, "x").dim
     rest = [torch.full_like(first, value) for value in across[: dim - 2]]
     return torch.stack([first, second, *rest], dim=-1).reshape(-1, dim)
@@ -196,18 +200,27 @@ def ends(objective: Objective, kind: str, rule: Rule, x: Tensor, steps: int, pla
     marks = mark(x)
     arrival = torch.zeros(len(x), dtype=torch.float64)
     inside = torch.ones(len(x), dtype=torch.bool)
+    done = torch.zeros(len(x), dtype=torch.bool)  # back at the same bits: nothing changes any more
     for step in range(0, steps, CHECK):
         count = min(CHECK, steps - step)
+        if kind == "direction":
+            done = done | (objective.gradient(x).abs().amax(dim=-1) < ARRIVED)
+        under_way = inside & ~done
+        if not under_way.any():
+            break
         with diverging_in_silence():
-            run = simulate(objective, rule, x[inside], count, every=count, record=("x",))
-        x = x.clone()
-        x[inside] = run.x[:, -1]
-        inside &= x.square().sum(dim=-1) < FAR * FAR  # false where it is not a number
+            run = simulate(objective, rule, x[under_way], count, every=count, record=("x",))
+        before, x = x, x.clone()
+        x[under_way] = run.x[:, -1]
+        if count % 2 == 0:
+            done = done | (x == before).all(dim=-1)
+        inside = inside & (x.square().sum(dim=-1) < FAR * FAR)  # false where it is not a number
         now = torch.where(inside, mark(x), -1)
         arrival[now != marks] = step + count
         marks = now
     label, where = _labels(objective, kind, rule, x, places)
-    return Ends(torch.where(inside, label, LEFT), arrival, where)
+    there = torch.where(inside[:, None], where, 0.0)
+    return Ends(torch.where(inside, label, LEFT), arrival, there)
 
 
 def _marker(objective: Objective, kind: str, places: Sequence[Place]) -> Callable[[Tensor], Tensor]:
@@ -236,7 +249,9 @@ def _place_at(x: Tensor, places: Sequence[Place]) -> Tensor:
 
 
 def _distances(x: Tensor, places: Sequence[Place]) -> Tensor:
-    return (x[:, None, :2] - torch.tensor([place.x for place in places], dtype=x.dtype)).norm(dim=-1)
+    known = torch.tensor([place.x for place in places], dtype=x.dtype)
+    distances: Tensor = (x[:, None, :2] - known).norm(dim=-1)
+    return distances
 
 
 def _labels(

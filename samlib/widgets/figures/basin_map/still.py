@@ -68,8 +68,7 @@ def draw(widget: _Drawn, ends: Ends, side: int) -> Figure:
     _path(axes, widget)
     for place in widget.places:
         marker = "x" if place.type == "saddle" else "o"
-        look = {"color": INK} if marker == "x" else {"mfc": "w", "mec": INK}
-        axes.plot(*place.x, marker, ms=7, **look)
+        axes.plot(*place.x, marker, ms=7, mec=INK, mfc="w")
     axes.set(xlim=extent[:2], ylim=extent[2:])
     names = ("x", "y₁") if widget.loss == "two valleys" else ("x₁", "x₂")
     axes.set_xlabel("x" if widget.loss == "formula" else names[0], labelpad=1)
@@ -82,8 +81,9 @@ def _colours(widget: _Drawn, ends: Ends) -> Colours:
     """A color for each start, [n, 3]."""
     kind, where = kind_of(widget.loss, widget.formula), ends.where.numpy()
     if kind == "places":
-        table = {int(label): to_rgb(_colour_of(widget.places, int(label))) for label in ends.label.unique()}
-        return np.array([table[int(label)] for label in ends.label])
+        labels = ends.label.tolist()
+        table = {label: _colour_of(widget.places, label) for label in set(labels)}
+        return np.array([table[label] for label in labels])
     if kind == "direction":
         colours = _around(where)
     else:
@@ -93,28 +93,41 @@ def _colours(widget: _Drawn, ends: Ends) -> Colours:
     return colours
 
 
-def _colour_of(places: Sequence[Place], label: int) -> str:
-    """The color of a label."""
+def _colour_of(places: Sequence[Place], label: int) -> Colours:
+    """The color of a label; further places of a type are paler."""
     if label in (SLOPE, ELSEWHERE, LEFT):
-        return {SLOPE: REST, ELSEWHERE: NOWHERE, LEFT: GONE}[label]
+        return np.array(to_rgb({SLOPE: REST, ELSEWHERE: NOWHERE, LEFT: GONE}[label]))
     kind = places[label].type
-    return MINIMA[label % len(MINIMA)] if kind == "minimum" else {"saddle": SADDLE}.get(kind, MAXIMUM)
+    before = sum(place.type == kind for place in places[:label])
+    if kind == "minimum":
+        colour, pale = MINIMA[before % len(MINIMA)], 0.3 * (before // len(MINIMA))
+    else:
+        colour, pale = SADDLE if kind == "saddle" else MAXIMUM, 0.16 * before
+    rgb: Colours = np.array(to_rgb(colour))
+    return rgb + (1 - rgb) * min(pale, 0.6)
 
 
 def _around(where: Colours) -> Colours:
     """Four colors around the circle of (cos 2θ, sin 2θ)."""
-    anchors = np.array([to_rgb(c) for c in (SADDLE, MINIMA[1], MINIMA[0], REST)])
+    anchors: Colours = np.array([to_rgb(c) for c in (SADDLE, MINIMA[1], MINIMA[0], REST)])
     turn = np.nan_to_num(np.arctan2(where[:, 1], where[:, 0]) / (2 * np.pi) % 1 * 4)
     first, part = np.floor(turn).astype(int) % 4, (turn % 1)[:, None]
-    return anchors[first] * (1 - part) + anchors[(first + 1) % 4] * part
+    mixed: Colours = anchors[first] * (1 - part) + anchors[(first + 1) % 4] * part
+    return mixed
 
 
 def _between(parts: Colours) -> Colours:
-    """Four colors at the corners of a square."""
-    corners = np.array([to_rgb(c) for c in (MINIMA[0], SADDLE, MINIMA[1], REST)])
+    """From left to right through a pale middle, at the bottom in other colors than at the top."""
     a, b = np.nan_to_num(parts).T[:, :, None]
-    low = corners[0] * (1 - a) + corners[1] * a
-    return low * (1 - b) + (corners[2] * (1 - a) + corners[3] * a) * b
+    pale = np.array(to_rgb(MAXIMUM))
+
+    def across(first: str, last: str) -> Colours:
+        left = np.array(to_rgb(first)) * (1 - 2 * a) + pale * 2 * a
+        right: Colours = pale * (2 - 2 * a) + np.array(to_rgb(last)) * (2 * a - 1)
+        return np.where(a < 0.5, left, right)
+
+    mixed: Colours = across(MINIMA[0], SADDLE) * (1 - b) + across(MINIMA[1], MINIMA[2]) * b
+    return mixed
 
 
 def _path(axes: Axes, widget: _Drawn) -> None:
@@ -135,11 +148,13 @@ def _legend(axes: Axes, widget: _Drawn, ends: Ends) -> None:
         return
     told = {SLOPE: "at rest on a slope", ELSEWHERE: "at none of these", LEFT: "gone"}
     patches = []
-    for label in ends.label.unique().tolist():
+    for label in sorted(set(ends.label.tolist())):
         share = 100 * float((ends.label == label).double().mean())
         name = told.get(label) or "{} ({:.3g}, {:.3g})".format(
             widget.places[label].type, *widget.places[label].x
         )
         text = f"{name.replace('-', '−')}: {share:.0f} %"
-        patches.append(Patch(color=_colour_of(widget.places, label), label=text))
-    axes.legend(handles=patches, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1), prop=TEXT)
+        patches.append(Patch(color=tuple(_colour_of(widget.places, label)), label=text))
+    axes.legend(
+        handles=patches, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1), prop=TEXT
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import traitlets
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure as MatplotlibFigure
 
+    from samlib.dynamics.rules import Rule
     from samlib.objective import Objective
 
 FORMULA = "((x^2 + y - 11)^2 + (x + y^2 - 7)^2)/100"
@@ -47,7 +49,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "round bowl": {**_WHOLE, "rho": 0.4, "lr": 0.1, "start": (1.2, 0.7)},
     "two valleys": {**_WHOLE, "rho": 0.15, "lr": 0.1, "start": (0.8, 1.0)},
     "four dimensions": {
-        **_WHOLE, "center": (0.5, 0.5), "reach": 0.75, "rho": 0.1, "lr": 0.02, "start": (0.8, 0.9),
+        **_WHOLE, "center": (0.5, 0.5), "reach": 0.75, "rho": 0.06, "lr": 0.02, "start": (0.8, 0.9),
     },
     "formula": {**_WHOLE, "reach": 6.0, "rho": 0.5, "lr": 0.1, "start": (-1.0, 1.0)},
 }  # fmt: skip
@@ -68,7 +70,7 @@ SLIDERS: Mapping[str, tuple[float, float]] = {
 }
 
 # How many starts a side the still has.
-STILL_SIDE = 160
+STILL_SIDE = 96
 
 
 class BasinMap(Figure):
@@ -130,7 +132,7 @@ class BasinMap(Figure):
     _preset_by = "loss"
     _presets = PRESETS
     _sliders = SLIDERS
-    _defaults: Mapping[str, Any] = {"formula": FORMULA}
+    _defaults: ClassVar[Mapping[str, Any]] = {"formula": FORMULA}
 
     _figure = traitlets.Unicode("BasinMap", read_only=True).tag(sync=True)
     loss: Any = OneOf(tuple(KINDS)).tag(sync=True)
@@ -209,10 +211,10 @@ class BasinMap(Figure):
             ``label``, ``arrival`` and ``where``, a row for each start: rows of the map from the
             bottom to the top, each from left to right.
         """
-        x = starts_of_map(self.loss, self.center, self.reach, self.across, side)
-        kind = kind_of(self.loss, self.formula)
+        window = (self.center, self.reach, self.across)
+        formula = self.formula if self.loss == "formula" else ""
         rule = RULES[self.method](self.lr, self.rho)
-        return ends(self.objective, kind, rule, x, self.steps, self.places)
+        return _ends_of_map(self.loss, formula, rule, self.steps, window, side)
 
     def shares(self, *, side: int) -> dict[str, float]:
         """Which share of the starts of :meth:`ends` ends where; nothing is said of what has none.
@@ -228,9 +230,7 @@ class BasinMap(Figure):
             Shares by name: "minimum (1, 0)" and so on, "slope", "elsewhere", "left". On bowls and
             in valleys, whose ends differ by degrees, all that have not left are "inside".
         """
-        return self._shares_of(self.ends(side))
-
-    def _shares_of(self, found: Ends) -> dict[str, float]:
+        found = self.ends(side)
         names = {
             k: f"{place.type} ({', '.join(f'{v:.4g}' for v in place.x)})"
             for k, place in enumerate(self.places)
@@ -248,7 +248,7 @@ class BasinMap(Figure):
         told = {"slope": "at rest on a slope", "elsewhere": "at none of these", "left": "far away"}
         parts = [
             f"{100 * share:.0f} % {told.get(name, f'at the {name}')}"
-            for name, share in self.shares(side=STILL_SIDE // 2).items()
+            for name, share in self.shares(side=STILL_SIDE).items()
             if name != "inside"
         ]
         where = {"direction": "the direction of its last gradient", "valley": "where it ends"}
@@ -261,3 +261,14 @@ class BasinMap(Figure):
 
     def _draw_still(self) -> MatplotlibFigure:
         return draw(self, self.ends(STILL_SIDE), STILL_SIDE)
+
+
+@lru_cache(maxsize=4)
+def _ends_of_map(
+    loss: str, formula: str, rule: Rule, steps: int, window: tuple[Any, float, Any], side: int
+) -> Ends:
+    """Where the starts of a map end: the still and its sentence ask for the same."""
+    center, reach, across = window
+    x = starts_of_map(loss, center, reach, across, side)
+    objective, places = make_objective(loss, formula), places_of(loss, formula)
+    return ends(objective, kind_of(loss, formula), rule, x, steps, places)

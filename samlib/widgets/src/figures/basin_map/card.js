@@ -174,6 +174,7 @@ function setUniforms(gl, at, task, size) {
   gl.uniform1f(at("reach"), task.reach);
   gl.uniform2f(at("across"), task.across[0], task.across[1]);
   gl.uniform1f(at("size"), size);
+  gl.uniform1f(at("one"), 1);
   gl.uniform1i(at("known"), places.length);
   gl.uniform2fv(at("places"), padded(places.flatMap(({ x }) => x), 2 * most));
   gl.uniform1fv(at("radii"), padded(places.map(({ radius }) => radius), most));

@@ -67,14 +67,17 @@ export function colourOfDirection({ minimum, saddle, slope }, c, s) {
 }
 
 /**
- * The color of a place along a valley: four corners of a box.
+ * The color of a place along a valley: from left to right through a pale middle, at the bottom of the box in other colors
+ * than at its top.
  *
  * @param {Inks} inks @param {number} a from 0 to 1 @param {number} b
  * @returns {Colour}
  */
-export function colourOfPosition({ minimum, saddle, slope }, a, b) {
-  const [i, j] = [Math.min(Math.max(a, 0), 1), Math.min(Math.max(b, 0), 1)];
-  return mixed(mixed(minimum[0], saddle, i), mixed(minimum[1], slope, i), j);
+export function colourOfPosition({ minimum, saddle, maximum }, a, b) {
+  const [i, j] = [a, b].map((v) => Math.min(Math.max(v, 0), 1));
+  const across = (/** @type {Colour} */ from, /** @type {Colour} */ to) =>
+    i < 0.5 ? mixed(from, maximum, 2 * i) : mixed(maximum, to, 2 * i - 1);
+  return mixed(across(minimum[0], saddle), across(minimum[1], minimum[2]), j);
 }
 
 /**

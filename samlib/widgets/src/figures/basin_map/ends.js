@@ -23,7 +23,7 @@ import { lossOf } from "./losses.js";
  * @property {number} asked when it was asked for (ms), which changes nothing
  */
 
-const { check, far, rest, floor, sectors } = constants.basin_map;
+const { check, far, rest, floor, arrived, sectors } = constants.basin_map;
 
 /** What can become of a run, beside the numbers of the places. */
 export const { slope: SLOPE, elsewhere: ELSEWHERE, left: LEFT } = constants.basin_map.labels;
@@ -68,6 +68,12 @@ export function createFollower(task) {
     return square < far * far;
   }
 
+  /** Is the gradient at the beginning of the walk all but zero? What it has of a direction would only be lost. */
+  function hasArrived() {
+    landscape.gradient(walk, 0, grad);
+    return grad.every((g) => Math.abs(g) < arrived);
+  }
+
   /** Write label, arrival and end of the run from a start. @param {number} a @param {number} b @param {Float32Array} cells @param {number} at */
   function follow(a, b, cells, at) {
     walk[0] = a;
@@ -78,6 +84,7 @@ export function createFollower(task) {
     let inside = true;
     for (let t = 0; t < task.steps && inside; t += check) {
       const count = Math.min(check, task.steps - t);
+      if (loss.kind === "direction" && hasArrived()) break;
       advance(walk, 0, count, t);
       if (isBack(walk, dim, count)) break; // nothing changes any more
       walk.copyWithin(0, count * dim, (count + 1) * dim);
@@ -110,6 +117,7 @@ export function createFollower(task) {
     }
     const rests = Math.sqrt(square) < rest * task.lr * slope && slope > rest;
     cells[at] = inside ? labelOf(loss, a, b, rests) : LEFT;
+    if (!inside) cells.fill(0, at + 2, at + 4);
   }
 
   return { loss, follow };

@@ -39,7 +39,7 @@ export function createKey(view) {
     list.replaceChildren(...rows.map(([label, share]) => {
       const swatch = html("span", { class: "samlib-basin-swatch" });
       swatch.style.backgroundColor = css(colourOfLabel(inks, loss.places, label));
-      return html("li", {}, swatch, html("span", {}, nameOfLabel(loss.places, label)), html("b", {}, percent(share)));
+      return html("li", {}, swatch, html("span", {}, nameOfLabel(loss.places, label).replace(/^the /, "")), html("b", {}, percent(share)));
     })); // prettier-ignore
   }
 

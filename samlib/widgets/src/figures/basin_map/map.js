@@ -3,10 +3,12 @@
 import { scaleLinear } from "d3-scale";
 import { contours } from "d3-contour";
 import { svg } from "../../shared/dom.js";
+import { traceBranches } from "../../shared/drawing.js";
 import { number } from "../../shared/format.js";
 import { createHandle } from "../../shared/handle.js";
 import { onCanvas } from "../../shared/marks.js";
 import { createPlot } from "../../shared/plot.js";
+import { keySteps, sampleSteps } from "../../shared/samples.js";
 import { paintField } from "./colours.js";
 
 /** @typedef {import("./figure.js").View} View */
@@ -156,18 +158,15 @@ function drawPlaces(context, names, landmarks, x, y, box) {
  */
 function drawRun(context, run, x, y) {
   if (!run) return;
-  const path = new Path2D();
-  let before = [NaN, NaN];
-  for (let at = 0; at < run.x.length; at += run.dim) {
-    const [px, py] = [onCanvas(x(run.x[at])), onCanvas(y(run.x[at + 1]))];
-    if (!(px * px + py * py < 1e9)) break;
-    if (Number.isNaN(before[0])) path.moveTo(px, py);
-    else if (Math.abs(px - before[0]) + Math.abs(py - before[1]) < 0.3) continue; // nothing that is seen
-    else path.lineTo(px, py);
-    before = [px, py];
-  }
+  const samples = sampleSteps(keySteps(run.x.length / run.dim - 3));
+  const px = Float64Array.from(samples, (t) => onCanvas(x(run.x[run.dim * t])));
+  const py = Float64Array.from(samples, (t) => onCanvas(y(run.x[run.dim * t + 1])));
   context.lineJoin = context.lineCap = "round";
-  stroke(context, path, 3.5, "rgb(255 255 255 / 0.85)", 1.5, "#1f2328");
+  for (const [width, colour] of /** @type {const} */ ([[3.5, "rgb(255 255 255 / 0.85)"], [1.5, "#1f2328"]])) {
+    context.lineWidth = width;
+    context.strokeStyle = colour;
+    traceBranches(context, px, py, samples.length);
+  }
   const ends = run.cycle.map(([a, b]) => [x(a), y(b)]);
   context.setLineDash([3, 4]);
   for (const [i, [a, b]] of run.climbs.entries()) {
