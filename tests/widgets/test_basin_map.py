@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -38,6 +39,8 @@ from .reading import (
     readout,
     violations,
 )
+
+MAP = ".samlib-basin-plane .samlib-area > svg"
 
 # Takes WebGL 2 away from a page.
 WITHOUT_WEBGL = """
@@ -157,9 +160,9 @@ def test_a_curve_of_minima_is_a_valley() -> None:
         ("[x for x in y]", r"has “"),
         ("sin(x, y)", r"has “sin\(x, y\)”"),
         ("True*x", r"has “True”"),
-        ("", r"cannot be read"),
-        ("x" + " + x" * 100, r"has 401 characters, at most 200"),
-        (3, r"formula"),
+        ("", r"formula must be a text of 1 to 200 characters, got ''"),
+        ("x" + " + x" * 100, r"formula must be a text of 1 to 200 characters, got 'x \+ x"),
+        (3, r"formula must be a text of 1 to 200 characters, got 3"),
     ],
 )
 def test_wrong_formulas_are_refused_with_reasons(formula: Any, message: str) -> None:
@@ -322,7 +325,7 @@ def test_the_map_turns_to_the_color_of_the_saddle(page: Page) -> None:
 def test_the_map_zooms_by_keys_wheel_and_buttons_and_goes_back(page: Page) -> None:
     whole = pictures(page)
     ticks = ".samlib-basin-plane .samlib-axis >> nth=0"
-    first = page.locator(ticks).inner_text()
+    first = page.locator(ticks).text_content()
     handle = page.locator("[data-control='start']")
     handle.focus()
     for zoom in (
@@ -331,20 +334,20 @@ def test_the_map_zooms_by_keys_wheel_and_buttons_and_goes_back(page: Page) -> No
         lambda: wheel(page, -200),
     ):
         page.evaluate(DRAWN)
-        before = page.locator(ticks).inner_text()
+        before = page.locator(ticks).text_content()
         handle.focus()
         zoom()
         page.evaluate(DRAWN)
-        assert page.locator(ticks).inner_text() != before
+        assert page.locator(ticks).text_content() != before
     page.locator("[data-control='zoom-whole']").click()
     page.evaluate(DRAWN)
-    assert page.locator(ticks).inner_text() == first
+    assert page.locator(ticks).text_content() == first
     assert pictures(page) == whole
 
 
 def wheel(page: Page, by: float) -> None:
     """Turn the wheel over the middle of the map."""
-    box = page.locator(".samlib-basin-plane svg").bounding_box()
+    box = page.locator(MAP).bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.wheel(0, by)
@@ -360,7 +363,7 @@ def test_the_wheel_scrolls_the_page_while_nobody_works_at_the_map(page: Page) ->
 
 def test_a_press_chooses_a_start(page: Page) -> None:
     more(page)
-    page.locator(".samlib-basin-plane svg").click(position={"x": 120, "y": 300})
+    page.locator(MAP).click(position={"x": 120, "y": 300})
     page.evaluate(DRAWN)
     x, y = (float(fields(page)[f"start-{i}"]) for i in (1, 2))
     assert -2 < x < -1
@@ -372,13 +375,13 @@ def test_a_press_chooses_a_start(page: Page) -> None:
 def test_two_fingers_zoom(open_page: Open, placeholder: str) -> None:
     page = open_page(placeholder, has_touch=True)
     page.evaluate(DRAWN)
-    before = page.locator(".samlib-basin-plane .samlib-axis").first.inner_text()
-    page.locator(".samlib-basin-plane svg").evaluate(
+    before = page.locator(".samlib-basin-plane .samlib-axis").first.text_content()
+    page.locator(MAP).evaluate(
         """(svg) => {
           svg.setPointerCapture = () => {};
           const { left, top } = svg.getBoundingClientRect();
           const send = (kind, id, x, y) => svg.dispatchEvent(new PointerEvent(kind, {
-            pointerId: id, pointerType: "touch", clientX: left + x, clientY: top + y, bubbles: true }));
+            pointerId: id, clientX: left + x, clientY: top + y, bubbles: true }));
           send("pointerdown", 1, 200, 200);
           send("pointerdown", 2, 260, 200);
           send("pointermove", 2, 330, 200);
@@ -387,7 +390,7 @@ def test_two_fingers_zoom(open_page: Open, placeholder: str) -> None:
         }"""
     )
     page.evaluate(DRAWN)
-    assert page.locator(".samlib-basin-plane .samlib-axis").first.inner_text() != before
+    assert page.locator(".samlib-basin-plane .samlib-axis").first.text_content() != before
 
 
 def test_a_link_sets_a_preset_and_a_formula(open_page: Open, placeholder: str) -> None:
@@ -396,8 +399,7 @@ def test_a_link_sets_a_preset_and_a_formula(open_page: Open, placeholder: str) -
     assert page.locator("[data-field='rho']").input_value() == "1.3"
     formula = "x^2 + y^4/2 - 0.2*x*y"
     page.evaluate(
-        "(text) => { location.hash = '#basinmap:loss=formula&formula=' + encodeURIComponent(text); }",
-        formula,
+        "(part) => { location.hash = '#basinmap:loss=formula&formula=' + part; }", quote(formula)
     )
     expect(page.locator("[data-control='formula']")).to_have_value(formula)
     page.locator("[data-control='link']").click()
@@ -471,7 +473,7 @@ def test_it_is_accessible(page: Page) -> None:
         assert violations(page) == []
 
 
-def test_nothing_jumps_and_everything_fits(open_page: Open, placeholder: str) -> None:
+def test_nothing_jumps(open_page: Open, placeholder: str) -> None:
     assert_nothing_jumps(open_page, placeholder)
 
 

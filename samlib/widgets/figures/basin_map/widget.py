@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
 import traitlets
 
 from samlib._validation import shown
 from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.names import METHOD_NAMES
-from samlib.widgets.core.traits import InvalidTraitError, OneOf, Real, Reals, Whole
+from samlib.widgets.core.traits import InvalidTraitError, OneOf, Real, Reals, Text, Whole
 from samlib.widgets.figures.basin_map.formula import LONGEST, read_formula
 from samlib.widgets.figures.basin_map.model import (
     ELSEWHERE,
@@ -144,7 +143,7 @@ class BasinMap(Figure):
     across: Any = Reals(-3.0, 3.0, 2, 2).tag(sync=True)
     center: Any = Reals(-10.0, 10.0, 2, 2).tag(sync=True)
     reach: Any = Real(1e-3, 10.0).tag(sync=True)
-    formula: Any = traitlets.Unicode(FORMULA).tag(sync=True)
+    formula: Any = Text(FORMULA, LONGEST).tag(sync=True)
 
     def __init__(self, *, loss: str = "double well", **traits: Any) -> None:
         super().__init__(loss=loss, **traits)
@@ -179,9 +178,8 @@ class BasinMap(Figure):
     def _formula_can_be_read(self, proposal: Any) -> str:
         text: str = proposal["value"]
         try:
-            objective = read_formula(text)
-            objective.gradient(torch.tensor([0.3, 0.7], dtype=torch.float64))
-        except (ValueError, RuntimeError) as problem:
+            read_formula(text)
+        except ValueError as problem:
             raise InvalidTraitError(
                 f"formula must be a loss in x and y, got {shown(text)}, which {problem}"
             ) from None

@@ -103,6 +103,7 @@ function followPointers(view, map, zoom) {
 
   svg.addEventListener("pointerdown", (event) => {
     if (isOnHandle(event) && down.size === 0) return; // it moves by itself
+    event.preventDefault(); // or the focus would go elsewhere
     svg.setPointerCapture(event.pointerId);
     down.set(event.pointerId, event);
     view.dragging = true;
