@@ -81,27 +81,37 @@ function coordinates(view, trait, length, title) {
   });
 }
 
-/** The field for a reader's own loss. @param {View} view */
+/** The field for a reader's own loss: what cannot be read stays in it, with the reason, and the map as it was. @param {View} view */
 function formulaField(view) {
   const id = freshId("samlib");
   const input = html("input", {
     type: "text", id, autocomplete: "off", spellcheck: "false", "data-control": "formula", "aria-describedby": `${id}-said`,
-    onchange: () => view.update({ formula: input.value.trim() || view.initial.formula }),
+    onchange: take,
   }); // prettier-ignore
-  const said = html("p", { id: `${id}-said`, class: "samlib-basin-problem" });
-  const el = html("div", { class: "samlib-basin-formula" },
-    html("label", { for: id }, "L(x, y) ="), input, said); // prettier-ignore
+  const said = html("p", { id: `${id}-said`, class: "samlib-basin-problem", role: "status" });
+  const el = html("div", { class: "samlib-basin-formula" }, html("label", { for: id }, "L(x, y) ="), input, said);
+  let problem = "";
   let shown = "";
+
+  async function take() {
+    const text = input.value;
+    const found = await view.world.problemOf(text);
+    if (text !== input.value) return; // the reader writes on
+    problem = found;
+    if (problem) view.redraw();
+    else view.update({ formula: text });
+  }
+
   return {
     el,
     show() {
       const { loss, formula } = view.state;
       el.hidden = loss !== "formula";
-      if (formula !== shown || input.ownerDocument.activeElement !== input) input.value = formula;
+      if (formula !== shown) [input.value, problem] = [formula, ""];
       shown = formula;
-      input.setAttribute("aria-invalid", String(view.world.problem !== ""));
-      said.textContent = view.world.problem;
+      const wrong = problem || view.world.problem;
+      input.setAttribute("aria-invalid", String(wrong !== ""));
+      if (said.textContent !== wrong) said.textContent = wrong;
     },
   };
 }
-

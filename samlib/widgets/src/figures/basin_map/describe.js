@@ -16,7 +16,8 @@ export function describe({ state, world }) {
   if (world.problem) return world.problem;
   if (!world.field || !world.run) return "The map is being computed.";
   const radius = state.method === "gradient_descent" ? "" : `ρ = ${number(state.rho)} and `;
-  return `${METHODS[state.method]} with ${radius}η = ${number(state.lr)}: ${starts(world)} ${chosen(world)}`;
+  const told = starts(world);
+  return `${METHODS[state.method]} with ${radius}η = ${number(state.lr)}${told ? `: ${told}` : "."} ${chosen(world)}`;
 }
 
 /** The cosine of twice 5°. */

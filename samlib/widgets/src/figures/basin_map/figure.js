@@ -54,7 +54,7 @@ export function renderBasinMap(context) {
   return frame.mount({
     className: "samlib-basins",
     choices: null,
-    hint: "Each point of the map is a start. Its color says where SAM takes it. Drag ρ, and press anywhere on the map.",
+    hint: "Each point is a start, its color where the run from there ends. Drag ρ. Press anywhere to see one run.",
     legend: html("span", { hidden: true }),
     stage: [map.plot.el, key.el],
     controls: controls.el,

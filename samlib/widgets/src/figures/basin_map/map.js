@@ -14,6 +14,9 @@ import { paintField } from "./colours.js";
 /** @typedef {import("./figure.js").View} View */
 /** @typedef {(v: number) => number} Scale */
 
+/** What the rules are called in the title. */
+const NAMES = { sam: "SAM", gradient_descent: "gradient descent", ascent_loss_descent: "descent on Lᴬˢᶜ" };
+
 /** Points of the grid for the contours, along each side. */
 const GRID = 96;
 
@@ -60,7 +63,7 @@ export function createMap(view) {
     if (box.right <= box.left) return;
     const { state, world } = view;
     const { x, y } = scales(state.center, state.reach);
-    plot.name("Where SAM takes each start", world.loss.names[0], world.loss.names[1]);
+    plot.name(`Where ${NAMES[state.method]} takes each start`, world.loss.names[0], world.loss.names[1]);
     plot.clear();
     drawField(x, y);
     lines.draw(plot, world, state);

@@ -58,6 +58,8 @@ export function createWorld(state, config, model, redraw) {
     /** What is wrong with the formula, if anything is. */
     problem: "",
     hasCard: () => maps.hasCard,
+    /** What is wrong with a formula that a reader has typed, if anything is. */
+    problemOf: formulas.problemOf,
     compute() {
       const formula = state.loss === "formula" ? formulas.get(state.formula) : null;
       world.problem = formula && "problem" in formula ? formula.problem : "";
@@ -150,12 +152,12 @@ export function nameOfLabel(places, label) {
  */
 function createFormulas(model, changed) {
   /** @type {Map<string, Formula | {problem: string}>} */
-  const known = new Map();
+  const found = new Map();
   /** @type {((text: string) => Formula) | null} */
   let read = null;
   let failed = "";
 
-  /** @param {string} text */
+  /** @param {string} text @returns {Formula | {problem: string}} */
   function attempt(text) {
     try {
       return /** @type {(text: string) => Formula} */ (read)(text);
@@ -164,16 +166,33 @@ function createFormulas(model, changed) {
     }
   }
 
+  /** The formula, or what is wrong with it. @param {string} text */
+  function known(text) {
+    if (failed) return { problem: failed };
+    const before = found.get(text) ?? attempt(text);
+    found.set(text, before);
+    return before;
+  }
+
+  /** Have the library. */
+  async function fetchIt() {
+    const arrived = (/** @type {{read: (text: string) => Formula}} */ part) => ({ read } = part);
+    const missed = () => (failed = "What reads formulas could not be loaded.");
+    await partOf(model, "formulas").then(arrived, missed);
+  }
+
   return {
-    /** The formula, what is wrong with it, or null while the library is on its way. @param {string} text */
+    /** As known; null while the library is on its way, after which it is computed again. @param {string} text */
     get(text) {
-      if (failed) return { problem: failed };
-      if (read && !known.has(text)) known.set(text, attempt(text));
-      if (read) return known.get(text) ?? null;
-      const arrived = (/** @type {{read: (text: string) => Formula}} */ part) => ({ read } = part);
-      const missed = () => (failed = "What reads formulas could not be loaded.");
-      partOf(model, "formulas").then(arrived, missed).then(changed);
+      if (read || failed) return known(text);
+      fetchIt().then(changed);
       return null;
+    },
+    /** What is wrong with a formula, if anything is. @param {string} text */
+    async problemOf(text) {
+      if (!read) await fetchIt();
+      const formula = known(text);
+      return "problem" in formula ? formula.problem : "";
     },
   };
 }
