@@ -129,7 +129,7 @@ def assert_consistent(figure: Figure) -> None:
     assert set(state) == set(DOCUMENTED[type(figure).__name__])
     for name, allowed in DOCUMENTED[type(figure).__name__].items():
         assert allowed(state[name]), (name, state[name])
-    if "steps" in state:
+    if "frame" in state and "steps" in state:
         assert state["frame"] <= state["steps"]
     if isinstance(figure, Alignment):
         flat = figure.landscape == "quadratic"
@@ -218,14 +218,14 @@ def near(figure: Figure, name: str) -> st.SearchStrategy[Any]:
     trait = figure.traits()[name]
     if hasattr(trait, "choices"):
         plain: st.SearchStrategy[Any] = st.sampled_from(trait.choices)
+    elif name == "formula":
+        return st.sampled_from(FORMULAS) | st.text() | st.sampled_from(FORMULAS).map(np.str_)
     elif hasattr(trait, "longest"):
         entry = st.floats(trait.low, trait.high) | st.sampled_from([trait.low, trait.high, 0])
         plain = st.lists(entry, min_size=trait.shortest, max_size=trait.longest)
         plain |= st.lists(
             entry, min_size=len(getattr(figure, name)), max_size=len(getattr(figure, name))
         )
-    elif name == "formula":
-        return st.sampled_from(FORMULAS) | st.text() | st.sampled_from(FORMULAS).map(np.str_)
     elif isinstance(getattr(figure, name), bool):
         return st.booleans() | st.booleans().map(np.bool_) | st.booleans().map(torch.tensor)
     elif isinstance(getattr(figure, name), int):
