@@ -1,6 +1,7 @@
 """Interactive figures: widgets in a notebook, live on a page without a kernel, a still in print."""
 
 from samlib.widgets.figures.alignment.widget import Alignment
+from samlib.widgets.figures.basin_map.widget import BasinMap
 from samlib.widgets.figures.explicit_bias.widget import ExplicitBias
 from samlib.widgets.figures.explore.explore import explore
 from samlib.widgets.figures.explore.widget import Explore
@@ -13,6 +14,7 @@ from samlib.widgets.figures.three_notions.widget import ThreeNotions
 
 __all__ = [
     "Alignment",
+    "BasinMap",
     "ExplicitBias",
     "Explore",
     "LimitingFlow",

@@ -16,6 +16,8 @@ from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.four_dimensional import PREFERRED
 from samlib.widgets.core.names import NOTIONS
 from samlib.widgets.core.traits import Whole
+from samlib.widgets.figures.basin_map import formula as basin_formula
+from samlib.widgets.figures.basin_map import model as basin_map
 from samlib.widgets.figures.explicit_bias.model import QUANTITIES
 from samlib.widgets.figures.explore.model import REACH
 from samlib.widgets.figures.limiting_flow import model as limiting_flow
@@ -34,6 +36,33 @@ def traits_of(figure: type[Figure]) -> dict[str, list[str]]:
     return {"names": names, "whole": [name for name in names if isinstance(traits[name], Whole)]}
 
 
+def basin_map_constants() -> dict[str, Any]:
+    """What both sides call an end, and a place."""
+    places = basin_map.places_of("double well")
+    return {
+        "spectra": basin_map.SPECTRA,
+        "places": [vars(place) for place in places],
+        "check": basin_map.CHECK,
+        "far": basin_map.FAR,
+        "rest": basin_map.REST,
+        "floor": basin_map.FLOOR,
+        "arrived": basin_map.ARRIVED,
+        "sectors": basin_map.SECTORS,
+        "within": basin_map.WITHIN,
+        "side": basin_map.SIDE,
+        "most": basin_map.MOST_PLACES,
+        "reach": basin_map.REACH,
+        "types": basin_map.TYPES,
+        "functions": list(basin_formula.FUNCTIONS),
+        "longest": basin_formula.LONGEST,
+        "labels": {
+            "slope": basin_map.SLOPE,
+            "elsewhere": basin_map.ELSEWHERE,
+            "left": basin_map.LEFT,
+        },
+    }
+
+
 def schema() -> dict[str, Any]:
     """All that the page is told."""
     problem = samlib.problems.interpolating_network().objective
@@ -42,6 +71,7 @@ def schema() -> dict[str, Any]:
         "traits": {figure.__name__: traits_of(figure) for figure in figures},
         "constants": {
             "notions": NOTIONS,
+            "basin_map": basin_map_constants(),
             "preferred": PREFERRED,
             "quantities": {
                 name: {"notion": notion, "symbol": symbol, "times": times}

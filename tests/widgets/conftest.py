@@ -46,12 +46,14 @@ def open_page(browser: Browser) -> Iterator[Open]:
         width: int = 800,
         scripts: bool = True,
         panels: bool = True,
+        before: str = "",
         **options: Any,
     ) -> Page:
         options.setdefault("viewport", {"width": width, "height": 900})
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
+        page.add_init_script(before)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(
             "console",
@@ -60,7 +62,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
         html = PAGE.format("<p>Text.</p>".join(figures))
 
         def serve(route: Route) -> None:
-            name = route.request.url.removeprefix(ADDRESS)
+            name = route.request.url.removeprefix(ADDRESS).partition("?")[0]
             if name == "":
                 route.fulfill(body=html, content_type="text/html; charset=utf-8")
             elif name == "samlib-widgets.js" and not scripts:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from samlib.widgets import Alignment, LimitingFlow, SpectrumInTraining
+from samlib.widgets import Alignment, BasinMap, LimitingFlow, SpectrumInTraining
 from samlib.widgets import explore as explore_network
 from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.traits import InvalidTraitError
+from samlib.widgets.figures.basin_map.formula import read_formula
 from samlib.widgets.figures.spectrum_in_training.model import RHOS, STEPS
 
 from .conftest import FIGURES
@@ -48,6 +49,9 @@ def reals(low: float, high: float, *lengths: int) -> Check:
     )
 
 
+LOSSES = (
+    "double well", "bowl", "ravine", "round bowl", "two valleys", "four dimensions", "formula",
+)  # fmt: skip
 OVER_TIME = {"steps": whole(1, 200_000), "frame": whole(0, 200_000)}
 DOCUMENTED: dict[str, dict[str, Check]] = {
     "Alignment": {
@@ -59,6 +63,18 @@ DOCUMENTED: dict[str, dict[str, Check]] = {
         "zoom": one_of(True, False),
         "invariant": one_of(True, False),
         **OVER_TIME,
+    },
+    "BasinMap": {
+        "loss": one_of(*LOSSES),
+        "method": one_of("sam", "gradient_descent", "ascent_loss_descent"),
+        "rho": real(0, 10),
+        "lr": real(1e-4, 10),
+        "steps": whole(1, 20_000),
+        "start": reals(-10, 10, 2),
+        "across": reals(-3, 3, 2),
+        "center": reals(-10, 10, 2),
+        "reach": real(1e-3, 10),
+        "formula": lambda value: type(value) is str and read_formula(value).dim == 2,
     },
     "ExplicitBias": {
         "quantity": one_of("top_eigenvalue", "smallest_nonzero_eigenvalue", "trace"),
@@ -114,7 +130,7 @@ def assert_consistent(figure: Figure) -> None:
     assert set(state) == set(DOCUMENTED[type(figure).__name__])
     for name, allowed in DOCUMENTED[type(figure).__name__].items():
         assert allowed(state[name]), (name, state[name])
-    if "steps" in state:
+    if "frame" in state and "steps" in state:
         assert state["frame"] <= state["steps"]
     if isinstance(figure, Alignment):
         flat = figure.landscape == "quadratic"
@@ -123,8 +139,8 @@ def assert_consistent(figure: Figure) -> None:
 
 
 def assert_told(figure: Figure) -> None:
-    """The figure has a sentence of numbers; where a network has to be trained, see below."""
-    if isinstance(figure, LimitingFlow):
+    """The figure has a sentence of numbers; where it takes long to compute, see below."""
+    if isinstance(figure, (BasinMap, LimitingFlow)):
         return
     sentence = figure.sentence()
     assert sentence.endswith(".")
@@ -133,6 +149,7 @@ def assert_told(figure: Figure) -> None:
 
 # ── Values ───────────────────────────────────────────────────────────────────────────────────────
 
+FORMULAS = ["x", "x^2 + y^2", " x*y", "0", "-x^-2", "1/0", "x +", "x*", "((x)", "2x", "y" * 201]
 DTYPES = [torch.float16, torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64]
 
 numbers = st.one_of(
@@ -202,6 +219,8 @@ def near(figure: Figure, name: str) -> st.SearchStrategy[Any]:
     trait = figure.traits()[name]
     if hasattr(trait, "choices"):
         plain: st.SearchStrategy[Any] = st.sampled_from(trait.choices)
+    elif name == "formula":
+        return st.sampled_from(FORMULAS) | st.text() | st.sampled_from(FORMULAS).map(np.str_)
     elif hasattr(trait, "longest"):
         entry = st.floats(trait.low, trait.high) | st.sampled_from([trait.low, trait.high, 0])
         plain = st.lists(entry, min_size=trait.shortest, max_size=trait.longest)

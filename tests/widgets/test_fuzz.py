@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from samlib.widgets import Alignment, LimitingFlow, OppositeDrifts
+from samlib.widgets import Alignment, BasinMap, LimitingFlow, OppositeDrifts
 from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.traits import OneOf, Reals, Whole
 
@@ -249,11 +249,20 @@ def random_links(figure: Figure, count: int = FRAGMENTS) -> list[str]:
     return [fragment(figure, rng) for _ in range(count)]
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name != "LimitingFlow"])
+@pytest.mark.parametrize(
+    "name", [name for name in FIGURES if name not in ("BasinMap", "LimitingFlow")]
+)
 def test_any_link_leads_to_a_figure(open_page: Open, name: str) -> None:
     figure = FIGURES[name]()
     page = open_page(without_still(figure))
     assert_links_hold(page, figure, random_links(figure), ALL)
+
+
+def test_any_link_leads_to_a_map(open_page: Open) -> None:
+    """More of them than can be computed; formulas have tests of their own."""
+    figure = BasinMap()
+    links = [re.sub(r"\bformula=[^&;#]*[&;]?", "", link) for link in random_links(figure)]
+    assert_links_hold(open_page(without_still(figure)), figure, links, CONTROLS)
 
 
 def test_any_link_leads_to_a_network(open_page: Open) -> None:

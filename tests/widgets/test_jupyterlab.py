@@ -30,6 +30,7 @@ Ask = Callable[[str], str]
 # The other figures: a slider that Python is to see, and a trait with a value that the page is to.
 OTHERS: dict[str, tuple[str, str, str]] = {
     "ThreeNotions": ("rho", "rho", "0.123"),
+    "BasinMap": ("rho", "rho", "0.345"),
     "ExplicitBias": ("approach", "approach", "12.5"),
     "LimitingFlow": ("rho", "lr", "0.0567"),
     "OneLossThreeDestinations": ("turn", "lr", "0.0123"),

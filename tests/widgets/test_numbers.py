@@ -36,6 +36,7 @@ from samlib.widgets.figures.spectrum_in_training.model import (
 from samlib.widgets.figures.three_notions.model import SPECTRA, angles_around, rise
 
 from . import settings
+from .basin_map_numbers import expect_basin_map
 from .limiting_flow_numbers import expect_limiting_flow
 from .nodejs import compare
 
@@ -271,6 +272,7 @@ def expect_spectrum_in_training() -> dict[str, Any]:
 
 EXPECTED = {
     "alignment": expect_alignment,
+    "basin_map": expect_basin_map,
     "explicit_bias": expect_explicit_bias,
     "limiting_flow": expect_limiting_flow,
     "one_loss": expect_one_loss,

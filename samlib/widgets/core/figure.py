@@ -41,6 +41,7 @@ class Figure(anywidget.AnyWidget):
     open, and is one of the state where there is any.
     Where one trait (``_preset_by``) picks the defaults of others, ``_presets`` holds them by its
     values. ``_sliders`` holds what a slider covers, for each choice of that trait or for all.
+    ``parts`` names the scripts beside the bundle that the figure may ask for.
     """
 
     _esm = STATIC / "samlib-widgets.esm.js"
@@ -48,6 +49,7 @@ class Figure(anywidget.AnyWidget):
     state_names: ClassVar[tuple[str, ...]] = ()
     panel_names: ClassVar[tuple[str, ...]] = ()
     _panel_sizes: ClassVar[Mapping[str, str]] = {}  # of those that are "wide" or "tall"
+    parts: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[Mapping[str, Any]] = {}
     _preset_by: ClassVar[str] = ""
     _presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -59,6 +61,7 @@ class Figure(anywidget.AnyWidget):
     _figure = traitlets.Unicode().tag(sync=True)
     _config: Any = traitlets.Dict().tag(sync=True)
     panels: Any = Words("panel_names").tag(sync=True)
+    _parts: Any = traitlets.Dict().tag(sync=True)  # the texts of scripts that a page asked for
 
     def __init__(self, **traits: Any) -> None:
         unknown = set(traits) - set(self.trait_names())
@@ -79,6 +82,15 @@ class Figure(anywidget.AnyWidget):
         if self._preset_by:
             self.observe(self._take_preset, names=[self._preset_by])
         self._following = True
+        if self.parts:
+            self.on_msg(self._send_part)
+
+    def _send_part(self, _: Any, content: Any, buffers: Any) -> None:
+        """Give a page in a notebook the script that it asks for; other pages fetch it."""
+        name = content.get("part") if isinstance(content, Mapping) else None
+        if name in self.parts and name not in self._parts:
+            text = (STATIC / f"samlib-{name}.js").read_text("utf8")
+            self._parts = {**self._parts, name: text}
 
     def _checked(self, name: str, value: Any) -> Any:
         """The value as the trait will hold it, if it is one of the figure's state."""

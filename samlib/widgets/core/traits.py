@@ -70,6 +70,23 @@ class OneOf(traitlets.TraitType[str, str]):
         return self.choices[self.choices.index(value)]  # not NumPy's word, but ours
 
 
+class Text(traitlets.TraitType[str, str]):
+    """A text of at most ``longest`` characters, some of which are no spaces."""
+
+    def __init__(self, default: str, longest: int, **kwargs: Any) -> None:
+        self.longest = longest
+        super().__init__(default, **kwargs)
+
+    def validate(self, obj: Any, value: Any) -> str:
+        """Return the text."""
+        if not isinstance(value, str) or not value.strip() or len(value) > self.longest:
+            raise InvalidTraitError(
+                f"{self.name} must be a text of 1 to {self.longest} characters, "
+                f"got {_quoted(value)}"
+            )
+        return str(value)  # Python's
+
+
 class Switch(traitlets.TraitType[bool, bool]):
     """True or False, Python's, NumPy's or torch's."""
 

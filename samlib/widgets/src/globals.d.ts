@@ -1,2 +1,5 @@
 /** The script of the worker, which build.js puts in. */
 declare const WORKER_SOURCE: string;
+
+/** The scripts of their own by name, which build.js puts in: the name of each file, with what tells its versions apart. */
+declare const PARTS: Record<string, string>;

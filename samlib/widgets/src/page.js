@@ -1,12 +1,12 @@
 // The script of a page without a kernel: it brings every placeholder to life.
 
-import { render } from "./index.js";
+import { HEAVY, render } from "./index.js";
 import { staticModel } from "./shared/model.js";
 import { decode } from "./shared/permalink.js";
 
 /**
  * Replace the still in a placeholder by the live figure. A configuration that is an address is fetched from
- * there first, when the reader comes near: large ones are scripts that pages share.
+ * there first, when the reader comes near: large ones are scripts that pages share. So is a figure that is a script.
  *
  * @param {HTMLElement} el
  */
@@ -14,10 +14,8 @@ async function mount(el) {
   const json = el.querySelector('script[type="application/json"]')?.textContent;
   if (!json || el.classList.contains("samlib-live")) return;
   const state = JSON.parse(json);
-  if (typeof state._config === "string") {
-    await nearView(el);
-    state._config = await configFrom(state._config);
-  }
+  if (typeof state._config === "string" || state._figure in HEAVY) await nearView(el);
+  if (typeof state._config === "string") state._config = await configFrom(state._config);
   render({ model: staticModel(state), el, linkId: el.id || undefined, alias: aliasOf(el) });
 }
 

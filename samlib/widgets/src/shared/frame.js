@@ -185,7 +185,7 @@ export function createFrame(
     );
     if (different.length === 0) return;
     Object.assign(state, changes);
-    if ("steps" in state) Object.assign(state, { frame: Math.min(state.frame, state.steps) });
+    if ("steps" in state && "frame" in state) Object.assign(state, { frame: Math.min(state.frame, state.steps) });
     if (complete && !complete(state)) return;
     schedule(different.some((name) => !redrawOnly.includes(name) && (panelsMatter || name !== "panels")));
   }

@@ -1,0 +1,1 @@
+"""Where every start goes: a map of starts, each in the color of its end."""
