@@ -10,28 +10,18 @@
  */
 export function topEigenpair(matrix, vectors, vector) {
   const dim = vector.length;
-  diagonalize(matrix, vectors, dim);
-  let top = 0;
-  for (let i = 1; i < dim; i++) if (matrix[i * dim + i] > matrix[top * dim + top]) top = i;
-  for (let k = 0; k < dim; k++) vector[k] = vectors[k * dim + top];
-  return matrix[top * dim + top];
-}
-
-/**
- * Make a symmetric matrix diagonal by cyclic Jacobi rotations.
- *
- * @param {Float64Array} matrix row-major dim × dim; its eigenvalues are left on the diagonal
- * @param {Float64Array} vectors dim × dim, receives the eigenvectors in its columns @param {number} dim
- */
-export function diagonalize(matrix, vectors, dim) {
   vectors.fill(0);
   for (let i = 0; i < dim; i++) vectors[i * dim + i] = 1;
   for (let sweep = 0; sweep < 30; sweep++) {
-    if (isDiagonal(matrix, dim)) return;
+    if (isDiagonal(matrix, dim)) break;
     for (let p = 0; p < dim - 1; p++) {
       for (let q = p + 1; q < dim; q++) rotate(matrix, vectors, dim, p, q);
     }
   }
+  let top = 0;
+  for (let i = 1; i < dim; i++) if (matrix[i * dim + i] > matrix[top * dim + top]) top = i;
+  for (let k = 0; k < dim; k++) vector[k] = vectors[k * dim + top];
+  return matrix[top * dim + top];
 }
 
 /** Is a symmetric matrix diagonal, up to rounding? @param {Float64Array} matrix @param {number} dim */

@@ -4,6 +4,7 @@ import { TrainingError } from "./errors.js";
 import { createGauge } from "./run/measure.js";
 import { createSession } from "./run/session.js";
 import { plainArithmetic } from "./arithmetic/plain.js";
+import { withSimd } from "./arithmetic/simd.js";
 
 /** @typedef {import("./run/session.js").Settings} Settings */
 
@@ -12,7 +13,9 @@ import { plainArithmetic } from "./arithmetic/plain.js";
 /** @param {Settings} settings @param {{noWebAssembly?: boolean}} [without] */
 export function openRun(settings, { noWebAssembly = false } = {}) {
   if (settings.precision === "float32" && noWebAssembly) throw new TrainingError("no-webassembly");
-  const session = createSession(settings, (build) => build(plainArithmetic()));
+  const session = createSession(settings, (build) =>
+    settings.precision === "float32" ? withSimd(build) : build(plainArithmetic()),
+  );
   const gauge = createGauge(session);
   return {
     dim: session.model.dim,

@@ -1,7 +1,6 @@
 // The top eigenvalues of a symmetric matrix that is known by its products, by a block Lanczos iteration that begins where
 // the last one ended: during training eigenvectors turn slowly, so that a few products suffice.
 
-import { dot } from "../../dynamics/vectors.js";
 import { createSubspace } from "./subspace.js";
 
 /** @typedef {import("./subspace.js").Ritz} Ritz */
@@ -20,6 +19,9 @@ import { createSubspace } from "./subspace.js";
 /** How many vectors the basis may hold; how many products lie between two looks; how many pairs are kept beyond. */
 const [CAPACITY, BETWEEN_LOOKS, BEYOND] = [52, 8, 4];
 
+/** So many directions that are not exact enough are followed at once. */
+const WIDEST = 6;
+
 /**
  * @param {import("./subspace.js").Product} product @param {number} dim
  * @param {{count: number, rtol: number, most: number, start: Float64Array[], random: () => Float64Array}} options
@@ -35,8 +37,7 @@ export function topSpectrum(product, dim, { count, rtol, most, start, random }) 
     extend(subspace, block, most);
     const pairs = subspace.ritz();
     const top = pairs.slice(0, wanted);
-    const residuals = top.map((pair) => subspace.residual(pair));
-    const errors = errorsOf(pairs, residuals);
+    const errors = errorsOf(pairs, top.length);
     const open = top.map((_, i) => i).filter((i) => !(errors[i] <= rtol * Math.abs(top[i].value)));
     const stuck = subspace.products >= most || subspace.size === dim || !pairs.every(({ value }) => Number.isFinite(value));
     if (top.length === wanted && (open.length === 0 || stuck)) {
@@ -46,7 +47,8 @@ export function topSpectrum(product, dim, { count, rtol, most, start, random }) 
         products: subspace.products, converged: open.length === 0,
       }; // prettier-ignore
     }
-    block = open.map((i) => residuals[i]);
+    // Outside the basis, H q is the residual.
+    block = open.slice(0, WIDEST).map((i) => subspace.image(top[i]));
     if (top.length < wanted) block.push(random());
     if (subspace.size + BETWEEN_LOOKS > CAPACITY) subspace.restart(pairs.slice(0, wanted + 2 * BEYOND));
   }
@@ -70,12 +72,11 @@ function extend(subspace, block, most) {
   }
 }
 
-/** @param {Ritz[]} pairs @param {Float64Array[]} residuals */
-function errorsOf(pairs, residuals) {
-  return Float64Array.from(residuals, (r, i) => {
-    const size = Math.sqrt(dot(r, r));
-    const others = pairs.filter((_, j) => j !== i).map(({ value }) => Math.abs(value - pairs[i].value));
-    const gap = Math.min(...others) - size;
-    return gap > size ? (size * size) / gap : size;
+/** @param {Ritz[]} pairs @param {number} count of those wanted */
+function errorsOf(pairs, count) {
+  return Float64Array.from({ length: count }, (_, i) => {
+    const { value, residual } = pairs[i];
+    const gap = Math.min(...pairs.map((other, j) => (j === i ? Infinity : Math.abs(other.value - value)))) - residual;
+    return gap > residual ? residual ** 2 / gap : residual;
   });
 }

@@ -1,25 +1,19 @@
 // An orthonormal basis Q that grows by products with a symmetric matrix H, and H seen through it: the Rayleigh-Ritz
 // values and vectors of QᵀHQ.
 
-import { diagonalize } from "../../dynamics/eigen.js";
-import { dot } from "../../dynamics/vectors.js";
+import { eigenpairs } from "./symmetric.js";
+import { addCombined, combined, inner, scale } from "./vectors.js";
 
 /** @typedef {(v: Float64Array, out: Float64Array) => void} Product v ↦ H v */
 
-/** @typedef {{value: number, coefficients: Float64Array}} Ritz by which the vectors of the basis are combined */
+/**
+ * A Ritz value θ, the coefficients y of its vector q = Qy in the basis, and ‖H q − θ q‖.
+ *
+ * @typedef {{value: number, coefficients: Float64Array, residual: number}} Ritz
+ */
 
 /** What is left of a vector of unit length must be longer than this to be more than rounding. */
 const LEAST = 1e-10;
-
-/** @param {Float64Array} v @param {number} factor @param {Float64Array} w v += factor·w */
-export function add(v, factor, w) {
-  for (let i = 0; i < v.length; i++) v[i] += factor * w[i];
-}
-
-/** @param {Float64Array} v @param {number} factor */
-function scale(v, factor) {
-  for (let i = 0; i < v.length; i++) v[i] *= factor;
-}
 
 /** @param {Product} product @param {number} dim */
 export function createSubspace(product, dim) {
@@ -27,74 +21,82 @@ export function createSubspace(product, dim) {
   let basis = [];
   /** @type {Float64Array[]} H on each */
   let images = [];
-  /** @type {number[][]} the lower triangle of QᵀHQ */
-  let projected = [];
+  /** @type {number[][]} lower triangles of QᵀHQ and of (HQ)ᵀHQ */
+  let [projected, squares] = [/** @type {number[][]} */ ([]), /** @type {number[][]} */ ([])];
+
+  /** What a vector has outside the basis, at unit length, in its place; false if there is nothing. @param {Float64Array} vector */
+  function takeOutside(vector) {
+    const length = Math.sqrt(inner(vector, vector));
+    if (!(length > 0) || !Number.isFinite(length) || basis.length === dim) return false;
+    scale(vector, 1 / length);
+    // Again where little is left, because a large part of that is rounding (Daniel et al. 1976).
+    for (let left = 0; left < 0.1; ) {
+      removeParts(vector, basis);
+      left = Math.sqrt(inner(vector, vector));
+      if (left < LEAST) return false;
+      scale(vector, 1 / left);
+    }
+    return true;
+  }
 
   const subspace = {
     products: 0,
     get size() {
       return basis.length;
     },
-    basis: () => basis,
     /**
      * Add what a vector has outside the basis, and H on it; returns that image, or null if there is nothing new.
      *
      * @param {Float64Array} vector is overwritten
      */
     grow(vector) {
-      const length = Math.sqrt(dot(vector, vector));
-      if (!(length > 0) || !Number.isFinite(length) || basis.length === dim) return null;
-      scale(vector, 1 / length);
-      // Again where little is left, because a large part of that is rounding (Daniel et al. 1976).
-      for (let left = 0, before = 1; left < 0.1 * before; ) {
-        for (const q of basis) add(vector, -dot(q, vector), q);
-        before = left || 1;
-        left = Math.sqrt(dot(vector, vector));
-        if (left < LEAST) return null;
-        if (left >= 0.1 * before) scale(vector, 1 / left);
-      }
+      if (!takeOutside(vector)) return null;
       const image = new Float64Array(dim);
       product(vector, image);
       subspace.products++;
       basis.push(vector);
       images.push(image);
-      projected.push(basis.map((q) => dot(q, image)));
+      projected.push(basis.map((q) => inner(q, image)));
+      squares.push(images.map((each) => inner(each, image)));
       return image;
     },
-    /** Ritz values, largest first. @returns {Ritz[]} */
-    ritz() {
-      const size = basis.length;
-      const [matrix, vectors] = [new Float64Array(size * size), new Float64Array(size * size)];
-      projected.forEach((row, i) => row.forEach((entry, j) => (matrix[i * size + j] = matrix[j * size + i] = entry)));
-      diagonalize(matrix, vectors, size);
-      const order = projected.map((_, i) => i).sort((a, b) => matrix[b * (size + 1)] - matrix[a * (size + 1)]);
-      return order.map((i) => ({
-        value: matrix[i * (size + 1)],
-        coefficients: Float64Array.from(basis, (_, j) => vectors[j * size + i]),
-      }));
-    },
-    /** The Ritz vector. @param {Ritz} pair */
-    vector: ({ coefficients }) => combined(basis, coefficients, dim),
-    /** H q − θ q. @param {Ritz} pair */
-    residual({ value, coefficients }) {
-      const out = combined(images, coefficients, dim);
-      basis.forEach((q, i) => add(out, -value * coefficients[i], q));
-      return out;
-    },
+    /** Largest value first. @returns {Ritz[]} */
+    ritz: () =>
+      eigenpairs(whole(projected)).map(({ value, vector }) => {
+        const square = quadratic(squares, vector) - value * value;
+        return { value, coefficients: vector, residual: Math.sqrt(Math.max(square, 0)) };
+      }),
+    /** The Ritz vector q. @param {Ritz} pair */
+    vector: ({ coefficients }) => combined(basis, coefficients),
+    /** H q. @param {Ritz} pair */
+    image: ({ coefficients }) => combined(images, coefficients),
     /** Keep the span of some Ritz vectors only (thick restart; Wu and Simon 2000). @param {Ritz[]} kept */
     restart(kept) {
-      const next = kept.map(({ coefficients }) => combined(basis, coefficients, dim));
-      images = kept.map(({ coefficients }) => combined(images, coefficients, dim));
-      basis = next;
-      projected = kept.map(({ value }, i) => Array.from({ length: i + 1 }, (_, j) => (i === j ? value : 0)));
+      [basis, images] = [kept.map(subspace.vector), kept.map(subspace.image)];
+      projected = kept.map(({ value }, i) => kept.slice(0, i + 1).map((_, j) => (i === j ? value : 0)));
+      squares = images.map((image, i) => images.slice(0, i + 1).map((each) => inner(each, image)));
     },
   };
   return subspace;
 }
 
-/** @param {Float64Array[]} vectors @param {Float64Array} coefficients @param {number} dim */
-function combined(vectors, coefficients, dim) {
-  const out = new Float64Array(dim);
-  vectors.forEach((v, i) => add(out, coefficients[i], v));
-  return out;
+/** Take from a vector what it has in the span of a basis. @param {Float64Array} vector @param {Float64Array[]} basis */
+function removeParts(vector, basis) {
+  const parts = new Float64Array(basis.length);
+  for (let i = 0; i < parts.length; i++) parts[i] = -inner(basis[i], vector);
+  addCombined(vector, basis, parts);
+}
+
+/** A symmetric matrix from its lower triangle. @param {number[][]} lower */
+function whole(lower) {
+  const rows = lower.map(() => new Float64Array(lower.length));
+  lower.forEach((row, i) => row.forEach((entry, j) => (rows[i][j] = rows[j][i] = entry)));
+  return rows;
+}
+
+/** yᵀAy. @param {number[][]} lower of A @param {Float64Array} y */
+function quadratic(lower, y) {
+  let sum = 0;
+  lower.forEach((row, i) => row.forEach((entry, j) => (sum += (i === j ? 1 : 2) * y[i] * entry * y[j])));
+  return sum;
 }

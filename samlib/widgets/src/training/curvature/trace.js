@@ -1,7 +1,6 @@
 // The trace of a symmetric matrix that is known by its products, with its standard error.
 
-import { dot } from "../../dynamics/vectors.js";
-import { add } from "./subspace.js";
+import { add, inner } from "./vectors.js";
 
 /** @typedef {{value: number, error: number, probes: number}} Estimate error: one standard error */
 
@@ -19,14 +18,14 @@ export function hutchinson(product, { vectors, probes, sign, dim }) {
   let known = 0;
   for (const v of vectors) {
     product(v, image);
-    known += dot(v, image);
+    known += inner(v, image);
   }
   const found = [];
   for (let n = 0; n < probes; n++) {
     const z = Float64Array.from({ length: dim }, sign);
-    for (const v of vectors) add(z, -dot(v, z), v);
+    for (const v of vectors) add(z, -inner(v, z), v);
     product(z, image);
-    found.push(dot(z, image));
+    found.push(inner(z, image));
   }
   const mean = found.reduce((a, b) => a + b, 0) / probes;
   const variance = found.reduce((sum, each) => sum + (each - mean) ** 2, 0) / (probes - 1);

@@ -14,15 +14,19 @@ import { LOSSES } from "./losses.js";
  *
  * @typedef {object} Batch
  * @property {number} rows
- * @property {number} columns rows and padding, so that SIMD needs no rest: a multiple of PAD
+ * @property {number} columns rows and padding, so that SIMD needs no rest: see padded()
  * @property {Buffer} patches of the first layer, fan × positions × columns
  * @property {Uint8Array} labels
  */
 
 export const PAD = 8;
 
-/** @param {number} rows */
-export const padded = (rows) => Math.ceil(rows / PAD) * PAD;
+/**
+ * An odd multiple of PAD: were it a power of two, the rows of a matrix would fall on the same lines of the cache.
+ *
+ * @param {number} rows
+ */
+export const padded = (rows) => (2 * Math.ceil((rows / PAD - 1) / 2) + 1) * PAD;
 
 /** @typedef {ReturnType<typeof createModel>} Model */
 
@@ -64,6 +68,7 @@ export function createModel(arithmetic, { layers, dim }, lossName, columns) {
   const hv = arithmetic.alloc(dim);
   const [weights, gradients, along, products] = [x, g, v, hv].map((each) => viewsOf(layers, each));
   const spaces = layers.map((layer, l) => spaceFor(arithmetic, layer, columns, l === 0));
+  const ones = arithmetic.alloc(Math.max(...layers.map(({ positions }) => positions)) * columns).fill(1);
   const last = layers.length - 1;
 
   /** What a layer multiplies. @param {number} l @param {Batch} batch */
@@ -88,14 +93,8 @@ export function createModel(arithmetic, { layers, dim }, lossName, columns) {
     }
   }
 
-  /** Sums over columns. @param {Buffer} d @param {Buffer} out @param {number} n */
-  function sums(d, out, n) {
-    for (let i = 0; i < out.length; i++) {
-      let sum = 0;
-      for (let j = i * n; j < (i + 1) * n; j++) sum += d[j];
-      out[i] = sum;
-    }
-  }
+  /** Sums over n columns. @param {Buffer} d @param {Buffer} out @param {number} n */
+  const sums = (d, out, n) => arithmetic.outer(out.length, 1, n, d, ones, out, false);
 
   /**
    * Wᵀd, brought back to where the patches come from: into `out`, beside which `patches` is work space.
