@@ -9,6 +9,7 @@ from samlib.widgets.figures.one_loss.widget import OneLossThreeDestinations
 from samlib.widgets.figures.opposite_drifts.widget import OppositeDrifts
 from samlib.widgets.figures.spectrum_in_training.widget import SpectrumInTraining
 from samlib.widgets.figures.three_notions.widget import ThreeNotions
+from samlib.widgets.figures.train_yourself.widget import TrainYourself
 
 __all__ = [
     "Alignment",
@@ -19,5 +20,6 @@ __all__ = [
     "OppositeDrifts",
     "SpectrumInTraining",
     "ThreeNotions",
+    "TrainYourself",
     "explore",
 ]

@@ -23,6 +23,7 @@ from samlib.widgets.figures.one_loss.model import DESTINATIONS
 from samlib.widgets.figures.opposite_drifts.widget import FAR
 from samlib.widgets.figures.spectrum_in_training.model import RUNS
 from samlib.widgets.figures.spectrum_in_training.widget import SHOWN
+from samlib.widgets.figures.train_yourself import model as train_yourself
 
 PATH = Path(__file__).parent / "src" / "schema.json"
 
@@ -67,6 +68,11 @@ def schema() -> dict[str, Any]:
             },
             "opposite_drifts": {"far": FAR},
             "spectrum_in_training": {"runs": RUNS, "shown": SHOWN},
+            "train_yourself": {
+                "methods": train_yourself.METHODS,
+                "channels": train_yourself.CHANNELS,
+                "images": train_yourself.IMAGES,
+            },
         },
     }
 

@@ -8,6 +8,7 @@ import { renderOneLossThreeDestinations } from "./figures/one_loss/figure.js";
 import { renderOppositeDrifts } from "./figures/opposite_drifts/figure.js";
 import { renderSpectrumInTraining } from "./figures/spectrum_in_training/figure.js";
 import { renderThreeNotions } from "./figures/three_notions/figure.js";
+import { renderTrainYourself } from "./figures/train_yourself/figure.js";
 
 /** @typedef {import("./shared/model.js").Model} Model */
 
@@ -21,6 +22,7 @@ const FIGURES = {
   OppositeDrifts: renderOppositeDrifts,
   SpectrumInTraining: renderSpectrumInTraining,
   ThreeNotions: renderThreeNotions,
+  TrainYourself: renderTrainYourself,
 };
 
 /**
