@@ -21,8 +21,10 @@ export function createSubspace(product, dim) {
   let basis = [];
   /** @type {Float64Array[]} H on each */
   let images = [];
-  /** @type {number[][]} lower triangles of QᵀHQ and of (HQ)ᵀHQ */
-  let [projected, squares] = [/** @type {number[][]} */ ([]), /** @type {number[][]} */ ([])];
+  /** @type {number[][]} the lower triangle of QᵀHQ */
+  let projected = [];
+  /** @type {number[][]} that of (HQ)ᵀHQ */
+  let squares = [];
 
   /** What a vector has outside the basis, at unit length, in its place; false if there is nothing. @param {Float64Array} vector */
   function takeOutside(vector) {

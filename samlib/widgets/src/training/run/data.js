@@ -44,27 +44,29 @@ export function shuffledLabels(labels, rows, share, seed) {
 /**
  * A batch that can hold up to `most` of the images, as the first layer takes them.
  *
- * @param {import("../arithmetic/plain.js").Arithmetic} arithmetic @param {import("../network/layers.js").Layer} first
- * @param {number} most
+ * @param {import("../arithmetic/plain.js").Arithmetic} arithmetic @param {import("../network/model.js").Model} model
+ * @param {import("../network/layers.js").Layer} first @param {number} most
  */
-export function createBatch(arithmetic, { fan, positions, taps }, most) {
+export function createBatch(arithmetic, model, { fan, positions, taps }, most) {
   const blocks = fan * positions;
   // Where a block comes from: a pixel of the image, or nowhere.
   const pixels = taps ?? Array.from({ length: PIXELS }, (_, i) => i);
   const batch = {
     rows: 0,
+    total: 0,
     columns: 0,
+    spaces: model.spacesFor(padded(most)),
     patches: arithmetic.alloc(blocks * padded(most)),
     labels: new Uint8Array(most),
     /**
      * Put these rows of the data into the batch.
      *
      * @param {ArrayLike<number>} chosen @param {Float64Array} inputs @param {ArrayLike<number>} labels
+     * @param {number} [total] rows of which these are a part
      */
-    fill(chosen, inputs, labels) {
+    fill(chosen, inputs, labels, total = chosen.length) {
       const [rows, columns] = [chosen.length, padded(chosen.length)];
-      batch.rows = rows;
-      batch.columns = columns;
+      Object.assign(batch, { rows, columns, total });
       for (let block = 0; block < blocks; block++) {
         const [pixel, to] = [pixels[block], block * columns];
         if (pixel < 0) batch.patches.fill(0, to, to + columns);

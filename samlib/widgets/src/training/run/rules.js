@@ -22,10 +22,11 @@
  *
  * @typedef {object} Problem
  * @property {number} dim
- * @property {(x: Float64Array, batch: Batch, out: Float64Array) => number} gradient returns L on the batch
- * @property {Batch} full
- * @property {(count: number) => Batch} draw as many rows at random
- * @property {(size: number) => Iterable<Batch>} pieces of the training rows
+ * @property {number} rows for training
+ * @property {(x: Float64Array, parts: Batch[], out: Float64Array) => number} gradient returns L on these parts of the data
+ * @property {Batch[]} full all training rows
+ * @property {(count: number) => Batch[]} draw as many rows at random
+ * @property {(size: number) => Iterable<Batch[]>} pieces of the training rows, one after the other
  */
 
 /** Which of a rule's numbers it uses. @type {Readonly<Record<Rule["name"], readonly ("lr" | "rho" | "batch")[]>>} */
@@ -38,15 +39,15 @@ export const NUMBERS = {
   one_sam: ["lr", "rho"],
 };
 
-/** @param {Rule} rule @returns {Rule} the rule, if it makes sense */
-export function checked(rule) {
+/** The rule, if it makes sense for so many rows. @param {Rule} rule @param {number} rows @returns {Rule} */
+export function checked(rule, rows) {
   if (!(rule?.name in NUMBERS)) {
     throw new RangeError(`rule.name must be one of ${Object.keys(NUMBERS).join(", ")}, got ${rule?.name}`);
   }
   const fits = {
     lr: (/** @type {number} */ v) => v > 0 && Number.isFinite(v),
     rho: (/** @type {number} */ v) => v >= 0 && Number.isFinite(v),
-    batch: (/** @type {number} */ v) => Number.isInteger(v) && v >= 1,
+    batch: (/** @type {number} */ v) => Number.isInteger(v) && v >= 1 && v <= rows,
   };
   for (const number of NUMBERS[rule.name]) {
     const value = rule[number];
@@ -67,29 +68,29 @@ export function createStepper(problem) {
   const { dim } = problem;
   const [g, ahead, mean] = [new Float64Array(dim), new Float64Array(dim), new Float64Array(dim)];
 
-  /** Write the gradient at x + ρ g/‖g‖ into g, which holds the one at x. @param {Float64Array} x @param {Batch} batch @param {number} rho */
-  function climb(x, batch, rho) {
+  /** Write the gradient at x + ρ g/‖g‖ into g, which holds the one at x. @param {Float64Array} x @param {Batch[]} parts @param {number} rho */
+  function climb(x, parts, rho) {
     const length = norm(g);
     const flat = 1 / Math.sqrt(dim);
     for (let i = 0; i < dim; i++) ahead[i] = x[i] + rho * (length === 0 ? flat : g[i] / length);
-    problem.gradient(ahead, batch, g);
+    problem.gradient(ahead, parts, g);
   }
 
-  /** The direction of a step on one batch, into g. @param {Float64Array} x @param {Batch} batch @param {number | null} rho */
-  function directionOn(x, batch, rho) {
-    const loss = problem.gradient(x, batch, g);
+  /** The direction of a step on some rows, into g. @param {Float64Array} x @param {Batch[]} parts @param {number | null} rho */
+  function directionOn(x, parts, rho) {
+    const loss = problem.gradient(x, parts, g);
     const gradientNorm = norm(g);
-    if (rho !== null) climb(x, batch, rho);
+    if (rho !== null) climb(x, parts, rho);
     return { loss, gradientNorm };
   }
 
   /** The mean direction over pieces of the training rows. @param {Float64Array} x @param {number} size @param {number} rho */
   function meanDirection(x, size, rho) {
     mean.fill(0);
-    let [loss, total] = [0, problem.full.rows];
+    let loss = 0;
     const whole = new Float64Array(dim);
     for (const piece of problem.pieces(size)) {
-      const share = piece.rows / total;
+      const share = piece[0].rows / problem.rows;
       loss += share * problem.gradient(x, piece, g);
       for (let i = 0; i < dim; i++) whole[i] += share * g[i];
       climb(x, piece, rho);

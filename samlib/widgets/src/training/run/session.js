@@ -2,7 +2,7 @@
 
 import { unpackDigits, IMAGES, PIXELS } from "../digits/unpack.js";
 import { layersOf, CLASSES } from "../network/layers.js";
-import { createModel, padded } from "../network/model.js";
+import { createModel, padded, rowsAtOnce } from "../network/model.js";
 import { startOf } from "../network/start.js";
 import { mersenneTwister } from "../../dynamics/mersenne.js";
 import { centred, createBatch, shuffledLabels } from "./data.js";
@@ -41,9 +41,6 @@ import { checked, createStepper, norm } from "./rules.js";
  *   its number among the test rows
  */
 
-/** Test rows are answered so many at a time. */
-const AT_ONCE = 256;
-
 /** @typedef {ReturnType<typeof createSession>} Session */
 
 /**
@@ -57,13 +54,14 @@ export function createSession(settings, withArithmetic) {
   const labels = digits.labels.slice();
   labels.set(shuffledLabels(digits.labels, rows, shuffled, seed));
   const shape = layersOf(network);
-  const most = Math.max(rows, AT_ONCE);
-  const { model, full, some } = withArithmetic((arithmetic) => ({
-    model: createModel(arithmetic, shape, loss, padded(most)),
-    full: createBatch(arithmetic, shape.layers[0], rows),
-    some: createBatch(arithmetic, shape.layers[0], most),
-  }));
-  full.fill(range(0, rows), inputs, labels);
+  const atOnce = rowsAtOnce(shape.layers);
+  const most = Math.max(rows, atOnce);
+  const { model, full, some } = withArithmetic((arithmetic) => {
+    const model = createModel(arithmetic, shape, loss, padded(most));
+    const batch = (/** @type {number} */ size) => createBatch(arithmetic, model, shape.layers[0], size);
+    return { model, full: pieces(0, rows, atOnce).map(({ length }) => batch(length)), some: batch(most) };
+  });
+  pieces(0, rows, atOnce).forEach((piece, i) => full[i].fill(piece, inputs, labels, rows));
 
   const start = startOf(shape, seed);
   const x = start.slice();
@@ -73,41 +71,37 @@ export function createSession(settings, withArithmetic) {
 
   const problem = {
     dim: model.dim,
+    rows,
     gradient: model.gradient,
     full,
     /** @param {number} count */
-    draw: (count) => some.fill(Array.from({ length: count }, () => random.word() % rows), inputs, labels),
+    draw: (count) => [some.fill(Array.from({ length: count }, () => random.word() % rows), inputs, labels)],
     /** @param {number} size */
     *pieces(size) {
-      for (let k = 0; k < rows; k += size) yield some.fill(range(k, Math.min(k + size, rows)), inputs, labels);
+      for (const piece of pieces(0, rows, size)) yield [some.fill(piece, inputs, labels)];
     },
   };
   const advance = createStepper(problem);
 
-  /** What the network takes rows for. @param {number} from @param {number} to */
-  function answers(from, to) {
-    const out = new Uint8Array(to - from);
-    for (let k = from; k < to; k += AT_ONCE) {
-      const part = some.fill(range(k, Math.min(k + AT_ONCE, to)), inputs, labels);
-      model.value(x, part);
-      out.set(largest(model.outputs, part), k - from);
-    }
-    return out;
+  /** What the network takes test rows for. */
+  function answers() {
+    return pieces(rows, IMAGES, atOnce).flatMap((piece) => {
+      model.value(x, [some.fill(piece, inputs, labels)]);
+      return largest(model.outputsOf(some), some);
+    });
   }
 
-  /** @param {number} from @param {number} to */
-  function accuracy(from, to) {
-    const right = answers(from, to).filter((answer, i) => answer === labels[from + i]).length;
-    return right / (to - from);
-  }
+  /** How many answers are right, for the rows from one on. @param {number[]} answers @param {number} from */
+  const shareRight = (answers, from) =>
+    answers.filter((answer, i) => answer === labels[from + i]).length / answers.length;
 
   /** @param {number[]} losses @param {number[]} gradientNorms @returns {Progress} */
   function progress(losses, gradientNorms) {
-    const testAccuracy = accuracy(rows, IMAGES);
+    const testAccuracy = shareRight(answers(), rows);
     const found = model.gradient(x, full, g);
-    const right = largest(model.outputs, full).filter((answer, i) => answer === labels[i]).length;
+    const trainAnswers = full.flatMap((/** @type {import("./data.js").Batch} */ part) => largest(model.outputsOf(part), part));
     return {
-      step, loss: found, gradientNorm: norm(g), trainAccuracy: right / rows, testAccuracy,
+      step, loss: found, gradientNorm: norm(g), trainAccuracy: shareRight(trainAnswers, 0), testAccuracy,
       diverged: !Number.isFinite(found),
       losses: Float64Array.from(losses), gradientNorms: Float64Array.from(gradientNorms),
     }; // prettier-ignore
@@ -117,7 +111,7 @@ export function createSession(settings, withArithmetic) {
     settings, model, full, x, problem,
     /** @param {import("./rules.js").Rule} rule @param {number} steps */
     step(rule, steps) {
-      checked(rule);
+      checked(rule, rows);
       /** @type {number[]} */
       const losses = [];
       /** @type {number[]} */
@@ -135,7 +129,7 @@ export function createSession(settings, withArithmetic) {
     wrong(limit) {
       /** @type {Wrong[]} */
       const found = [];
-      answers(rows, IMAGES).forEach((answer, row) => {
+      answers().forEach((answer, row) => {
         const label = labels[rows + row];
         if (answer === label || found.length === limit) return;
         const at = (rows + row) * PIXELS;
@@ -155,16 +149,17 @@ export function createSession(settings, withArithmetic) {
   }; // prettier-ignore
 }
 
-/** @param {number} from @param {number} to */
-const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
+/** The numbers from one to before another, so many at a time. @param {number} from @param {number} to @param {number} size */
+function pieces(from, to, size) {
+  const starts = Array.from({ length: Math.ceil((to - from) / size) }, (_, i) => from + i * size);
+  return starts.map((k) => Array.from({ length: Math.min(size, to - k) }, (_, i) => k + i));
+}
 
 /** The class of the largest output of each row. @param {ArrayLike<number>} z @param {{rows: number, columns: number}} batch */
 function largest(z, { rows, columns }) {
-  const answers = new Uint8Array(rows);
-  for (let r = 0; r < rows; r++) {
+  return Array.from({ length: rows }, (_, r) => {
     let best = 0;
     for (let c = 1; c < CLASSES; c++) if (z[c * columns + r] > z[best * columns + r]) best = c;
-    answers[r] = best;
-  }
-  return answers;
+    return best;
+  });
 }
