@@ -37,6 +37,7 @@ from samlib.widgets.figures.three_notions.model import SPECTRA, angles_around, r
 from . import settings
 from .limiting_flow_numbers import expect_limiting_flow
 from .nodejs import compare
+from .train_yourself_numbers import expect_train_yourself
 
 STEPS = 5000
 
@@ -263,6 +264,7 @@ EXPECTED = {
     "opposite_drifts": expect_opposite_drifts,
     "spectrum_in_training": expect_spectrum_in_training,
     "three_notions": expect_three_notions,
+    "train_yourself": expect_train_yourself,
 }
 
 

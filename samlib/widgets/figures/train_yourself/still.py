@@ -58,7 +58,7 @@ def _name(
     if not np.isfinite(edge[-1]):
         return
     if method == "gradient_descent":
-        axes.annotate(f"2/η = {edge[-1]:.3g}", (0, edge[-1]), (6, 4), **beside)
+        axes.annotate(f"2/η = {edge[-1]:.3g}", (0, edge[-1]), (6, -14), **beside)
     else:
         name = f"{METHODS[method]}’s edge"
         axes.annotate(name, (steps[-1], edge[-1]), (-4, -14), **beside, ha="right")

@@ -179,6 +179,9 @@ class TrainYourself(Figure):
         self._course = rounded(self.course())
         return {**self.state(), "_course": self._course}
 
+    def _placeholder(self) -> Mapping[str, str]:
+        return {"panel": self.panel}
+
     def sentence(self) -> str:
         """What the still shows, in one sentence."""
         course = self.course()

@@ -44,7 +44,7 @@ const MOVING = ["rho", "lr", "first", "second", "batch", "panel", "switch_step",
 const LABELS = { rho: "ρ", lr: "η", switch_step: "the step at which ρ moves", switch_rho: "the ρ to which it moves" };
 
 /** What a reader calls the states that have a name. @type {[string, string][]} */
-const PRESETS = [["edge", "At the edge"], ["memorize", "Learn nonsense"], ["switch", "Who moves first?"]]; // prettier-ignore
+const PRESETS = [["edge", "Edge"], ["memorize", "Nonsense"], ["switch", "Who moves first?"]]; // prettier-ignore
 
 /**
  * @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string, alias?: string}} context
@@ -72,9 +72,9 @@ export function renderTrainYourself(context) {
     choices: presets.el,
     hint: "Press play, and move ρ while they train.",
     legend: html("span", { hidden: true }),
-    stage: [...pictures.map(({ plot }) => plot.el), ...digits.map(({ el }) => el)],
+    stage: [...pictures.map(({ plot }) => plot.el), transport.el, ...digits.map(({ el }) => el)],
     // The frame stops a film before it shows another state: here training begins anew.
-    player: { el: transport.el, pause: () => session.rewind(), dispose: () => session.dispose() },
+    player: { el: html("span", { hidden: true }), pause: () => session.rewind(), dispose: () => session.dispose() },
     controls: html("div", { class: "samlib-train-below" }, panels.el, more.el),
     handles: [],
     compute: () => session.follow(),

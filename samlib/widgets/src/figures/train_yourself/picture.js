@@ -15,6 +15,9 @@ import { METHODS, edgeOf } from "./methods.js";
 
 const DOTS = [1, 4];
 
+/** Half the width of a letter of a name, in px. */
+const HALF_LETTER = 4;
+
 /** How strong the course is drawn beside what the page has trained. */
 const GHOST = 0.3;
 
@@ -64,7 +67,7 @@ export function createPicture(view) {
     labels.hide(`edge-${run}`, !shown);
     if (!shown) return;
     // Gradient descent comes to its edge late, SAM stays at its own: each name stands where there is room.
-    if (method === "gradient_descent") labels.put(`edge-${run}`, plot.box.left + 8, y(edge) - 6, `2/η = ${number(edge)}`, "start", "");
+    if (method === "gradient_descent") labels.put(`edge-${run}`, plot.box.left + 8, y(edge) + 17, `2/η = ${number(edge)}`, "start", "");
     else labels.put(`edge-${run}`, plot.box.right - 4, y(edge) + 18, `${METHODS[method]}’s edge`, "end", "");
   }
 
@@ -84,8 +87,12 @@ export function createPicture(view) {
     context.fill();
     const method = METHODS[methodOf(view.state, run)];
     const text = lost ? `${method} has diverged` : `${method} ${number(/** @type {number} */ (line.value(last)), 3)}`;
-    const right = px > box.left + 190;
-    labels.put(name, right ? px - 4 : px + 10, Math.max(py - 12, box.top + 12), text, right ? "end" : "start", colour);
+    // It stands before the end of the line if it fits there, after it if it fits there, or else in the middle.
+    const half = HALF_LETTER * text.length;
+    const [before, after] = [px - 2 * half > box.left, px + 10 + 2 * half < box.right];
+    const middle = Math.min(Math.max(px, box.left + half), box.right - half);
+    const place = before ? px - 4 : after ? px + 10 : middle;
+    labels.put(name, place, Math.max(py - 12, box.top + 12), text, before ? "end" : after ? "start" : "middle", colour);
   }
 
   /** When ρ moved by itself. @param {any} x */
@@ -163,7 +170,7 @@ function createColouredLabels(plot, names) {
   return {
     /** @param {string} name @param {boolean} hidden */
     hide: (name, hidden) => of(name).toggleAttribute("hidden", hidden),
-    /** @param {string} name @param {number} x @param {number} y @param {string} text @param {"start" | "end"} anchor @param {string} colour none for ink */
+    /** @param {string} name @param {number} x @param {number} y @param {string} text @param {"start" | "middle" | "end"} anchor @param {string} colour none for ink */
     put(name, x, y, text, anchor, colour) {
       const label = of(name);
       label.setAttribute("transform", `translate(${x.toFixed(1)},${y.toFixed(1)})`);

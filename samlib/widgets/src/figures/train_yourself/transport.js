@@ -23,7 +23,7 @@ export function createTransport(view) {
   step.dataset.control = "step";
   rewind.dataset.control = "rewind";
   const rho = slider({
-    label: "SAM’s radius ρ", name: "rho", scale: "linear", range: config.sliders.rho, limits: config.limits.rho,
+    label: "Radius ρ", name: "rho", scale: "linear", range: config.sliders.rho, limits: config.limits.rho,
     onInput: (value) => view.update({ rho: value }),
   }); // prettier-ignore
   const time = html("span", { class: "samlib-train-time" });
