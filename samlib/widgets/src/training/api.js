@@ -10,7 +10,7 @@
 import { TrainingError } from "./errors.js";
 import { createHost } from "./host.js";
 
-/** @typedef {import("./run/session.js").Settings} Settings */
+/** @typedef {import("./run/settings.js").Settings} Settings */
 /** @typedef {import("./run/session.js").Progress} Progress */
 /** @typedef {import("./run/session.js").Wrong} Wrong */
 /** @typedef {import("./run/measure.js").Wish} Wish */

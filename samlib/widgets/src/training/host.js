@@ -3,15 +3,17 @@
 import { TrainingError } from "./errors.js";
 import { createGauge } from "./run/measure.js";
 import { createSession } from "./run/session.js";
+import { checkedSettings } from "./run/settings.js";
 import { plainArithmetic } from "./arithmetic/plain.js";
 import { withSimd } from "./arithmetic/simd.js";
 
-/** @typedef {import("./run/session.js").Settings} Settings */
+/** @typedef {import("./run/settings.js").Settings} Settings */
 
 /** What can be asked of a run, by name. @typedef {ReturnType<typeof openRun>} Run */
 
 /** @param {Settings} settings @param {{noWebAssembly?: boolean}} [without] */
 export function openRun(settings, { noWebAssembly = false } = {}) {
+  checkedSettings(settings);
   if (settings.precision === "float32" && noWebAssembly) throw new TrainingError("no-webassembly");
   const session = createSession(settings, (build) =>
     settings.precision === "float32" ? withSimd(build) : build(plainArithmetic()),

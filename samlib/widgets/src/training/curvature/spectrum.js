@@ -25,14 +25,15 @@ const WIDEST = 6;
 /**
  * @param {import("./subspace.js").Product} product @param {number} dim
  * @param {{count: number, rtol: number, most: number, start: Float64Array[], random: () => Float64Array}} options
- *   how many, to which relative error, with how many products at most, from which vectors, and random ones: with each
- *   start goes one, which finds what has come up anew
+ *   how many, to which relative error, with how many products at most, from which vectors, and random ones: beside the
+ *   start an iteration begins from one, which finds what has come up anew
  * @returns {Spectrum}
  */
 export function topSpectrum(product, dim, { count, rtol, most, start, random }) {
   const subspace = createSubspace(product, dim);
   const wanted = Math.min(count, dim);
-  let block = [...start.map((v) => v.slice()), random()];
+  for (const vector of start) subspace.grow(vector.slice());
+  let block = [random()];
   for (;;) {
     extend(subspace, block, most);
     const pairs = subspace.ritz();

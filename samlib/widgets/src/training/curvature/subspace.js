@@ -32,7 +32,7 @@ export function createSubspace(product, dim) {
     if (!(length > 0) || !Number.isFinite(length) || basis.length === dim) return false;
     scale(vector, 1 / length);
     // Again where little is left, because a large part of that is rounding (Daniel et al. 1976).
-    for (let left = 0; left < 0.1; ) {
+    for (let left = 0; left < Math.SQRT1_2; ) {
       removeParts(vector, basis);
       left = Math.sqrt(inner(vector, vector));
       if (left < LEAST) return false;

@@ -8,17 +8,7 @@ import { mersenneTwister } from "../../dynamics/mersenne.js";
 import { centred, createBatch, shuffledLabels } from "./data.js";
 import { checked, createStepper, norm } from "./rules.js";
 
-/**
- * What a run depends on.
- *
- * @typedef {object} Settings
- * @property {import("../network/layers.js").Network} network
- * @property {number} rows for training, 1 to 1,796; the others are for testing
- * @property {number} shuffled the share of training rows whose labels are shuffled, 0 to 1
- * @property {import("../network/losses.js").LossName} loss
- * @property {number} seed of weights, of shuffled labels and of the draws, a whole number below 2³²
- * @property {"float32" | "float64"} precision
- */
+/** @typedef {import("./settings.js").Settings} Settings */
 
 /**
  * Where a run stands. The per-step arrays hold what each step saw before it moved, on its own rows.
