@@ -58,7 +58,9 @@ def gradient(
         if loss == "squared"
         else cross_entropy(outputs, labels)
     )
-    return torch.cat([g.reshape(-1) for g in torch.autograd.grad(value, problem.model.parameters())])
+    return torch.cat(
+        [g.reshape(-1) for g in torch.autograd.grad(value, problem.model.parameters())]
+    )
 
 
 def run(figure: TrainYourself, method: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ import { watchFor } from "./watching.js";
 /** @typedef {import("../../shared/frame.js").Frame<State> & ReturnType<typeof partsOf>} View */
 
 /** What may move while it trains. @type {(keyof State)[]} */
-const MOVING = ["rho", "lr", "first", "second", "batch", "panel", "switch_step", "switch_rho"];
+const MOVING = ["rho", "lr", "first", "second", "batch", "switch_step", "switch_rho"];
 
 /** What messages about a link call a trait. */
 const LABELS = { rho: "ρ", lr: "η", switch_step: "the step at which ρ moves", switch_rho: "the ρ to which it moves" };
@@ -65,7 +65,7 @@ export function renderTrainYourself(context) {
   const panels = createPanels(view);
   const transport = createTransport(view);
   const more = createMore(view);
-  const say = sparingly(() => describe(view), () => session.now.status === "playing");
+  const say = sparingly(() => describe(view), () => session.now.playing);
   watch.once(() => session.prepare());
   return frame.mount({
     className: "samlib-train",

@@ -37,6 +37,7 @@ export function createHistory() {
      * @param {Look} look
      */
     add(look) {
+      if (looks.at(-1)?.step === look.step) looks.pop(); // another look at the same step
       const before = looks.at(-2);
       if (before && look.step - before.step < spacing) looks.pop();
       looks.push(look);

@@ -19,6 +19,9 @@ import { METHODS } from "./methods.js";
  * @property {0 | 1} [only] the run that is shown, if it is one
  */
 
+/** The axis of what was not measured yet. */
+const NOTHING = { y: scaleLinear([0, 1], [0, 1]), ticks: [], format: number };
+
 /** How strong the lines after the first are drawn. */
 const FAINT = 0.45;
 
@@ -66,9 +69,10 @@ export function createOverSteps(view, what) {
     plot.name(only === undefined ? title : `${title}: ${METHODS[methodOf(view.state, only)]}`, "step", "");
     if (box.right <= box.left) return;
     const x = acrossSteps(view, plot);
-    const { y, ticks, format } = vertical(scale, valuesOf(view, lines));
-    y.range([box.bottom, box.top]);
     plot.clear();
+    const range = valuesOf(view, lines);
+    const { y, ticks, format } = range ? vertical(scale, range) : NOTHING;
+    y.range([box.bottom, box.top]);
     drawLevels(plot, view.colours.line, ticks.map((tick) => y(tick)));
     plot.axes(x, y, { xTicks: x.ticks(4), yTicks: ticks, xFormat: shortCount, yFormat: format });
     for (const run of runs) drawRun(x, y, run);
@@ -77,7 +81,7 @@ export function createOverSteps(view, what) {
   return { plot, draw };
 }
 
-/** Least and largest of some quantities, of both runs so that two panels compare. @param {import("./figure.js").View} view @param {Quantity[]} lines @returns {[number, number]} */
+/** Least and largest of some quantities, of both runs so that two panels compare. @param {import("./figure.js").View} view @param {Quantity[]} lines @returns {[number, number] | null} */
 function valuesOf(view, lines) {
   let [low, high] = [Infinity, -Infinity];
   for (const { runs } of view.session.now.history.looks) {
@@ -90,7 +94,7 @@ function valuesOf(view, lines) {
       }
     }
   }
-  return low <= high ? [low, high] : [0.1, 1];
+  return low <= high ? [low, high] : null;
 }
 
 /**

@@ -27,7 +27,7 @@ export function createPanels(view) {
       const shown = parts.filter(({ plot }) => !plot.el.hidden);
       if (shown.length === 0) return;
       turn += 1;
-      const moving = view.session.now.status === "playing";
+      const moving = view.session.now.playing;
       for (const each of moving ? [shown[turn % shown.length]] : shown) each.draw();
     },
     dispose: () => parts.forEach(({ plot }) => plot.dispose()),

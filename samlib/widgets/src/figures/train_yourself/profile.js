@@ -25,12 +25,12 @@ export function createProfile(view) {
     const x = scaleLinear([-reach, reach], [box.left, box.right]);
     const highest = Math.max(...profiles.flatMap((each) => (each ? [...each.loss].filter(Number.isFinite) : [])), 1e-6);
     const y = scaleLinear([0, niceCeil(1.05 * highest)], [box.bottom, box.top]);
+    const yTicks = profiles.some(Boolean) ? y.ticks(4) : [];
     plot.clear();
     context.fillStyle = view.colours.ascent;
     context.globalAlpha = 0.1;
     context.fillRect(x(-rho), box.top, x(rho) - x(-rho), box.bottom - box.top);
     context.globalAlpha = 1;
-    const yTicks = y.ticks(4);
     drawLevels(plot, view.colours.line, yTicks.map((tick) => y(tick)));
     plot.axes(x, y, { xTicks: x.ticks(5), yTicks, xFormat: number, yFormat: number });
     for (const run of RUNS) {

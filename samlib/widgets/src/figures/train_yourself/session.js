@@ -12,7 +12,7 @@ import { problemOf, rulesOf } from "./settings.js";
 /** @typedef {import("../../training/api.js").Wrong} Wrong */
 /** @typedef {import("../../training/api.js").TrainingOptions} TrainingOptions */
 /** @typedef {{openTraining: (options: TrainingOptions) => Promise<Training>}} Engine */
-/** @typedef {"idle" | "loading" | "ready" | "playing" | "failed"} Status */
+/** @typedef {"idle" | "loading" | "ready" | "failed"} Status */
 
 /**
  * @typedef {object} Hooks
@@ -45,6 +45,8 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
   const now = {
     /** @type {Status} */ status: "idle",
     error: "",
+    /** Does the reader want it to play? While it is being opened it waits. */
+    playing: false,
     step: 0,
     history,
     /** @type {(Measurement | undefined)[]} the last long look at each run, for pictures of one moment */
@@ -59,10 +61,12 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
   /** @type {Promise<Training[]> | undefined} */
   let pair;
   let problem = "";
+  let shown = "";
   let generation = 0;
   let tail = Promise.resolve();
   /** @type {Progress[]} where the steps have brought each run */
   let places = [];
+  let rounds = false; // is one round after the other being done?
   let chunk = 1;
   let longLook = -Infinity;
 
@@ -82,6 +86,7 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
       } catch (problem) {
         if (mine !== generation) return;
         close();
+        now.playing = false;
         become("failed", problem instanceof Error ? problem.message : String(problem));
       }
     });
@@ -101,6 +106,7 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
     generation += 1;
     pair?.then((both) => both.forEach((training) => training.close())).catch(() => {});
     pair = undefined;
+    rounds = false;
     tail = Promise.resolve(); // what was asked of them is never answered
     forget();
   }
@@ -157,7 +163,8 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
 
   /** One round: some steps, a look at both, and a wait for whoever watches. @param {Training[]} both */
   async function round(both) {
-    if (now.status !== "playing") return;
+    rounds = now.playing;
+    if (!rounds) return;
     const began = performance.now();
     const count = Math.max(1, Math.round(chunk));
     await advance(both, count);
@@ -166,41 +173,47 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
     // As many steps between two looks as fit into the time that a round may take.
     chunk = Math.min(Math.max((chunk * BETWEEN_LOOKS) / took, chunk / 2, 1), 1.5 * chunk + 0.5, MOST_STEPS);
     await Promise.all([turn(), new Promise((done) => setTimeout(done, (1000 * count) / PACE - took))]);
-    if (now.lost.every(Boolean)) become("ready");
-    if (now.status === "playing") enqueue(round);
+    if (now.lost.every(Boolean)) rest();
+    enqueue(round);
   }
 
-  /** Open both networks, if they are not, and look at their start. @param {Status} next */
-  function open(next) {
+  /** Open both networks, if they are not, and look at their start. */
+  function open() {
+    if (now.status === "ready" || now.status === "loading") return tail;
     become("loading");
     return enqueue(async (both) => {
-      if (history.looks.length === 0) {
-        places = both.map(({ start }) => start);
-        await look(both);
-      }
-      if (now.status === "loading") become(next);
-      if (next === "playing") enqueue(round);
+      places = both.map(({ start }) => start);
+      await look(both);
+      become("ready");
     });
+  }
+
+  function rest() {
+    if (!now.playing) return;
+    now.playing = false;
+    news();
+  }
+
+  function play() {
+    now.playing = true;
+    open();
+    news();
+    if (!rounds) {
+      rounds = true;
+      enqueue(round);
+    }
   }
 
   return {
     now,
     /** Show the start, without training. */
-    prepare: () => (now.status === "idle" ? open("ready") : tail),
-    play() {
-      if (now.status === "playing") return tail;
-      if (now.status === "loading") return enqueue(async () => void this.play());
-      if (now.status !== "ready") return open("playing");
-      become("playing");
-      return enqueue(round);
-    },
-    pause() {
-      if (now.status === "playing") become("ready");
-    },
+    prepare: () => (now.status === "idle" ? open() : tail),
+    play,
+    pause: rest,
     /** Pause, and take one step. */
     stepOnce() {
-      if (now.status !== "ready" && now.status !== "playing") open("ready");
-      else become("ready");
+      rest();
+      open();
       return enqueue(async (both) => {
         await advance(both, 1);
         longLook = -Infinity;
@@ -209,8 +222,8 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
     },
     /** Back to the same start, and wait there. */
     rewind() {
-      if (now.status === "idle" || now.status === "failed") return tail;
-      if (now.status === "playing") become("ready");
+      rest();
+      if (now.status !== "ready") return tail;
       if (now.moved && state().rho === state().switch_rho) setRho(now.moved.rho);
       return enqueue(async (both) => {
         places = await Promise.all(both.map((training) => training.rewind()));
@@ -218,26 +231,28 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
         await look(both);
       });
     },
-    /** Look again, at what is now asked for. */
-    lookAgain() {
-      if (now.status !== "ready") return tail;
-      longLook = -Infinity;
-      return enqueue(look);
-    },
-    /** Other data or another network: begin anew, and go on playing where it played. */
+    /** Follow the settings: other data or another network begin anew, another panel needs another look. */
     follow() {
+      const { panel } = state();
       const next = JSON.stringify(problemOf(state()));
-      if (next === problem) return;
-      const first = problem === "";
+      const [first, other, another] = [problem === "", problem !== next, shown !== panel];
       problem = next;
+      shown = panel;
       if (first || now.status === "idle") return;
-      const playing = now.status === "playing";
-      close();
-      open(playing ? "playing" : "ready");
+      if (other) {
+        close();
+        now.status = "idle";
+        if (now.playing) play();
+        else open();
+      } else if (another && now.status === "ready" && !now.playing) {
+        longLook = -Infinity;
+        enqueue(look);
+      }
     },
     dispose() {
       close();
       now.status = "idle";
+      now.playing = false;
     },
   };
 }

@@ -29,7 +29,7 @@ export function createTransport(view) {
   const time = html("span", { class: "samlib-train-time" });
   const el = html("div", { class: "samlib-player samlib-train-transport" }, play, step, rewind, time, rho.el);
 
-  const isPlaying = () => session.now.status === "playing" || session.now.status === "loading";
+  const isPlaying = () => session.now.playing;
 
   return {
     el,
