@@ -39,7 +39,8 @@ WITHOUT_WORKERS = "<script>delete window.Worker</script>"
 WITHOUT_WEBASSEMBLY = """<script>
 const Whole = Blob;
 window.Blob = class extends Whole {
-  constructor(parts, options) { super(["delete self.WebAssembly;", ...parts], options); }
+  constructor(parts, options) { super(["WebAssembly.Module = class { constructor() { throw Error(); } };", ...parts], options);
+  }
 };
 </script>"""
 

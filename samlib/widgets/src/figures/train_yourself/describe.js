@@ -11,8 +11,9 @@ import { METHODS, PERTURBED, edgeOf } from "./methods.js";
 export function describe(view) {
   const { status, error } = view.session.now;
   const said = view.hasTrained() ? saysSteps(view) : saysStart(view);
-  if (status === "failed") return `${error} ${view.course() ? "The picture shows what samlib computed." : ""} ${said}`.trim();
-  return said;
+  if (status !== "failed") return said;
+  const shown = view.course() ? " The picture shows what samlib computed." : "";
+  return `${error.replace(/[^.!?]$/, "$&.")}${shown} ${said}`;
 }
 
 /** What samlib computed, in the words of Python's sentence; or what is about to begin. @param {View} view */
