@@ -39,7 +39,8 @@ WITHOUT_WORKERS = "<script>delete window.Worker</script>"
 WITHOUT_WEBASSEMBLY = """<script>
 const Whole = Blob;
 window.Blob = class extends Whole {
-  constructor(parts, options) { super(["WebAssembly.Module = class { constructor() { throw Error(); } };", ...parts], options);
+  constructor(parts, options) {
+    super(["WebAssembly.Module = class { constructor() { throw Error(); } };", ...parts], options);
   }
 };
 </script>"""
@@ -72,8 +73,7 @@ def at_step(page: Page, condition: Callable[[int], bool]) -> int:
 
 def ready(page: Page) -> None:
     """Wait until the start was looked at."""
-    heading = page.locator(".samlib-train-wrong").last
-    expect(heading).to_contain_text(re.compile(r"misreads [\d,]+ of"), timeout=PATIENCE)
+    expect(page.locator("[data-training='ready']")).to_be_visible(timeout=PATIENCE)
 
 
 def steps(page: Page, count: int) -> None:

@@ -79,6 +79,7 @@ export function renderTrainYourself(context) {
     handles: [],
     compute: () => session.follow(),
     draw() {
+      frame.root.dataset.training = session.now.status;
       presets.show(nameOf(view));
       transport.show();
       more.show();

@@ -11,6 +11,9 @@ export const METHODS = /** @type {Record<Method, string>} */ (constants.train_yo
 /** Those that have a radius ρ. */
 export const PERTURBED = new Set(["sam", "m_sam", "mini_batch", "one_sam"]);
 
+/** Those that take the rows in batches of a size that one can choose. */
+export const IN_BATCHES = new Set(["sgd", "m_sam", "mini_batch"]);
+
 /** Those that use all rows in every step; of them alone an edge of stability is known. */
 export const FULL_BATCH = new Set(["gradient_descent", "sam"]);
 

@@ -3,11 +3,12 @@
 import { button, choice } from "../../shared/buttons.js";
 import { freshId, html } from "../../shared/dom.js";
 import { labelled, nextSeed, numberField, slider } from "../../shared/fields.js";
-import { METHODS } from "./methods.js";
+import { IN_BATCHES, METHODS } from "./methods.js";
 import { PANELS } from "./panels.js";
 
 /** @typedef {import("./figure.js").View} View */
 /** @typedef {{el: HTMLElement, show: () => void}} Control */
+/** @typedef {{integer?: boolean, scale?: "linear" | "log", idle?: (state: import("./figure.js").State) => boolean}} How idle: does it change nothing as things are? */
 
 /** @param {View} view */
 export function createMore(view) {
@@ -15,13 +16,13 @@ export function createMore(view) {
     picked(view, "first", "First run", Object.entries(METHODS)),
     picked(view, "second", "Second run", Object.entries(METHODS)),
     numbered(view, "lr", "Learning rate η"),
-    numbered(view, "batch", "Batch m", { integer: true }),
+    numbered(view, "batch", "Batch m", { integer: true, idle: ({ first, second }) => !IN_BATCHES.has(first) && !IN_BATCHES.has(second) }),
   ];
   const learned = [
     numbered(view, "rows", "Training rows", { integer: true }),
     numbered(view, "shuffled", "Shuffled labels", { scale: "linear" }),
     picked(view, "network", "Network", [["perceptron", "perceptron"], ["convolutional", "convolutional"]]),
-    numbered(view, "width", "Its width", { integer: true }),
+    numbered(view, "width", "Its width", { integer: true, idle: ({ network }) => network !== "perceptron" }),
     picked(view, "loss", "Loss", [["squared", "squared error"], ["cross-entropy", "cross-entropy"]]),
     picked(view, "precision", "Arithmetic", [["float32", "fast, float32"], ["float64", "exact, float64"]]),
     seeded(view),
@@ -51,13 +52,20 @@ export function createMore(view) {
 /** @param {Control[]} controls */
 const grid = (controls) => html("div", { class: "samlib-controls" }, ...controls.map(({ el }) => el));
 
-/** @param {View} view @param {"lr" | "batch" | "rows" | "shuffled" | "width"} name @param {string} label @param {{integer?: boolean, scale?: "linear" | "log"}} [how] @returns {Control} */
-function numbered(view, name, label, how = {}) {
+/** @param {View} view @param {"lr" | "batch" | "rows" | "shuffled" | "width"} name @param {string} label @param {How} [how] @returns {Control} */
+function numbered(view, name, label, { idle = () => false, ...how } = {}) {
   const { sliders, limits } = view.config;
   const input = slider({
     label, name, range: sliders[name], limits: limits[name], ...how, onInput: (value) => view.update({ [name]: value }),
   }); // prettier-ignore
-  return { el: input.el, show: () => input.show(view.state[name]) };
+  const inputs = input.el.querySelectorAll("input");
+  return {
+    el: input.el,
+    show() {
+      input.show(view.state[name]);
+      for (const each of inputs) each.disabled = idle(view.state);
+    },
+  };
 }
 
 /** @param {View} view @param {"first" | "second" | "network" | "loss" | "precision"} name @param {string} label @param {(readonly [string, string])[]} options @returns {Control} */
