@@ -1,8 +1,9 @@
 // The inner loops of the networks in WebAssembly SIMD: four float32 numbers at a time. They are put together here, by
 // loops over tiles that a hand would have to write out, when a training is opened; no other tool is needed to build them.
 //
-// Why our own: see benchmarks/results/training.json. Two kept libraries, with their WASM backends, need several times as
-// long for the same gradient, and their scripts are larger than all of this with the digits.
+// Why our own: benchmarks/results/training.json. For the same full-batch step of SAM jax-js on its WASM backend takes about
+// three times as long (for a product with the Hessian more than ten times), TensorFlow.js about nine times; their scripts
+// have 330 and 770 kB, all of ours with the digits less than 70.
 
 import { choose, f32x4, get, i32, i32x4, increase, memory, set, whileAtLeast, whileBelow } from "./assembler.js";
 

@@ -40,9 +40,14 @@ function strided(down, along, m, n, k, a, b, c, add) {
     let l = 0;
     for (; l + 4 <= k; l += 4) {
       const at = i * down + l * along;
-      const [a0, a1, a2, a3] = [a[at], a[at + along], a[at + 2 * along], a[at + 3 * along]];
+      const a0 = a[at];
+      const a1 = a[at + along];
+      const a2 = a[at + 2 * along];
+      const a3 = a[at + 3 * along];
       const b0 = l * n;
-      const [b1, b2, b3] = [b0 + n, b0 + 2 * n, b0 + 3 * n];
+      const b1 = b0 + n;
+      const b2 = b1 + n;
+      const b3 = b2 + n;
       for (let j = 0; j < n; j++) {
         c[row + j] += a0 * b[b0 + j] + a1 * b[b1 + j] + a2 * b[b2 + j] + a3 * b[b3 + j];
       }
@@ -59,7 +64,8 @@ function outer(m, n, k, a, b, c, add) {
   for (let i = 0; i < m; i++) {
     let j = 0;
     for (; j + 2 <= n; j += 2) {
-      let [s0, s1] = [0, 0];
+      let s0 = 0;
+      let s1 = 0;
       for (let l = 0, p = i * k, q = j * k; l < k; l++, p++, q++) {
         s0 += a[p] * b[q];
         s1 += a[p] * b[q + k];

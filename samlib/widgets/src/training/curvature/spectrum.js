@@ -16,11 +16,14 @@ import { createSubspace } from "./subspace.js";
  * @property {boolean} converged
  */
 
-/** How many vectors the basis may hold; how many products lie between two looks; how many pairs are kept beyond. */
-const [CAPACITY, BETWEEN_LOOKS, BEYOND] = [52, 8, 4];
+/** How many vectors the basis may hold, and how many pairs beyond those wanted are kept. */
+const [CAPACITY, BEYOND] = [80, 4];
+
+/** How many products come before the first look at a basis from nothing, and between two looks. */
+const [FIRST_LOOK, BETWEEN_LOOKS] = [32, 8];
 
 /** So many directions that are not exact enough are followed at once. */
-const WIDEST = 6;
+const WIDEST = 3;
 
 /**
  * @param {import("./subspace.js").Product} product @param {number} dim
@@ -34,26 +37,33 @@ export function topSpectrum(product, dim, { count, rtol, most, start, random }) 
   const wanted = Math.min(count, dim);
   for (const vector of start) subspace.grow(vector.slice());
   let block = [random()];
-  for (;;) {
+  /** @type {Float64Array | null} the values when a random vector was last followed beside them */
+  let seen = null;
+  for (let look = 0; ; look++) {
     extend(subspace, block, most);
-    const pairs = subspace.ritz();
-    const top = pairs.slice(0, wanted);
-    const errors = errorsOf(pairs, top.length);
-    const open = top.map((_, i) => i).filter((i) => !(errors[i] <= rtol * Math.abs(top[i].value)));
-    const stuck = subspace.products >= most || subspace.size === dim || !pairs.every(({ value }) => Number.isFinite(value));
-    if (top.length === wanted && (open.length === 0 || stuck)) {
+    const pairs = subspace.ritz(wanted);
+    const values = Float64Array.from(pairs.slice(0, wanted), ({ value }) => value);
+    const errors = errorsOf(pairs, values.length);
+    const open = Array.from(values.keys()).filter((i) => !(errors[i] <= rtol * Math.abs(values[i])));
+    if (look === 0 && start.length > 0) seen = values;
+    const settled = open.length === 0 && values.length === wanted && isSame(seen, values, rtol);
+    if (settled || subspace.products >= most || subspace.size === dim || !values.every(Number.isFinite)) {
       const kept = pairs.slice(0, wanted + BEYOND).map((pair) => subspace.vector(pair));
-      return {
-        values: Float64Array.from(top, ({ value }) => value), errors, kept, vectors: kept.slice(0, wanted),
-        products: subspace.products, converged: open.length === 0,
-      }; // prettier-ignore
+      return { values, errors, kept, vectors: kept.slice(0, wanted), products: subspace.products, converged: settled };
     }
-    // Outside the basis, H q is the residual.
-    block = open.slice(0, WIDEST).map((i) => subspace.image(top[i]));
-    if (top.length < wanted) block.push(random());
+    // Outside the basis, H q is the residual. Copies of a tied eigenvalue only random vectors find.
+    block = open.slice(0, WIDEST).map((i) => subspace.image(pairs[i]));
+    if (open.length === 0 || values.length < wanted) {
+      block.push(random());
+      seen = values;
+    }
     if (subspace.size + BETWEEN_LOOKS > CAPACITY) subspace.restart(pairs.slice(0, wanted + 2 * BEYOND));
   }
 }
+
+/** Are they what they were? @param {Float64Array | null} before @param {Float64Array} now @param {number} rtol */
+const isSame = (before, now, rtol) =>
+  before?.length === now.length && now.every((value, i) => Math.abs(value - before[i]) <= rtol * Math.abs(value));
 
 /**
  * Add a block, then what H makes of it, and so on until there are some products to look at.
@@ -61,7 +71,7 @@ export function topSpectrum(product, dim, { count, rtol, most, start, random }) 
  * @param {ReturnType<typeof createSubspace>} subspace @param {Float64Array[]} block @param {number} most
  */
 function extend(subspace, block, most) {
-  const enough = Math.min(subspace.products + BETWEEN_LOOKS, most);
+  const enough = Math.min(subspace.products + (subspace.size === 0 ? FIRST_LOOK : BETWEEN_LOOKS), most);
   for (let next = block; next.length > 0 && subspace.products < enough; ) {
     /** @type {Float64Array[]} */
     const images = [];

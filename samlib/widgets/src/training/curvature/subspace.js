@@ -62,10 +62,10 @@ export function createSubspace(product, dim) {
       squares.push(images.map((each) => inner(each, image)));
       return image;
     },
-    /** Largest value first. @returns {Ritz[]} */
-    ritz: () =>
-      eigenpairs(whole(projected)).map(({ value, vector }) => {
-        const square = quadratic(squares, vector) - value * value;
+    /** Largest value first; residuals of the first ones only. @param {number} count @returns {Ritz[]} */
+    ritz: (count) =>
+      eigenpairs(whole(projected)).map(({ value, vector }, i) => {
+        const square = i < count ? quadratic(squares, vector) - value * value : NaN;
         return { value, coefficients: vector, residual: Math.sqrt(Math.max(square, 0)) };
       }),
     /** The Ritz vector q. @param {Ritz} pair */
@@ -99,6 +99,9 @@ function whole(lower) {
 /** yᵀAy. @param {number[][]} lower of A @param {Float64Array} y */
 function quadratic(lower, y) {
   let sum = 0;
-  lower.forEach((row, i) => row.forEach((entry, j) => (sum += (i === j ? 1 : 2) * y[i] * entry * y[j])));
+  for (let i = 0; i < y.length; i++) {
+    for (let j = 0; j < i; j++) sum += 2 * y[i] * lower[i][j] * y[j];
+    sum += y[i] * lower[i][i] * y[i];
+  }
   return sum;
 }

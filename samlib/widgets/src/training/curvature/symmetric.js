@@ -74,17 +74,22 @@ function chase(d, e, rows, low, high) {
   const half = (d[high - 1] - d[high]) / 2;
   const off = e[high - 1];
   const shift = d[high] - (off * off) / (half + (half < 0 ? -1 : 1) * Math.hypot(half, off));
-  let [x, z] = [d[low] - shift, e[low]];
+  let x = d[low] - shift;
+  let z = e[low];
   for (let k = low; k < high; k++) {
     const r = Math.hypot(x, z);
-    const [c, s] = r === 0 ? [1, 0] : [x / r, z / r];
+    const c = r === 0 ? 1 : x / r;
+    const s = r === 0 ? 0 : z / r;
     if (k > low) e[k - 1] = r;
-    const [first, second, beside] = [d[k], d[k + 1], e[k]];
+    const first = d[k];
+    const second = d[k + 1];
+    const beside = e[k];
     d[k] = c * c * first + 2 * c * s * beside + s * s * second;
     d[k + 1] = s * s * first - 2 * c * s * beside + c * c * second;
     e[k] = c * s * (second - first) + (c * c - s * s) * beside;
     if (k + 1 < high) {
-      [x, z] = [e[k], s * e[k + 1]];
+      x = e[k];
+      z = s * e[k + 1];
       e[k + 1] *= c;
     }
     rotate(rows[k], rows[k + 1], c, s);
@@ -94,7 +99,8 @@ function chase(d, e, rows, low, high) {
 /** @param {Float64Array} p @param {Float64Array} q @param {number} c @param {number} s */
 function rotate(p, q, c, s) {
   for (let j = 0; j < p.length; j++) {
-    const [a, b] = [p[j], q[j]];
+    const a = p[j];
+    const b = q[j];
     p[j] = c * a + s * b;
     q[j] = c * b - s * a;
   }
