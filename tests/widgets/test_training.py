@@ -18,3 +18,7 @@ def test_curvature_is_that_of_the_dense_hessian(tmp_path: Path) -> None:
 
 def test_kernels_multiply_as_plain_javascript_does(tmp_path: Path) -> None:
     compare("training_arithmetic", {}, tmp_path)
+
+
+def test_a_reader_finds_what_the_book_says(tmp_path: Path) -> None:
+    compare("training_effects", training_numbers.expect_effects(), tmp_path)

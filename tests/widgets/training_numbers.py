@@ -263,3 +263,43 @@ def expect_curvature() -> dict[str, Any]:
         "large": large_spectrum(),
         "matrices": small_matrices(),
     }
+
+
+# ── Effects ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def beside(name: str, loss: str, steps: int) -> dict[str, Any]:
+    """samlib's numbers in float64 after some hundred steps, for a run of the page in float32."""
+    settings = settings_of("perceptron", loss, rows=100, seed=0, precision="float32")
+    objective = problem(settings)
+    rule, numbers = RULES[name]
+    seed = {"seed": settings["seed"]} if rule.stochastic else {}
+    run = samlib.simulate(
+        objective, rule, start_of(settings), steps, every=steps, record=("x",), progress=False,
+        **seed,
+    )  # fmt: skip
+    x, data, model = run.x[0, -1], digits(settings["rows"]), module(settings)
+    nn.utils.vector_to_parameters(x, model.parameters())
+    with torch.no_grad():
+        right = model(data.test_inputs).argmax(1) == data.test_targets
+    top = samlib.top_eigenpairs(objective, x, k=1, rtol=1e-6, progress=False).values
+    return {
+        "settings": settings,
+        "rule": {"name": name, **numbers},
+        "steps": steps,
+        "loss": float(objective.value(x)),
+        "norm": float(objective.gradient(x).norm()),
+        "top": float(top[0]),
+        "test": float(right.double().mean()),
+    }
+
+
+def expect_effects() -> dict[str, Any]:
+    return {
+        "beside": [
+            beside("gradient_descent", "squared", 400),
+            beside("sam", "squared", 400),
+            beside("sam", "cross-entropy", 400),
+            beside("one_sam", "squared", 400),
+        ]
+    }
