@@ -19,6 +19,8 @@ const times = (count, code) => Array.from({ length: count }, (_, i) => code(i)).
 /** @param {number} count @param {() => number} make */
 const several = (count, make) => Array.from({ length: count }, make);
 
+/** The locals of products of matrices. @typedef {Record<string, number>} Scalars */
+
 /**
  * C = A·B (and C += A·B) for m × n matrices C, n a multiple of 8: A's entry (i, l) is at a + i·down + l·along, B and C are
  * row-major. Tiles of 4 (2, 1) × 8 entries of C stay in registers while l runs.
@@ -29,61 +31,56 @@ const product = (name, add) => ({
   name,
   parameters: 8,
   body(local) {
-    const [m, n, k, a, down, along, b, c] = [0, 1, 2, 3, 4, 5, 6, 7];
-    const [width, column, end, at, left] = several(5, local.i32);
-    const pointers = several(4, local.i32);
-    const rows = several(4, local.i32);
-    const sums = several(8, local.v128);
-    const [b0, b1, factor] = several(3, local.v128);
-
-    /** Rows of C from c on, in the tile's columns. @param {number} height */
-    const placeRows = (height) =>
-      times(height, (r) => set(rows[r], r ? i32.add(get(rows[r - 1]), get(width)) : i32.add(get(c), get(column))));
-
-    /** One term of each sum of the tile. @param {number} height */
-    const term = (height) => [
-      ...set(b0, f32x4.load(get(at))),
-      ...set(b1, f32x4.load(get(at), FOUR)),
-      ...times(height, (r) => [
-        ...set(factor, f32x4.loadSplat(get(pointers[r]))),
-        ...set(sums[2 * r], f32x4.add(get(sums[2 * r]), f32x4.mul(get(factor), get(b0)))),
-        ...set(sums[2 * r + 1], f32x4.add(get(sums[2 * r + 1]), f32x4.mul(get(factor), get(b1)))),
-        ...increase(pointers[r], get(along)),
-      ]),
-      ...increase(at, get(width)),
-      ...increase(left, i32.const(-1)),
-    ];
-
-    /** @param {number} height */
-    const tile = (height) => [
-      ...placeRows(height),
-      ...times(2 * height, (s) =>
-        set(sums[s], add ? f32x4.load(get(rows[s >> 1]), FOUR * (s & 1)) : f32x4.const(0)),
-      ),
-      ...times(height, (r) => set(pointers[r], r ? i32.add(get(pointers[r - 1]), get(down)) : get(a))),
-      ...set(at, i32.add(get(b), get(column))),
-      ...set(left, get(k)),
-      ...whileAtLeast(left, 1, term(height)),
-      ...times(2 * height, (s) => f32x4.store(get(rows[s >> 1]), get(sums[s]), FOUR * (s & 1))),
-    ];
-
+    const [width, column, at, left] = several(4, local.i32);
+    const v = { m: 0, n: 1, k: 2, a: 3, down: 4, along: 5, b: 6, c: 7, width, column, at, left };
+    const tiles = productTiles(v, local, add);
     /** As many rows of this height as there are. @param {number} height */
     const strips = (height) =>
-      whileAtLeast(m, height, [
+      whileAtLeast(v.m, height, [
         ...set(column, i32.const(0)),
-        ...whileBelow(column, get(end), [...tile(height), ...increase(column, i32.const(2 * FOUR))]),
-        ...increase(a, i32.mul(get(down), i32.const(height))),
-        ...increase(c, i32.mul(get(width), i32.const(height))),
-        ...increase(m, i32.const(-height)),
+        ...whileBelow(column, get(width), [...tiles(height), ...increase(column, i32.const(2 * FOUR))]),
+        ...increase(v.a, i32.mul(get(v.down), i32.const(height))),
+        ...increase(v.c, i32.mul(get(width), i32.const(height))),
+        ...increase(v.m, i32.const(-height)),
       ]);
-
-    return [
-      ...set(width, i32.shl(get(n), i32.const(2))),
-      ...set(end, get(width)),
-      ...strips(4), ...strips(2), ...strips(1),
-    ]; // prettier-ignore
+    return [...set(width, i32.shl(get(v.n), i32.const(2))), ...strips(4), ...strips(2), ...strips(1)];
   },
 });
+
+/**
+ * The code of one tile, by its height.
+ *
+ * @param {Scalars} v @param {{i32: () => number, v128: () => number}} local @param {boolean} add
+ */
+function productTiles(v, local, add) {
+  const [ofA, rows] = [several(4, local.i32), several(4, local.i32)];
+  const sums = several(8, local.v128);
+  const [b0, b1, factor] = several(3, local.v128);
+
+  /** One term of each sum of the tile. @param {number} height */
+  const term = (height) => [
+    ...set(b0, f32x4.load(get(v.at))),
+    ...set(b1, f32x4.load(get(v.at), FOUR)),
+    ...times(height, (r) => [
+      ...set(factor, f32x4.loadSplat(get(ofA[r]))),
+      ...set(sums[2 * r], f32x4.add(get(sums[2 * r]), f32x4.mul(get(factor), get(b0)))),
+      ...set(sums[2 * r + 1], f32x4.add(get(sums[2 * r + 1]), f32x4.mul(get(factor), get(b1)))),
+      ...increase(ofA[r], get(v.along)),
+    ]),
+    ...increase(v.at, get(v.width)),
+    ...increase(v.left, i32.const(-1)),
+  ];
+
+  return (/** @type {number} */ height) => [
+    ...times(height, (r) => set(rows[r], i32.add(get(r ? rows[r - 1] : v.c), get(r ? v.width : v.column)))),
+    ...times(2 * height, (s) => set(sums[s], add ? f32x4.load(get(rows[s >> 1]), FOUR * (s & 1)) : f32x4.const(0))),
+    ...times(height, (r) => set(ofA[r], r ? i32.add(get(ofA[r - 1]), get(v.down)) : get(v.a))),
+    ...set(v.at, i32.add(get(v.b), get(v.column))),
+    ...set(v.left, get(v.k)),
+    ...whileAtLeast(v.left, 1, term(height)),
+    ...times(2 * height, (s) => f32x4.store(get(rows[s >> 1]), get(sums[s]), FOUR * (s & 1))),
+  ];
+}
 
 /**
  * C = A·Bᵀ (and C += A·Bᵀ), with rows of A and B of length k, a multiple of 4. Tiles of 4 (1) × 2 (1) entries of C, each
@@ -95,41 +92,9 @@ const outer = (name, add) => ({
   name,
   parameters: 6,
   body(local) {
-    const [m, n, k, a, b, c] = [0, 1, 2, 3, 4, 5];
     const [length, width, offset, others, row, to] = several(6, local.i32);
-    const rowsOfA = several(4, local.i32);
-    const rowsOfB = several(2, local.i32);
-    const sums = several(8, local.v128);
-    const fours = several(4, local.v128);
-    const four = local.v128();
-
-    /** One term of each of the four sums of each entry. @param {number} height @param {number} across */
-    const term = (height, across) => [
-      ...times(height, (r) => set(fours[r], f32x4.load(i32.add(get(rowsOfA[r]), get(offset))))),
-      ...times(across, (s) => [
-        ...set(four, f32x4.load(i32.add(get(rowsOfB[s]), get(offset)))),
-        ...times(height, (r) =>
-          set(sums[2 * r + s], f32x4.add(get(sums[2 * r + s]), f32x4.mul(get(fours[r]), get(four)))),
-        ),
-      ]),
-      ...increase(offset, i32.const(FOUR)),
-    ];
-
-    /** @param {number} height @param {number} across */
-    const tile = (height, across) => [
-      ...times(across, (s) => set(rowsOfB[s], s ? i32.add(get(rowsOfB[0]), get(length)) : get(row))),
-      ...times(height, (r) => times(across, (s) => set(sums[2 * r + s], f32x4.const(0)))),
-      ...set(offset, i32.const(0)),
-      ...whileBelow(offset, get(length), term(height, across)),
-      ...times(height, (r) =>
-        times(across, (s) =>
-          f32x4.storeSum(
-            i32.add(get(to), i32.add(i32.mul(get(width), i32.const(r)), i32.const(4 * s))), sums[2 * r + s], add,
-          ),
-        ),
-      ),
-    ]; // prettier-ignore
-
+    const v = { m: 0, n: 1, k: 2, a: 3, b: 4, c: 5, length, width, offset, others, row, to };
+    const { start, tile } = outerTiles(v, local, add);
     /** As many columns of the strip as there are. @param {number} height @param {number} across */
     const tiles = (height, across) =>
       whileAtLeast(others, across, [
@@ -138,30 +103,64 @@ const outer = (name, add) => ({
         ...increase(to, i32.const(4 * across)),
         ...increase(others, i32.const(-across)),
       ]);
-
     /** @param {number} height */
     const strips = (height) =>
-      whileAtLeast(m, height, [
-        ...times(height, (r) => set(rowsOfA[r], r ? i32.add(get(rowsOfA[r - 1]), get(length)) : get(a))),
-        ...set(row, get(b)), ...set(to, get(c)), ...set(others, get(n)),
+      whileAtLeast(v.m, height, [
+        ...start(height),
+        ...set(row, get(v.b)), ...set(to, get(v.c)), ...set(others, get(v.n)),
         ...tiles(height, 2), ...tiles(height, 1),
-        ...increase(a, i32.mul(get(length), i32.const(height))),
-        ...increase(c, i32.mul(get(width), i32.const(height))),
-        ...increase(m, i32.const(-height)),
+        ...increase(v.a, i32.mul(get(length), i32.const(height))),
+        ...increase(v.c, i32.mul(get(width), i32.const(height))),
+        ...increase(v.m, i32.const(-height)),
       ]); // prettier-ignore
-
-    return [
-      ...set(length, i32.shl(get(k), i32.const(2))),
-      ...set(width, i32.shl(get(n), i32.const(2))),
-      ...strips(4), ...strips(1),
-    ]; // prettier-ignore
+    const bytes = (/** @type {number} */ count) => i32.shl(get(count), i32.const(2));
+    return [...set(length, bytes(v.k)), ...set(width, bytes(v.n)), ...strips(4), ...strips(1)];
   },
 });
 
 /**
+ * The code at the start of a strip, and that of one tile.
+ *
+ * @param {Scalars} v @param {{i32: () => number, v128: () => number}} local @param {boolean} add
+ */
+function outerTiles(v, local, add) {
+  const [ofA, ofB] = [several(4, local.i32), several(2, local.i32)];
+  const [sums, fours] = [several(8, local.v128), several(4, local.v128)];
+  const four = local.v128();
+
+  /** One term of each of the four sums of each entry. @param {number} height @param {number} across */
+  const term = (height, across) => [
+    ...times(height, (r) => set(fours[r], f32x4.load(i32.add(get(ofA[r]), get(v.offset))))),
+    ...times(across, (s) => [
+      ...set(four, f32x4.load(i32.add(get(ofB[s]), get(v.offset)))),
+      ...times(height, (r) =>
+        set(sums[2 * r + s], f32x4.add(get(sums[2 * r + s]), f32x4.mul(get(fours[r]), get(four)))),
+      ),
+    ]),
+    ...increase(v.offset, i32.const(FOUR)),
+  ];
+
+  /** Where the entry (r, s) of the tile is. @param {number} r @param {number} s */
+  const place = (r, s) => i32.add(get(v.to), i32.add(i32.mul(get(v.width), i32.const(r)), i32.const(4 * s)));
+
+  return {
+    start: (/** @type {number} */ height) =>
+      times(height, (r) => set(ofA[r], r ? i32.add(get(ofA[r - 1]), get(v.length)) : get(v.a))),
+    tile: (/** @type {number} */ height, /** @type {number} */ across) => [
+      ...times(across, (s) => set(ofB[s], s ? i32.add(get(ofB[0]), get(v.length)) : get(v.row))),
+      ...times(height, (r) => times(across, (s) => set(sums[2 * r + s], f32x4.const(0)))),
+      ...set(v.offset, i32.const(0)),
+      ...whileBelow(v.offset, get(v.length), term(height, across)),
+      ...times(height, (r) => times(across, (s) => f32x4.storeSum(place(r, s), sums[2 * r + s], add))),
+    ],
+  };
+}
+
+/**
  * A kernel over n numbers, a multiple of 4: its arguments after n are arrays, the last of which is written to.
  *
- * @param {string} name @param {number} arrays @param {(load: ((array: number) => Code), v128: () => number) => {before?: Code, value: Code}} formula
+ * @param {string} name @param {number} arrays
+ * @param {(load: ((array: number) => Code), v128: () => number) => {before?: Code, value: Code}} formula
  * @returns {Kernel}
  */
 const elementwise = (name, arrays, formula) => ({
