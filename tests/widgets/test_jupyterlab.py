@@ -334,6 +334,18 @@ def test_page_and_python_see_each_other_in_every_figure(
     expect(sentence).not_to_have_text(before[0])
 
 
+def test_a_network_is_trained_in_the_notebook(others: tuple[Page, Ask]) -> None:
+    page, ask = others
+    figure = page.locator(".samlib-live").nth(list(OTHERS).index("TrainYourself"))
+    figure.scroll_into_view_if_needed()
+    assert ask("print(figures['TrainYourself'].rows)") == "500"
+    figure.locator("[data-control='step']").click()
+    # Python has sent the script that trains.
+    expect(figure.locator(".samlib-readout")).to_contain_text("Step 1, ", timeout=60_000)
+    ask("figures['TrainYourself'].rows = 60")
+    expect(figure.locator(".samlib-readout")).to_contain_text("on 60 digits")
+
+
 @pytest.fixture(scope="module")
 def explored(browser: Browser, lab: tuple[str, Path]) -> Iterator[tuple[Page, Ask]]:
     """The notebook of a network that is explored."""

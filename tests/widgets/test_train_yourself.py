@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
-import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from samlib.widgets import ThreeNotions, TrainYourself
-from samlib.widgets.figures.train_yourself.courses import stored
-from samlib.widgets.figures.train_yourself.model import PERTURBED, course_of
-from samlib.widgets.figures.train_yourself.presets import DEFAULTS, PRESETS
+from samlib.widgets.figures.train_yourself.model import course_of
+from samlib.widgets.figures.train_yourself.presets import PRESETS
 
 from .conftest import ADDRESS, Open
 from .reading import (
     DRAWN,
     assert_accessible,
     assert_nothing_jumps,
-    assert_refused,
     fields,
     fill,
     misfits,
@@ -30,9 +24,7 @@ from .reading import (
     readout,
     violations,
 )
-
-PLAY, STEP, REWIND = (f"[data-control='{name}']" for name in ("play", "step", "rewind"))
-PATIENCE = 60_000  # ms; the machine may be busy
+from .train_page import PATIENCE, PLAY, REWIND, STEP, at_step, ready, steps
 
 # A page of a browser that lacks something.
 WITHOUT_WORKERS = "<script>delete window.Worker</script>"
@@ -56,33 +48,6 @@ def placeholder() -> str:
 def small() -> str:
     """A small problem whose numbers are samlib's."""
     return TrainYourself(rows=60, precision="float64", seed=3, lr=0.4).to_html(id="figure")
-
-
-def at_step(page: Page, condition: Callable[[int], bool]) -> int:
-    """Wait until the step that is shown fulfils a condition."""
-    began = time.monotonic()
-    while time.monotonic() - began < PATIENCE / 1000:
-        page.wait_for_timeout(20)
-        step = int(
-            page.locator(".samlib-train-time").inner_text().removeprefix("step ").replace(",", "")
-        )
-        if condition(step):
-            return step
-    raise AssertionError(f"still at step {step}")
-
-
-def ready(page: Page) -> None:
-    """Wait until the start was looked at."""
-    expect(page.locator("[data-training='ready']")).to_be_visible(timeout=PATIENCE)
-
-
-def steps(page: Page, count: int) -> None:
-    """Take single steps."""
-    ready(page)
-    for n in range(1, count + 1):
-        page.locator(STEP).click()
-        at_step(page, lambda step, n=n: step == n)  # type: ignore[misc]
-    page.evaluate(DRAWN)
 
 
 # ── The page ─────────────────────────────────────────────────────────────────────────────────────
@@ -234,13 +199,13 @@ def test_methods_and_rates_move_while_it_trains(open_page: Open, small: str) -> 
 def test_a_link_brings_back_every_setting(open_page: Open, placeholder: str) -> None:
     page = open_page(placeholder)
     page.locator("summary").click()
+    for name, value in (("first", "sgd"), ("second", "mini_batch"), ("loss", "cross-entropy")):
+        page.locator(f"select[data-control='{name}']").select_option(value)
     for name, value in (
         ("rho", "0.23"), ("lr", "0.31"), ("batch", "17"), ("rows", "77"), ("shuffled", "0.25"),
         ("width", "40"), ("seed", "99"), ("switch_step", "12"), ("switch_rho", "0.07"),
     ):  # fmt: skip
         fill(page, name, value)
-    for name, value in (("first", "sgd"), ("second", "mini_batch"), ("loss", "cross-entropy")):
-        page.locator(f"select[data-control='{name}']").select_option(value)
     page.locator("input[value='trace']").check(force=True)
     page.locator("[data-control='link']").click()
     again = open_page(placeholder, fragment=page.url.removeprefix(ADDRESS))
@@ -342,7 +307,7 @@ def test_the_engine_is_loaded_when_a_reader_comes_near_and_by_no_other_page(
     other = open_page(ThreeNotions().to_html())
     asked: dict[Page, list[str]] = {far: [], other: []}
     for page, urls in asked.items():
-        page.on("request", lambda request, urls=urls: urls.append(request.url))  # type: ignore[misc]
+        page.on("request", lambda request, urls=urls: urls.append(request.url))
         page.reload()
         expect(page.locator(".samlib-readout")).not_to_be_empty()
         page.wait_for_timeout(300)
@@ -393,116 +358,3 @@ def test_it_is_accessible_in_both_themes(open_page: Open, small: str, theme: str
     assert_accessible(page, theme)
     page.locator("summary").click()
     assert violations(page) == []
-
-
-# ── Page and Python ──────────────────────────────────────────────────────────────────────────────
-
-
-def numbers_of(sentence: str) -> list[float]:
-    """All numbers of a sentence, without the separators of thousands."""
-    return [float(text.replace(",", "")) for text in re.findall(r"\d[\d,]*\.?\d*", sentence)]
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_the_page_says_what_python_says_before_it_trains(open_page: Open, name: str) -> None:
-    figure = TrainYourself.preset(name)
-    said = readout(open_page(figure.to_html()))
-    assert numbers_of(said) == numbers_of(figure.sentence())
-    assert re.sub(r"[\d,.]+", "#", said) == re.sub(r"[\d,.]+", "#", figure.sentence())
-
-
-@pytest.mark.parametrize(
-    ("traits", "message"),
-    [
-        ({"rho": -0.1}, r"rho must be a finite number from 0 to 2, got -0.1"),
-        ({"lr": 0}, r"lr must be a finite number from 0.001 to 10, got 0"),
-        ({"rows": 49}, r"rows must be a whole number from 50 to 1500, got 49"),
-        ({"rows": 1501}, r"rows must be a whole number from 50 to 1500, got 1501"),
-        ({"shuffled": 1.1}, r"shuffled must be a finite number from 0 to 1, got 1.1"),
-        ({"first": "adam"}, r"first must be one of 'gradient_descent', 'sgd', .*got 'adam'"),
-        ({"network": "resnet"}, r"network must be one of 'perceptron', 'convolutional', got"),
-        ({"width": 31}, r"width must be a whole number from 32 to 128, got 31"),
-        ({"precision": "float16"}, r"precision must be one of 'float32', 'float64', got 'float16'"),
-        ({"panel": "everything"}, r"panel must be one of 'none', .*got 'everything'"),
-    ],
-)
-def test_wrong_values_are_refused_with_reasons(traits: dict[str, Any], message: str) -> None:
-    assert_refused(TrainYourself, traits, message)
-
-
-def test_a_preset_has_a_name() -> None:
-    assert TrainYourself.preset("edge").state() == TrainYourself().state() == dict(DEFAULTS)
-    assert TrainYourself.preset("switch").switch_step == 500
-    with pytest.raises(ValueError, match="name must be one of 'edge', 'memorize', 'switch', got"):
-        TrainYourself.preset("cliff")
-
-
-def test_what_is_stored_is_what_samlib_computes() -> None:
-    for name, preset in PRESETS.items():
-        kept = stored()[name]
-        again = course_of(preset, 60, 4)
-        assert kept.steps[:5] == again.steps
-        for quantity in ("top", "edge"):
-            for run in (0, 1):
-                ours = getattr(again, quantity)[run]
-                assert getattr(kept, quantity)[run][:5] == pytest.approx(ours, rel=2e-3)
-
-
-def test_the_stored_courses_show_what_the_text_says() -> None:
-    edge = TrainYourself().to_dataframe().query("step > 1100").groupby("run")
-    ratio = (edge.top_eigenvalue.mean() / edge.edge.mean()).to_dict()
-    assert ratio == pytest.approx({"first": 1.0, "second": 1.0}, abs=0.08)
-    switch = TrainYourself.preset("switch").to_dataframe().query("run == 'second'")
-    before = switch[switch.step.between(300, 480)].top_eigenvalue.mean()
-    after = switch[switch.step > 1000].top_eigenvalue.mean()
-    assert after < 0.75 * before
-    nonsense = TrainYourself.preset("memorize").course()
-    assert min(nonsense.wrong) > 0.85 * nonsense.test_rows
-
-
-@pytest.mark.parametrize(
-    "traits",
-    [
-        {"rows": 50, "second": "one_sam", "lr": 0.01},
-        {"rows": 50, "first": "m_sam", "batch": 20},
-        {"rows": 50, "lr": 10.0, "second": "mini_batch"},
-        {"rows": 50, "rho": 0.0},
-        {"rows": 50, "switch_step": 20, "loss": "cross-entropy"},
-    ],
-)
-def test_other_states_have_a_still_and_a_sentence_in_seconds(traits: dict[str, Any]) -> None:
-    figure = TrainYourself(**traits)
-    began = time.monotonic()
-    assert figure.still().startswith(b"\x89PNG")
-    assert re.fullmatch(
-        r"A perceptron with 2,410 weights on 50 digits, η = .*\.", figure.sentence()
-    )
-    assert "nan" not in figure.sentence()
-    assert ("ρ =" in figure.sentence()) == (figure.second in PERTURBED)
-    assert time.monotonic() - began < 60
-
-
-def test_the_placeholder_carries_state_course_still_and_sentence(
-    open_page: Open, placeholder: str
-) -> None:
-    assert placeholder == TrainYourself().to_html(id="figure")
-    state = re.search(r'<script type="application/json">(.*?)</script>', placeholder)
-    assert state is not None
-    assert len(state[1].encode()) <= 12_000
-    values = json.loads(state[1])
-    assert (values["_figure"], values["rho"]) == ("TrainYourself", 0.1)
-    assert len(values["_course"]["steps"]) == len(values["_course"]["top"][1]) == 101
-    assert "_engine" not in values
-    page = open_page(placeholder, scripts=False)
-    assert page.locator("figcaption").inner_text() == TrainYourself().sentence()
-    assert page.locator("figure img").evaluate("(i) => i.complete && i.naturalWidth > 500")
-
-
-def test_a_notebook_gets_the_engine_when_its_page_asks() -> None:
-    figure = TrainYourself()
-    assert figure._engine == ""
-    figure._on_message(figure, {"wish": "something else"}, [])
-    figure._on_message(figure, None, [])
-    assert figure._engine == ""
-    figure._on_message(figure, {"wish": "engine"}, [])
-    assert "samlibTraining" in figure._engine
