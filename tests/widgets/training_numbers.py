@@ -108,6 +108,9 @@ def run_of(name: str, settings: Settings) -> dict[str, Any]:
     return told
 
 
+MICRO = (1, 25, 60)
+
+
 def micro_batches(settings: Settings, m: int) -> dict[str, Any]:
     """m-SAM by samlib's optimizer, on all training rows."""
     model, data, lr, rho = module(settings), digits(settings["rows"]), 0.3, 0.1
@@ -186,7 +189,9 @@ def expect_training() -> dict[str, Any]:
         "centred": [centred(50), centred(1500)],
         "runs": runs,
         "microBatches": [
-            micro_batches(settings_of("narrow perceptron", "cross-entropy"), m) for m in (1, 25, 60)
+            *(micro_batches(settings_of("narrow perceptron", "cross-entropy"), m) for m in MICRO),
+            # Of more rows than a page goes through at once.
+            micro_batches(settings_of("convolutional", "cross-entropy", rows=300), 160),
         ],
         "switched": switched(settings_of("narrow perceptron", "squared")),
         "answers": [answers(settings_of(name, "squared", rows=500)) for name in NETWORKS],

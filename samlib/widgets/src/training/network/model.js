@@ -81,7 +81,7 @@ function scratchFor({ alloc, indices }, layer, columns, first) {
  * @param {Arithmetic} arithmetic
  * @param {{layers: Layer[], dim: number}} network
  * @param {import("./losses.js").LossName} lossName
- * @param {number} columns of the largest batch
+ * @param {number} columns of the largest batch: see rowsAtOnce()
  */
 export function createModel(arithmetic, { layers, dim }, lossName, columns) {
   const loss = LOSSES[lossName];

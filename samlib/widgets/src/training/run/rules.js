@@ -90,7 +90,7 @@ export function createStepper(problem) {
     let loss = 0;
     const whole = new Float64Array(dim);
     for (const piece of problem.pieces(size)) {
-      const share = piece[0].rows / problem.rows;
+      const share = piece[0].total / problem.rows;
       loss += share * problem.gradient(x, piece, g);
       for (let i = 0; i < dim; i++) whole[i] += share * g[i];
       climb(x, piece, rho);

@@ -45,11 +45,11 @@ export function createSession(settings, withArithmetic) {
   labels.set(shuffledLabels(digits.labels, rows, shuffled, seed));
   const shape = layersOf(network);
   const atOnce = rowsAtOnce(shape.layers);
-  const most = Math.max(rows, atOnce);
+  const sizes = pieces(0, rows, atOnce).map(({ length }) => length);
   const { model, full, some } = withArithmetic((arithmetic) => {
-    const model = createModel(arithmetic, shape, loss, padded(most));
+    const model = createModel(arithmetic, shape, loss, padded(atOnce));
     const batch = (/** @type {number} */ size) => createBatch(arithmetic, model, shape.layers[0], size);
-    return { model, full: pieces(0, rows, atOnce).map(({ length }) => batch(length)), some: batch(most) };
+    return { model, full: sizes.map(batch), some: [atOnce, ...sizes.slice(1)].map(batch) };
   });
   pieces(0, rows, atOnce).forEach((piece, i) => full[i].fill(piece, inputs, labels, rows));
 
@@ -59,16 +59,22 @@ export function createSession(settings, withArithmetic) {
   let step = 0;
   let random = mersenneTwister(seed);
 
+  /** Rows as parts that stay in the cache; what was taken before is overwritten. @param {number[]} chosen */
+  const taken = (chosen) =>
+    pieces(0, chosen.length, atOnce).map((piece, i) =>
+      some[i].fill(chosen.slice(piece[0], piece[0] + piece.length), inputs, labels, chosen.length),
+    );
+
   const problem = {
     dim: model.dim,
     rows,
     gradient: model.gradient,
     full,
     /** @param {number} count */
-    draw: (count) => [some.fill(Array.from({ length: count }, () => random.word() % rows), inputs, labels)],
+    draw: (count) => taken(Array.from({ length: count }, () => random.word() % rows)),
     /** @param {number} size */
     *pieces(size) {
-      for (const piece of pieces(0, rows, size)) yield [some.fill(piece, inputs, labels)];
+      for (const piece of pieces(0, rows, size)) yield taken(piece);
     },
   };
   const advance = createStepper(problem);
@@ -76,8 +82,9 @@ export function createSession(settings, withArithmetic) {
   /** What the network takes test rows for. */
   function answers() {
     return pieces(rows, IMAGES, atOnce).flatMap((piece) => {
-      model.value(x, [some.fill(piece, inputs, labels)]);
-      return largest(model.outputsOf(some), some);
+      const parts = taken(piece);
+      model.value(x, parts);
+      return largest(model.outputsOf(parts[0]), parts[0]);
     });
   }
 
