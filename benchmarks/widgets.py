@@ -26,6 +26,7 @@ from samlib.widgets import (
     OppositeDrifts,
     SpectrumInTraining,
     ThreeNotions,
+    TrainYourself,
 )
 from samlib.widgets.core.figure import STATIC, Figure
 
@@ -57,6 +58,7 @@ CASES: list[tuple[str, Figure, tuple[str, ...]]] = [
     ("LimitingFlow", LimitingFlow(), ("rho", "lr", "batch_size", "time")),
     ("OppositeDrifts", OppositeDrifts(), ("rho", "lr", "batch_size", "start")),
     ("SpectrumInTraining", SpectrumInTraining(), ("rho", "frame")),
+    ("TrainYourself", TrainYourself(), ("rho",)),
 ]
 
 # Move a control a number of times, one move an animation frame, and return the drawing times in ms.

@@ -11,6 +11,7 @@ from samlib.widgets.figures.opposite_drifts.widget import OppositeDrifts
 from samlib.widgets.figures.random_directions.widget import RandomDirections
 from samlib.widgets.figures.spectrum_in_training.widget import SpectrumInTraining
 from samlib.widgets.figures.three_notions.widget import ThreeNotions
+from samlib.widgets.figures.train_yourself.widget import TrainYourself
 
 __all__ = [
     "Alignment",
@@ -23,5 +24,6 @@ __all__ = [
     "RandomDirections",
     "SpectrumInTraining",
     "ThreeNotions",
+    "TrainYourself",
     "explore",
 ]

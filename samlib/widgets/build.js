@@ -87,7 +87,20 @@ const bundle = (entry, name, format) =>
     format,
   });
 
+/** The script that trains, as one function that knows its own text: on a page it makes a worker of itself. */
+const training = () =>
+  build({
+    ...common,
+    entryPoints: ["src/training/main.js"],
+    outfile: path.join(out, "samlib-training.js"),
+    format: "iife",
+    globalName: "training",
+    banner: { js: "(function script(){" },
+    footer: { js: "training.begin(script)})();" },
+  });
+
 await Promise.all([
+  training(),
   bundle("index.js", "samlib-widgets.esm.js", "esm"),
   bundle("page.js", "samlib-widgets.js", "iife"),
   bundle("widgets.css", "samlib-widgets.css"),

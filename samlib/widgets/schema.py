@@ -26,6 +26,7 @@ from samlib.widgets.figures.opposite_drifts.widget import FAR
 from samlib.widgets.figures.random_directions import model as random_directions
 from samlib.widgets.figures.spectrum_in_training.model import RUNS
 from samlib.widgets.figures.spectrum_in_training.widget import SHOWN
+from samlib.widgets.figures.train_yourself import model as train_yourself
 
 PATH = Path(__file__).parent / "src" / "schema.json"
 
@@ -102,6 +103,11 @@ def schema() -> dict[str, Any]:
                 "most": random_directions.MOST,
             },
             "spectrum_in_training": {"runs": RUNS, "shown": SHOWN},
+            "train_yourself": {
+                "methods": train_yourself.METHODS,
+                "channels": train_yourself.CHANNELS,
+                "images": train_yourself.IMAGES,
+            },
         },
     }
 

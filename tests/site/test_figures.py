@@ -18,7 +18,13 @@ from .inspection import Inspection
 FIGURE = "[data-samlib-widget='Alignment'].samlib-live"
 
 # Number fields for whole numbers.
-WHOLE = ("batch_size", "dimension", "network", "seed", "step", "steps", "turn")
+WHOLE = (
+    "batch", "batch_size", "dimension", "network", "rows", "seed", "step", "steps", "switch_step",
+    "turn",
+)  # fmt: skip
+
+# What is typed where the rule for the others would leave what a field allows.
+TYPED = {"width": "37"}
 
 
 def first_figure(page: Page) -> Locator:
@@ -31,9 +37,17 @@ def first_figure(page: Page) -> Locator:
     return figure
 
 
+def settle(figure: Locator) -> None:
+    """Wait until what was asked for is drawn; a figure that trains first looks at its start."""
+    figure.page.evaluate(DRAWN)
+    if figure.locator("[data-training]").count():
+        expect(figure.locator("[data-training]")).to_have_attribute("data-training", "ready")
+        figure.page.evaluate(DRAWN)
+
+
 def picture(figure: Locator) -> list[str]:
     """Return what the figure's canvases show."""
-    figure.page.evaluate(DRAWN)
+    settle(figure)
     # Some pictures remember what the reader did before.
     pictures: list[str] = figure.evaluate(
         """(element) => [...element.querySelectorAll("canvas")]
@@ -176,7 +190,9 @@ def placed(request: pytest.FixtureRequest, browser: Browser, site: str) -> Itera
 
 def test_every_control_of_every_figure_does_something(placed: Locator) -> None:
     figure = placed
-    sliders = figure.locator("input[type=range]:visible")
+    for summary in figure.locator("summary").all():
+        summary.click()
+    sliders = figure.locator("input[type=range]:visible:enabled")
     fields = figure.locator("[data-field]:visible")
     assert sliders.count() + fields.count() >= 3
 
@@ -196,7 +212,8 @@ def test_every_control_of_every_figure_does_something(placed: Locator) -> None:
             continue
         value = float(field.input_value())
         whole = field.get_attribute("data-field") in WHOLE
-        field.fill(f"{0.7 * value + 2:.0f}" if whole else f"{0.6 * value + 0.03:.4f}")
+        typed = f"{0.7 * value + 2:.0f}" if whole else f"{0.6 * value + 0.03:.4f}"
+        field.fill(TYPED.get(field.get_attribute("data-field") or "", typed))
         field.press("Enter")
         assert field.get_attribute("aria-invalid") != "true"
         assert look() != before, field.get_attribute("data-field")

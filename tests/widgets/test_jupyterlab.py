@@ -37,6 +37,7 @@ OTHERS: dict[str, tuple[str, str, str]] = {
     "OppositeDrifts": ("lr", "rho", "0.0321"),
     "RandomDirections": ("dimension", "dimension", "45"),
     "SpectrumInTraining": ("rho", "step", "2160"),
+    "TrainYourself": ("rho", "lr", "0.234"),
 }
 
 # A network whose loss can be made slow.
@@ -333,6 +334,18 @@ def test_page_and_python_see_each_other_in_every_figure(
     ask(f"figures['{name}'].{trait} = {value}")
     expect(figure.locator(f"[data-field='{trait}']")).to_have_value(value)
     expect(sentence).not_to_have_text(before[0])
+
+
+def test_a_network_is_trained_in_the_notebook(others: tuple[Page, Ask]) -> None:
+    page, ask = others
+    figure = page.locator(".samlib-live").nth(list(OTHERS).index("TrainYourself"))
+    figure.scroll_into_view_if_needed()
+    assert ask("print(figures['TrainYourself'].rows)") == "500"
+    figure.locator("[data-control='step']").click()
+    # Python has sent the script that trains.
+    expect(figure.locator(".samlib-readout")).to_contain_text("Step 1, ", timeout=60_000)
+    ask("figures['TrainYourself'].rows = 60")
+    expect(figure.locator(".samlib-readout")).to_contain_text("on 60 digits")
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,7 @@ from . import settings
 from .basin_map_numbers import expect_basin_map
 from .limiting_flow_numbers import expect_limiting_flow
 from .nodejs import compare
+from .train_yourself_numbers import expect_train_yourself
 
 STEPS = 5000
 
@@ -280,6 +281,7 @@ EXPECTED = {
     "random_directions": expect_random_directions,
     "spectrum_in_training": expect_spectrum_in_training,
     "three_notions": expect_three_notions,
+    "train_yourself": expect_train_yourself,
 }
 
 

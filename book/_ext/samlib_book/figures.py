@@ -36,6 +36,8 @@ SHARED = "figures"
 FIRST = 100  # before the scripts of Sphinx: a reader waits for the figures
 SCRIPT = "samlib-widgets.js"
 STYLE = "samlib-widgets.css"
+# A figure that trains brings it when a reader comes near; no page loads it by itself.
+TRAINING = "samlib-training.js"
 
 
 class SamlibFigure(SphinxDirective):
@@ -108,7 +110,7 @@ def add_bundle(
 
 def find_bundle(app: Sphinx) -> None:
     """Have the bundle copied beside the pages' other static files."""
-    for name in (SCRIPT, STYLE):
+    for name in (SCRIPT, STYLE, TRAINING):
         app.config.html_static_path.append(str(BUNDLE / name))
 
 

@@ -31,12 +31,13 @@ def policy_for(html: str) -> str:
     """Return the policy of a page.
 
     MathJax and the figures write styles into the page, so styles may stand there. A network that
-    is trained on the page runs in a worker made of a text of the bundle (``blob:``). Search fetches
-    the pages it found (``connect-src``).
+    is trained on the page runs in a worker made of a text of the bundle (``blob:``), and the one of
+    digits in WebAssembly that this text puts together; no text becomes JavaScript by that
+    (``wasm-unsafe-eval``). Search fetches the pages it found (``connect-src``).
     """
     rules = {
         "default-src": ["'none'"],
-        "script-src": ["'self'", *digests(html)],
+        "script-src": ["'self'", "'wasm-unsafe-eval'", *digests(html)],
         "style-src": ["'self'", "'unsafe-inline'"],
         "img-src": ["'self'", "data:"],
         "font-src": ["'self'"],

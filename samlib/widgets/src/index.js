@@ -11,6 +11,7 @@ import { renderRandomDirections } from "./figures/random_directions/figure.js";
 import { renderSpectrumInTraining } from "./figures/spectrum_in_training/figure.js";
 import { renderThreeNotions } from "./figures/three_notions/figure.js";
 import { partOf } from "./shared/parts.js";
+import { renderTrainYourself } from "./figures/train_yourself/figure.js";
 
 /** @typedef {import("./shared/model.js").Model} Model */
 /** @typedef {{model: Model, el: HTMLElement, linkId?: string, alias?: string}} Context */
@@ -26,6 +27,7 @@ const FIGURES = {
   RandomDirections: renderRandomDirections,
   SpectrumInTraining: renderSpectrumInTraining,
   ThreeNotions: renderThreeNotions,
+  TrainYourself: renderTrainYourself,
 };
 
 /** Figures that are scripts of their own (shared/parts.js), by the names of these. @type {Record<string, string>} */
