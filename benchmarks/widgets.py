@@ -25,6 +25,7 @@ from samlib.widgets import (
     OneLossThreeDestinations,
     OppositeDrifts,
     SpectrumInTraining,
+    Thermostat,
     ThreeNotions,
 )
 from samlib.widgets.core.figure import STATIC, Figure
@@ -57,6 +58,7 @@ CASES: list[tuple[str, Figure, tuple[str, ...]]] = [
     ("LimitingFlow", LimitingFlow(), ("rho", "lr", "batch_size", "time")),
     ("OppositeDrifts", OppositeDrifts(), ("rho", "lr", "batch_size", "start")),
     ("SpectrumInTraining", SpectrumInTraining(), ("rho", "frame")),
+    ("Thermostat", Thermostat(steps=2000), ("norm", "eigenvalue-1")),
 ]
 
 # Move a control a number of times, one move an animation frame, and return the drawing times in ms.

@@ -97,6 +97,15 @@ DOCUMENTED: dict[str, dict[str, Check]] = {
         "step": one_of(*STEPS),
         "method": one_of("all", "gradient descent", "SAM", "1-SAM"),
     },
+    "Thermostat": {
+        "eigenvalues": reals(-2.5, 4.5, 4),
+        "start": reals(-10, 10, 4),
+        "norm": real(1e-4, 1e3),
+        "rho": real(0, 10),
+        "lr": real(1e-3, 10),
+        "steps": whole(1, 2000),
+        "frame": whole(0, 2000),
+    },
     "ThreeNotions": {
         "loss": one_of("bowl", "ravine", "curved valley", "saddle"),
         "point": reals(-10, 10, 2),

@@ -35,6 +35,7 @@ OTHERS: dict[str, tuple[str, str, str]] = {
     "OneLossThreeDestinations": ("turn", "lr", "0.0123"),
     "OppositeDrifts": ("lr", "rho", "0.0321"),
     "SpectrumInTraining": ("rho", "step", "2160"),
+    "Thermostat": ("norm", "norm", "0.234"),
 }
 
 # A network whose loss can be made slow.

@@ -23,6 +23,7 @@ from samlib.widgets import (
     OneLossThreeDestinations,
     OppositeDrifts,
     SpectrumInTraining,
+    Thermostat,
     ThreeNotions,
 )
 from samlib.widgets.core.four_dimensional import PREFERRED
@@ -32,6 +33,7 @@ from samlib.widgets.figures.spectrum_in_training.model import (
     edge_of_stability,
     read_sweep,
 )
+from samlib.widgets.figures.thermostat.model import ranks
 from samlib.widgets.figures.three_notions.model import SPECTRA, angles_around, rise
 
 from . import settings
@@ -230,6 +232,23 @@ def expect_three_notions() -> list[dict[str, Any]]:
     return found
 
 
+def expect_thermostat() -> list[dict[str, Any]]:
+    found = []
+    for name, traits in settings.THERMOSTAT.items():
+        figure = Thermostat(**traits)
+        found.append(
+            {
+                "name": name,
+                "state": figure.state(),
+                "gradients": figure.gradients(),
+                "multipliers": figure.multipliers(),
+                "balance": vector([figure.balance]),
+                "ranks": ranks(figure.eigenvalues),
+            }
+        )
+    return found
+
+
 def expect_spectrum_in_training() -> dict[str, Any]:
     arrays = read_sweep().arrays
     some = [
@@ -262,6 +281,7 @@ EXPECTED = {
     "one_loss": expect_one_loss,
     "opposite_drifts": expect_opposite_drifts,
     "spectrum_in_training": expect_spectrum_in_training,
+    "thermostat": expect_thermostat,
     "three_notions": expect_three_notions,
 }
 

@@ -7,6 +7,7 @@ import { renderLimitingFlow } from "./figures/limiting_flow/figure.js";
 import { renderOneLossThreeDestinations } from "./figures/one_loss/figure.js";
 import { renderOppositeDrifts } from "./figures/opposite_drifts/figure.js";
 import { renderSpectrumInTraining } from "./figures/spectrum_in_training/figure.js";
+import { renderThermostat } from "./figures/thermostat/figure.js";
 import { renderThreeNotions } from "./figures/three_notions/figure.js";
 
 /** @typedef {import("./shared/model.js").Model} Model */
@@ -20,6 +21,7 @@ const FIGURES = {
   OneLossThreeDestinations: renderOneLossThreeDestinations,
   OppositeDrifts: renderOppositeDrifts,
   SpectrumInTraining: renderSpectrumInTraining,
+  Thermostat: renderThermostat,
   ThreeNotions: renderThreeNotions,
 };
 
