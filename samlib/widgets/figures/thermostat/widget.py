@@ -43,6 +43,7 @@ DEFAULTS: Mapping[str, Any] = {
 # What is not said is as the figure opens.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "opening": DEFAULTS,
+    "near-tie": {**DEFAULTS, "eigenvalues": (1.8, 1.65, 0.6, 0.25)},
     "tie": {**DEFAULTS, "eigenvalues": (1.8, 1.8, 0.6, 0.25)},
     "large-step": {**DEFAULTS, "eigenvalues": (3.4, 1.8, 0.6, 0.25)},
     "saddle": {**DEFAULTS, "eigenvalues": (1.2, 0.6, 0.25, -0.9), "norm": 0.07},
@@ -123,7 +124,7 @@ class Thermostat(FigureOverTime):
 
     @classmethod
     def preset(cls, name: str, **traits: Any) -> Thermostat:
-        """A state with a name: "opening", "tie", "large-step" or "saddle".
+        """A state with a name: "opening", "near-tie", "tie", "large-step" or "saddle".
 
         Parameters
         ----------
