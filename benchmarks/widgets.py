@@ -24,6 +24,7 @@ from samlib.widgets import (
     LimitingFlow,
     OneLossThreeDestinations,
     OppositeDrifts,
+    Rescaling,
     SpectrumInTraining,
     Thermostat,
     ThreeNotions,
@@ -58,6 +59,7 @@ CASES: list[tuple[str, Figure, tuple[str, ...]]] = [
     ("LimitingFlow", LimitingFlow(), ("rho", "lr", "batch_size", "time")),
     ("OppositeDrifts", OppositeDrifts(), ("rho", "lr", "batch_size", "start")),
     ("SpectrumInTraining", SpectrumInTraining(), ("rho", "frame")),
+    ("Rescaling", Rescaling(), ("alpha",)),
     ("Thermostat", Thermostat(steps=2000), ("norm", "eigenvalue-1")),
 ]
 

@@ -7,6 +7,7 @@ from samlib.widgets.figures.explore.widget import Explore
 from samlib.widgets.figures.limiting_flow.widget import LimitingFlow
 from samlib.widgets.figures.one_loss.widget import OneLossThreeDestinations
 from samlib.widgets.figures.opposite_drifts.widget import OppositeDrifts
+from samlib.widgets.figures.rescaling.widget import Rescaling
 from samlib.widgets.figures.spectrum_in_training.widget import SpectrumInTraining
 from samlib.widgets.figures.thermostat.widget import Thermostat
 from samlib.widgets.figures.three_notions.widget import ThreeNotions
@@ -18,6 +19,7 @@ __all__ = [
     "LimitingFlow",
     "OneLossThreeDestinations",
     "OppositeDrifts",
+    "Rescaling",
     "SpectrumInTraining",
     "Thermostat",
     "ThreeNotions",

@@ -21,6 +21,7 @@ from samlib.widgets.figures.explore.model import REACH
 from samlib.widgets.figures.limiting_flow import model as limiting_flow
 from samlib.widgets.figures.one_loss.model import DESTINATIONS
 from samlib.widgets.figures.opposite_drifts.widget import FAR
+from samlib.widgets.figures.rescaling import model as rescaling
 from samlib.widgets.figures.spectrum_in_training.model import RUNS
 from samlib.widgets.figures.spectrum_in_training.widget import SHOWN
 
@@ -66,6 +67,14 @@ def schema() -> dict[str, Any]:
                 },
             },
             "opposite_drifts": {"far": FAR},
+            "rescaling": {
+                "inputs": rescaling.INPUTS,
+                "hidden": rescaling.HIDDEN,
+                "outputs": rescaling.OUTPUTS,
+                "white": rescaling.WHITE,
+                "reach": rescaling.REACH,
+                "places": rescaling.PLACES,
+            },
             "spectrum_in_training": {"runs": RUNS, "shown": SHOWN},
         },
     }

@@ -92,6 +92,7 @@ DOCUMENTED: dict[str, dict[str, Check]] = {
         "seed": whole(0, SEED),
         **OVER_TIME,
     },
+    "Rescaling": {"alpha": real(0.03, 30)},
     "SpectrumInTraining": {
         "rho": one_of(*RHOS),
         "step": one_of(*STEPS),

@@ -67,3 +67,5 @@ THERMOSTAT: dict[str, dict[str, Any]] = {
     "other steps": {"lr": 0.03, "rho": 1.3, "start": (-2.0, 0.0, 1e-9, 10.0), "steps": 2000},
     "without a gradient": {"eigenvalues": (1.0, 0.0, 0.0, 0.0), "start": (0.0, 1.0, 2.0, 3.0)},
 }
+
+ALPHAS = (0.03, 0.05, 0.4, 1.0, 1.7, 6.0, 30.0)

@@ -34,6 +34,7 @@ OTHERS: dict[str, tuple[str, str, str]] = {
     "LimitingFlow": ("rho", "lr", "0.0567"),
     "OneLossThreeDestinations": ("turn", "lr", "0.0123"),
     "OppositeDrifts": ("lr", "rho", "0.0321"),
+    "Rescaling": ("alpha", "alpha", "0.4321"),
     "SpectrumInTraining": ("rho", "step", "2160"),
     "Thermostat": ("norm", "norm", "0.234"),
 }

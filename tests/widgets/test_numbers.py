@@ -22,12 +22,14 @@ from samlib.widgets import (
     ExplicitBias,
     OneLossThreeDestinations,
     OppositeDrifts,
+    Rescaling,
     SpectrumInTraining,
     Thermostat,
     ThreeNotions,
 )
 from samlib.widgets.core.four_dimensional import PREFERRED
 from samlib.widgets.figures.explicit_bias.model import on_manifold, side_direction
+from samlib.widgets.figures.rescaling import model as rescaling
 from samlib.widgets.figures.spectrum_in_training.model import (
     bin_edges,
     edge_of_stability,
@@ -249,6 +251,34 @@ def expect_thermostat() -> list[dict[str, Any]]:
     return found
 
 
+def expect_rescaling() -> dict[str, Any]:
+    trained, cases = rescaling.read_trained(), []
+    direction = torch.sin(torch.arange(rescaling.DIM, dtype=torch.float64) ** 2)
+    for alpha in settings.ALPHAS:
+        figure = Rescaling(alpha=alpha)
+        product = figure.objective.hessian_vector_product(figure.weights(), direction)
+        cases.append(
+            {
+                "alpha": alpha,
+                "top": figure.top_eigenvalue(),
+                "trace": figure.trace(),
+                "profile": figure.profile(),
+                "outputs": figure.outputs(),
+                "answers": figure.answers().tolist(),
+                "product": product,
+            }
+        )
+    return {
+        "network": Rescaling()._config["network"],
+        "weights": trained.weights,
+        "inputs": trained.inputs,
+        "distances": rescaling.distances(),
+        "direction": direction,
+        "tolerance": {"rtol": 2e-3, "atol": 1e-4},
+        "cases": cases,
+    }
+
+
 def expect_spectrum_in_training() -> dict[str, Any]:
     arrays = read_sweep().arrays
     some = [
@@ -280,6 +310,7 @@ EXPECTED = {
     "limiting_flow": expect_limiting_flow,
     "one_loss": expect_one_loss,
     "opposite_drifts": expect_opposite_drifts,
+    "rescaling": expect_rescaling,
     "spectrum_in_training": expect_spectrum_in_training,
     "thermostat": expect_thermostat,
     "three_notions": expect_three_notions,

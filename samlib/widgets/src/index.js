@@ -6,6 +6,7 @@ import { renderExplore } from "./figures/explore/figure.js";
 import { renderLimitingFlow } from "./figures/limiting_flow/figure.js";
 import { renderOneLossThreeDestinations } from "./figures/one_loss/figure.js";
 import { renderOppositeDrifts } from "./figures/opposite_drifts/figure.js";
+import { renderRescaling } from "./figures/rescaling/figure.js";
 import { renderSpectrumInTraining } from "./figures/spectrum_in_training/figure.js";
 import { renderThermostat } from "./figures/thermostat/figure.js";
 import { renderThreeNotions } from "./figures/three_notions/figure.js";
@@ -20,6 +21,7 @@ const FIGURES = {
   LimitingFlow: renderLimitingFlow,
   OneLossThreeDestinations: renderOneLossThreeDestinations,
   OppositeDrifts: renderOppositeDrifts,
+  Rescaling: renderRescaling,
   SpectrumInTraining: renderSpectrumInTraining,
   Thermostat: renderThermostat,
   ThreeNotions: renderThreeNotions,
