@@ -67,14 +67,7 @@ def schema() -> dict[str, Any]:
                 },
             },
             "opposite_drifts": {"far": FAR},
-            "rescaling": {
-                "inputs": rescaling.INPUTS,
-                "hidden": rescaling.HIDDEN,
-                "outputs": rescaling.OUTPUTS,
-                "white": rescaling.WHITE,
-                "reach": rescaling.REACH,
-                "places": rescaling.PLACES,
-            },
+            "rescaling": rescaling.SIZES,
             "spectrum_in_training": {"runs": RUNS, "shown": SHOWN},
         },
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from base64 import b64decode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,16 @@ WHITE = 16
 
 # The largest distance from the minimum at which the loss is shown, and at how many distances.
 REACH, PLACES = 1.5, 201
+
+# What the page is told of these.
+SIZES: Mapping[str, float] = {
+    "inputs": INPUTS,
+    "hidden": HIDDEN,
+    "outputs": OUTPUTS,
+    "white": WHITE,
+    "reach": REACH,
+    "places": PLACES,
+}
 
 
 class Trained(NamedTuple):
