@@ -62,10 +62,10 @@ def test_both_ends_of_the_slider_are_sharp() -> None:
 def test_the_profile_is_the_loss_and_bends_by_the_top_eigenvalue(alpha: float) -> None:
     figure = Rescaling(alpha=alpha)
     profile = figure.profile()
-    assert float(profile[100]) == pytest.approx(float(objective().value(figure.weights())))
-    # Near 0 the loss is a parabola: distances are 1.5 (k/100)³.
-    near = 1.5 * (20 / 100) ** 3
-    bend = float(profile[120] - 2 * profile[100] + profile[80]) / near**2
+    assert float(profile[60]) == pytest.approx(float(objective().value(figure.weights())))
+    # Near 0 the loss is a parabola: distances are 1.5 (k/60)³.
+    near = 1.5 * (12 / 60) ** 3
+    bend = float(profile[72] - 2 * profile[60] + profile[48]) / near**2
     assert bend == pytest.approx(figure.top_eigenvalue(), rel=0.15)
     assert profile[-1] >= profile[0]
 

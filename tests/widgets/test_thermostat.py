@@ -128,9 +128,7 @@ def test_wrong_values_are_refused_with_reasons(traits: dict[str, Any], message: 
 def test_presets_have_names() -> None:
     assert Thermostat.preset("opening").state() == Thermostat().state()
     assert Thermostat.preset("tie", frame=3).frame == 3
-    with pytest.raises(
-        ValueError, match=r"name must be one of opening, .*got 'tied'"
-    ):
+    with pytest.raises(ValueError, match=r"name must be one of opening, .*got 'tied'"):
         Thermostat.preset("tied")
 
 

@@ -25,7 +25,7 @@ DIM = HIDDEN * INPUTS + HIDDEN + OUTPUTS * HIDDEN + OUTPUTS
 WHITE = 16
 
 # The largest distance from the minimum at which the loss is shown, and at how many distances.
-REACH, PLACES = 1.5, 201
+REACH, PLACES = 1.5, 121
 
 # What the page is told of these.
 SIZES: Mapping[str, float] = {
@@ -125,7 +125,7 @@ def curvatures() -> Tensor:
 
 
 def distances() -> Tensor:
-    """Where the profile is shown, [201], from −1.5 to 1.5, densest at 0."""
+    """Where the profile is shown, [121], from −1.5 to 1.5, densest at 0."""
     part = torch.linspace(-1, 1, PLACES, dtype=torch.float64)
     return REACH * part * part.square()
 

@@ -88,7 +88,7 @@ class Rescaling(Figure):
         return float((model.curvatures() / model.scaling(self.alpha).square()).sum())
 
     def profile(self) -> Tensor:
-        """The loss along the top eigenvector, [201], at :func:`distances` from the network.
+        """The loss along the top eigenvector, [121], at :func:`distances` from the network.
 
         Of the eigenvector's two signs it is the one towards which the loss is higher at the end.
         """

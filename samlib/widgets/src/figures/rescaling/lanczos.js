@@ -3,7 +3,7 @@
 import { combined, dot } from "../../dynamics/vectors.js";
 
 /** The residual is at most this, relative to the eigenvalue; or so many products were made. */
-const TOLERANCE = 1e-7;
+const TOLERANCE = 1e-5;
 const MOST = 60;
 
 /** Every so many products the eigenvalue is looked at. */
@@ -24,7 +24,7 @@ export function largestEigenpair(product, start) {
   for (let k = 1; ; k++) {
     const next = product(basis[k - 1]);
     alpha.push(dot(basis[k - 1], next));
-    for (let pass = 0; pass < 2; pass++) for (const q of basis) remove(next, q, dot(q, next));
+    for (const q of basis) remove(next, q, dot(q, next));
     const length = Math.sqrt(dot(next, next));
     const last = k === MOST || k === start.length || !(length > 1e-13 * Math.abs(alpha[0]));
     if (last || k % EVERY === 0) {

@@ -39,12 +39,17 @@ export function readTrained({ weights, pixels, labels, new: shown }) {
 /** The diagonal of T: α for W₁ and b₁, 1/α for W₂, 1 for b₂. @param {number} alpha */
 export const scaling = (alpha) => Float64Array.from({ length: DIM }, (_, i) => (i < W2 ? alpha : i < B2 ? 1 / alpha : 1));
 
-/** What goes into the units, W₁z + b₁, row after row. @param {Float64Array} x @param {Float64Array} inputs */
-function preactivations(x, inputs) {
+/**
+ * What goes into the units, W₁z + b₁, row after row; 0 for those that are off in `on`.
+ *
+ * @param {Float64Array} x @param {Float64Array} inputs @param {Float64Array} [on]
+ */
+function preactivations(x, inputs, on) {
   const rows = inputs.length / INPUTS;
   const a = new Float64Array(rows * HIDDEN);
   for (let n = 0; n < rows; n++) {
     for (let j = 0; j < HIDDEN; j++) {
+      if (on && on[n * HIDDEN + j] === 0) continue;
       let sum = x[B1 + j];
       for (let k = 0; k < INPUTS; k++) sum += x[j * INPUTS + k] * inputs[n * INPUTS + k];
       a[n * HIDDEN + j] = sum;
@@ -122,7 +127,7 @@ export function hessianAt(x, { inputs, targets }) {
   const f = new Float64Array(OUTPUTS);
   return (v) => {
     const out = new Float64Array(DIM);
-    const along = preactivations(v, inputs);
+    const along = preactivations(v, inputs, h);
     for (let n = 0; n < rows; n++) {
       const at = n * HIDDEN;
       readOut(v, h, at, f);
@@ -130,7 +135,7 @@ export function hessianAt(x, { inputs, targets }) {
       for (let o = 0; o < OUTPUTS; o++) {
         const w = W2 + o * HIDDEN;
         let change = f[o];
-        for (let j = 0; j < HIDDEN; j++) if (h[at + j] > 0) change += x[w + j] * along[at + j];
+        for (let j = 0; j < HIDDEN; j++) change += x[w + j] * along[at + j];
         change /= rows;
         const residual = residuals[n * OUTPUTS + o];
         out[B2 + o] += change;
