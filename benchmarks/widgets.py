@@ -24,7 +24,9 @@ from samlib.widgets import (
     LimitingFlow,
     OneLossThreeDestinations,
     OppositeDrifts,
+    Rescaling,
     SpectrumInTraining,
+    Thermostat,
     ThreeNotions,
     TrainYourself,
 )
@@ -59,6 +61,8 @@ CASES: list[tuple[str, Figure, tuple[str, ...]]] = [
     ("OppositeDrifts", OppositeDrifts(), ("rho", "lr", "batch_size", "start")),
     ("SpectrumInTraining", SpectrumInTraining(), ("rho", "frame")),
     ("TrainYourself", TrainYourself(), ("rho",)),
+    ("Rescaling", Rescaling(), ("alpha",)),
+    ("Thermostat", Thermostat(steps=2000), ("norm", "eigenvalue-1")),
 ]
 
 # Move a control a number of times, one move an animation frame, and return the drawing times in ms.

@@ -9,7 +9,9 @@ from samlib.widgets.figures.limiting_flow.widget import LimitingFlow
 from samlib.widgets.figures.one_loss.widget import OneLossThreeDestinations
 from samlib.widgets.figures.opposite_drifts.widget import OppositeDrifts
 from samlib.widgets.figures.random_directions.widget import RandomDirections
+from samlib.widgets.figures.rescaling.widget import Rescaling
 from samlib.widgets.figures.spectrum_in_training.widget import SpectrumInTraining
+from samlib.widgets.figures.thermostat.widget import Thermostat
 from samlib.widgets.figures.three_notions.widget import ThreeNotions
 from samlib.widgets.figures.train_yourself.widget import TrainYourself
 
@@ -22,7 +24,9 @@ __all__ = [
     "OneLossThreeDestinations",
     "OppositeDrifts",
     "RandomDirections",
+    "Rescaling",
     "SpectrumInTraining",
+    "Thermostat",
     "ThreeNotions",
     "TrainYourself",
     "explore",

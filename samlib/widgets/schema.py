@@ -24,6 +24,7 @@ from samlib.widgets.figures.limiting_flow import model as limiting_flow
 from samlib.widgets.figures.one_loss.model import DESTINATIONS
 from samlib.widgets.figures.opposite_drifts.widget import FAR
 from samlib.widgets.figures.random_directions import model as random_directions
+from samlib.widgets.figures.rescaling import model as rescaling
 from samlib.widgets.figures.spectrum_in_training.model import RUNS
 from samlib.widgets.figures.spectrum_in_training.widget import SHOWN
 from samlib.widgets.figures.train_yourself import model as train_yourself
@@ -102,6 +103,7 @@ def schema() -> dict[str, Any]:
                 "directions": random_directions.DIRECTIONS,
                 "most": random_directions.MOST,
             },
+            "rescaling": rescaling.SIZES,
             "spectrum_in_training": {"runs": RUNS, "shown": SHOWN},
             "train_yourself": {
                 "methods": train_yourself.METHODS,

@@ -194,7 +194,7 @@ def test_every_control_of_every_figure_does_something(placed: Locator) -> None:
         summary.click()
     sliders = figure.locator("input[type=range]:visible:enabled")
     fields = figure.locator("[data-field]:visible")
-    assert sliders.count() + fields.count() >= 3
+    assert sliders.count() + fields.count() >= 2
 
     def look() -> tuple[list[str], str]:
         return picture(figure), figure.locator(".samlib-readout").inner_text()

@@ -110,6 +110,7 @@ DOCUMENTED: dict[str, dict[str, Check]] = {
         **OVER_TIME,
     },
     "RandomDirections": {"dimension": whole(2, 1210), "seed": whole(0, 2**32 - 1)},
+    "Rescaling": {"alpha": real(0.03, 30)},
     "SpectrumInTraining": {
         "rho": one_of(*RHOS),
         "step": one_of(*STEPS),
@@ -133,6 +134,15 @@ DOCUMENTED: dict[str, dict[str, Check]] = {
         ),
         "switch_step": whole(0, 100_000),
         "switch_rho": real(0, 2),
+    },
+    "Thermostat": {
+        "eigenvalues": reals(-2.5, 4.5, 4),
+        "start": reals(-10, 10, 4),
+        "norm": real(1e-4, 1e3),
+        "rho": real(0, 10),
+        "lr": real(1e-3, 10),
+        "steps": whole(1, 2000),
+        "frame": whole(0, 2000),
     },
     "ThreeNotions": {
         "loss": one_of("bowl", "ravine", "curved valley", "saddle"),
@@ -160,9 +170,7 @@ def assert_consistent(figure: Figure) -> None:
 
 def assert_told(figure: Figure) -> None:
     """The figure has a sentence of numbers; where it takes long to compute, see below."""
-    if isinstance(figure, (BasinMap, LimitingFlow)):
-    """The figure has a sentence of numbers; where a network has to be trained, see below."""
-    if isinstance(figure, (LimitingFlow, TrainYourself)):
+    if isinstance(figure, (BasinMap, LimitingFlow, TrainYourself)):
         return
     sentence = figure.sentence()
     assert sentence.endswith(".")

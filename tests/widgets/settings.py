@@ -53,3 +53,19 @@ THREE_NOTIONS: list[tuple[str, dict[str, Any]]] = [
     ("saddle", {"point": (0, 0), "rho": 0.9}),
     ("saddle", {"point": (0.9, -1.2), "rho": 2.5}),
 ]
+
+# Where no cycle attracts, or parts are all but zero, rounding is amplified:
+# the first steps are compared.
+THERMOSTAT: dict[str, dict[str, Any]] = {
+    "as it opens": {"steps": 400},
+    "a tie": {"eigenvalues": (1.8, 1.8, 0.6, 0.25)},
+    "large steps": {"eigenvalues": (3.4, 1.8, 0.6, 0.25)},
+    "a saddle that holds": {"eigenvalues": (1.2, 0.6, 0.25, -0.9), "norm": 0.07},
+    "a saddle that is left": {"eigenvalues": (-0.3, 0.6, 1.2, 0.25), "norm": 3.0},
+    "diverging": {"eigenvalues": (4.4, 1.8, 0.6, -2.4), "steps": 300},
+    "ρ = 0": {"rho": 0.0, "steps": 300},
+    "other steps": {"lr": 0.03, "rho": 1.3, "start": (-2.0, 0.0, 1e-9, 10.0), "steps": 2000},
+    "without a gradient": {"eigenvalues": (1.0, 0.0, 0.0, 0.0), "start": (0.0, 1.0, 2.0, 3.0)},
+}
+
+ALPHAS = (0.03, 0.05, 0.4, 1.0, 1.7, 6.0, 30.0)

@@ -36,8 +36,10 @@ OTHERS: dict[str, tuple[str, str, str]] = {
     "OneLossThreeDestinations": ("turn", "lr", "0.0123"),
     "OppositeDrifts": ("lr", "rho", "0.0321"),
     "RandomDirections": ("dimension", "dimension", "45"),
-    "SpectrumInTraining": ("rho", "step", "2160"),
     "TrainYourself": ("rho", "lr", "0.234"),
+    "Rescaling": ("alpha", "alpha", "0.4321"),
+    "SpectrumInTraining": ("rho", "step", "2160"),
+    "Thermostat": ("norm", "norm", "0.234"),
 }
 
 # A network whose loss can be made slow.

@@ -22,17 +22,21 @@ from samlib.widgets import (
     ExplicitBias,
     OneLossThreeDestinations,
     OppositeDrifts,
+    Rescaling,
     SpectrumInTraining,
+    Thermostat,
     ThreeNotions,
 )
 from samlib.widgets.core.four_dimensional import PREFERRED
 from samlib.widgets.figures.explicit_bias.model import on_manifold, side_direction
 from samlib.widgets.figures.random_directions.model import average_share, shares
+from samlib.widgets.figures.rescaling import model as rescaling
 from samlib.widgets.figures.spectrum_in_training.model import (
     bin_edges,
     edge_of_stability,
     read_sweep,
 )
+from samlib.widgets.figures.thermostat.model import ranks
 from samlib.widgets.figures.three_notions.model import SPECTRA, angles_around, rise
 
 from . import settings
@@ -244,6 +248,49 @@ def expect_random_directions() -> list[dict[str, Any]]:
         for seed in (0, 7, 2**32 - 1)
         for dimension in (9, 2, 1210, 33)
     ]
+def expect_thermostat() -> list[dict[str, Any]]:
+    found = []
+    for name, traits in settings.THERMOSTAT.items():
+        figure = Thermostat(**traits)
+        found.append(
+            {
+                "name": name,
+                "state": figure.state(),
+                "gradients": figure.gradients(),
+                "multipliers": figure.multipliers(),
+                "balance": vector([figure.balance]),
+                "ranks": ranks(figure.eigenvalues),
+            }
+        )
+    return found
+
+
+def expect_rescaling() -> dict[str, Any]:
+    trained, cases = rescaling.read_trained(), []
+    direction = torch.sin(torch.arange(rescaling.DIM, dtype=torch.float64) ** 2)
+    for alpha in settings.ALPHAS:
+        figure = Rescaling(alpha=alpha)
+        product = figure.objective.hessian_vector_product(figure.weights(), direction)
+        cases.append(
+            {
+                "alpha": alpha,
+                "top": figure.top_eigenvalue(),
+                "trace": figure.trace(),
+                "profile": figure.profile(),
+                "outputs": figure.outputs(),
+                "answers": figure.answers().tolist(),
+                "product": product,
+            }
+        )
+    return {
+        "network": Rescaling()._config["network"],
+        "weights": trained.weights,
+        "inputs": trained.inputs,
+        "distances": rescaling.distances(),
+        "direction": direction,
+        "tolerance": {"rtol": 2e-3, "atol": 1e-4},
+        "cases": cases,
+    }
 
 
 def expect_spectrum_in_training() -> dict[str, Any]:
@@ -279,7 +326,9 @@ EXPECTED = {
     "one_loss": expect_one_loss,
     "opposite_drifts": expect_opposite_drifts,
     "random_directions": expect_random_directions,
+    "rescaling": expect_rescaling,
     "spectrum_in_training": expect_spectrum_in_training,
+    "thermostat": expect_thermostat,
     "three_notions": expect_three_notions,
     "train_yourself": expect_train_yourself,
 }

@@ -8,7 +8,9 @@ import { renderLimitingFlow } from "./figures/limiting_flow/figure.js";
 import { renderOneLossThreeDestinations } from "./figures/one_loss/figure.js";
 import { renderOppositeDrifts } from "./figures/opposite_drifts/figure.js";
 import { renderRandomDirections } from "./figures/random_directions/figure.js";
+import { renderRescaling } from "./figures/rescaling/figure.js";
 import { renderSpectrumInTraining } from "./figures/spectrum_in_training/figure.js";
+import { renderThermostat } from "./figures/thermostat/figure.js";
 import { renderThreeNotions } from "./figures/three_notions/figure.js";
 import { partOf } from "./shared/parts.js";
 import { renderTrainYourself } from "./figures/train_yourself/figure.js";
@@ -25,7 +27,9 @@ const FIGURES = {
   OneLossThreeDestinations: renderOneLossThreeDestinations,
   OppositeDrifts: renderOppositeDrifts,
   RandomDirections: renderRandomDirections,
+  Rescaling: renderRescaling,
   SpectrumInTraining: renderSpectrumInTraining,
+  Thermostat: renderThermostat,
   ThreeNotions: renderThreeNotions,
   TrainYourself: renderTrainYourself,
 };
