@@ -4,7 +4,7 @@
 // script of its own (src/shared/parts.js), which comes when it is needed.
 
 import { createHash } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { build } from "esbuild";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -77,30 +77,36 @@ async function part(name) {
 const parts = Object.fromEntries(await Promise.all(Object.keys(PARTS).map(part)));
 const worker = await workerOf("figures/limiting_flow/worker.js");
 
+/** The script that trains, as one function that knows its own text: on a page it makes a worker of itself. */
+const training = await build({
+  ...common,
+  entryPoints: ["src/training/main.js"],
+  outfile: path.join(out, "samlib-training.js"),
+  format: "iife",
+  globalName: "training",
+  banner: { js: "(function script(){" },
+  footer: { js: "training.begin(script)})();" },
+  write: false,
+});
+const [script] = training.outputFiles;
+
 /** @param {string} entry @param {string} name @param {"esm" | "iife"} [format] */
 const bundle = (entry, name, format) =>
   build({
     ...common,
     entryPoints: [path.join("src", entry)],
     outfile: path.join(out, name),
-    define: { WORKER_SOURCE: JSON.stringify(worker), PARTS: JSON.stringify(parts) },
+    define: {
+      WORKER_SOURCE: JSON.stringify(worker),
+      PARTS: JSON.stringify(parts),
+      TRAINING_DIGEST: JSON.stringify(createHash("sha256").update(script.contents).digest("hex").slice(0, 8)),
+    },
     format,
   });
 
-/** The script that trains, as one function that knows its own text: on a page it makes a worker of itself. */
-const training = () =>
-  build({
-    ...common,
-    entryPoints: ["src/training/main.js"],
-    outfile: path.join(out, "samlib-training.js"),
-    format: "iife",
-    globalName: "training",
-    banner: { js: "(function script(){" },
-    footer: { js: "training.begin(script)})();" },
-  });
-
+await mkdir(out, { recursive: true });
 await Promise.all([
-  training(),
+  writeFile(script.path, script.contents),
   bundle("index.js", "samlib-widgets.esm.js", "esm"),
   bundle("page.js", "samlib-widgets.js", "iife"),
   bundle("widgets.css", "samlib-widgets.css"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
+from samlib.widgets import TrainYourself
 from samlib.widgets.core.figure import STATIC
 
 SCRIPT = STATIC / "samlib-training.js"
@@ -215,6 +217,30 @@ def test_the_script_is_loaded_once_from_beside_the_figures(open_training: Open) 
         return [before, one === other && one === again, scripts.length, start.step];""",
     )
     assert found == ["undefined", True, 2, 0]
+
+
+@pytest.mark.parametrize("mark", ["", "?v=1"])
+def test_the_bundle_asks_for_its_own_version_where_versions_are_marked(
+    browser: Browser, mark: str
+) -> None:
+    figure = TrainYourself().to_html(id="figure")
+    page = browser.new_page()
+
+    def serve(route: Route) -> None:
+        name = route.request.url.removeprefix(ADDRESS).partition("?")[0]
+        if name and (STATIC / name).is_file():
+            route.fulfill(path=STATIC / name)
+        else:
+            script = f'<script src="samlib-widgets.js{mark}"></script>'
+            route.fulfill(body=f"{figure}{script}", content_type="text/html; charset=utf-8")
+
+    page.route("**/*", serve)
+    with page.expect_request("**/samlib-training.js*") as request:
+        page.goto(ADDRESS)
+    query = request.value.url.partition("samlib-training.js")[2]
+    page.close()
+    digest = hashlib.sha256(SCRIPT.read_bytes()).hexdigest()[:8]
+    assert query == (f"?v={digest}" if mark else "")
 
 
 def test_a_notebook_gives_the_text_of_the_script(open_training: Open) -> None:

@@ -3,3 +3,5 @@ declare const WORKER_SOURCE: string;
 
 /** The scripts of their own by name, which build.js puts in: the name of each file, with what tells its versions apart. */
 declare const PARTS: Record<string, string>;
+/** A digest of the script that trains, which build.js puts in; undefined where modules are not bundled. */
+declare const TRAINING_DIGEST: string | undefined;

@@ -21,7 +21,7 @@ PATH = Path(__file__).parent / "data" / "courses.json"
 STEPS, LOOKS, DIGITS = 1_500, 100, 4
 
 # What a course does not depend on.
-_IDLE = ("panel", "precision")
+_IDLE = ("panels", "precision")
 
 
 def essence(settings: Settings) -> Mapping[str, Any]:

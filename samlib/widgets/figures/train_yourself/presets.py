@@ -18,7 +18,6 @@ DEFAULTS: Mapping[str, Any] = {
     "loss": "squared",
     "seed": 0,
     "precision": "float32",
-    "panel": "none",
     "switch_step": 0,
     "switch_rho": 0.3,
 }
@@ -27,7 +26,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Gradient descent climbs to 2/η and is thrown back; SAM stays below, at an edge of its own.
     "edge": DEFAULTS,
     # Labels that mean nothing, learned by heart.
-    "memorize": {**DEFAULTS, "rows": 200, "shuffled": 1.0, "panel": "loss"},
+    "memorize": {**DEFAULTS, "rows": 200, "shuffled": 1.0, "panels": ("loss",)},
     # Which answers first to a larger ρ: λ₁ or the gradient?
-    "switch": {**DEFAULTS, "rho": 0.05, "switch_step": 500, "panel": "gradient"},
+    "switch": {**DEFAULTS, "rho": 0.05, "switch_step": 500, "panels": ("gradient",)},
 }

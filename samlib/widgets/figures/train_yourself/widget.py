@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 import traitlets
@@ -32,7 +32,7 @@ SLIDERS: Mapping[str, tuple[float, float]] = {
 }
 
 # What can be shown below the large picture.
-PANELS = ("none", "loss", "gradient", "spectrum", "trace", "alignment", "profile", "all")
+PANELS = ("loss", "gradient", "spectrum", "trace", "alignment", "profile", "settings")
 
 ENGINE = STATIC / "samlib-training.js"
 
@@ -68,9 +68,9 @@ class TrainYourself(Figure):
         Fixes the initial weights, the labels that are shuffled, and the batches, 0 to 2³¹ − 1.
     precision
         The arithmetic of the page: "float32", fast, or "float64", which has samlib's iterates.
-    panel
-        What is shown below: "none", "loss", "gradient", "spectrum", "trace", "alignment",
-        "profile" or "all".
+    panels
+        What is open under the picture: "loss", "gradient", "spectrum", "trace", "alignment",
+        "profile", "settings".
     switch_step, switch_rho
         At this step, 0 to 100,000, ρ moves by itself to ``switch_rho``, 0 to 2; 0 for never.
 
@@ -95,7 +95,13 @@ class TrainYourself(Figure):
     True
     """
 
-    state_names = tuple(DEFAULTS)
+    state_names = (*DEFAULTS, "panels")
+    panel_names = PANELS
+    _panel_sizes: ClassVar[Mapping[str, str]] = {
+        "loss": "wide",
+        "spectrum": "wide",
+        "alignment": "wide",
+    }
     _defaults = DEFAULTS
     _presets = PRESETS
     _sliders = SLIDERS
@@ -117,7 +123,6 @@ class TrainYourself(Figure):
     loss: Any = OneOf(("squared", "cross-entropy")).tag(sync=True)
     seed: Any = Whole(0, 2**31 - 1).tag(sync=True)
     precision: Any = OneOf(("float32", "float64")).tag(sync=True)
-    panel: Any = OneOf(PANELS).tag(sync=True)
     switch_step: Any = Whole(0, 100_000).tag(sync=True)
     switch_rho: Any = Real(0.0, 2.0).tag(sync=True)
 
@@ -178,9 +183,6 @@ class TrainYourself(Figure):
     def _page_state(self) -> dict[str, Any]:
         self._course = rounded(self.course())
         return {**self.state(), "_course": self._course}
-
-    def _placeholder(self) -> Mapping[str, str]:
-        return {"panel": self.panel}
 
     def sentence(self) -> str:
         """What the still shows, in one sentence."""

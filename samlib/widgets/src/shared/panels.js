@@ -36,9 +36,10 @@ export function createPanels(panels, onChange) {
     return { name, el, switched, applies };
   });
   const place = html("div", { class: "samlib-panels" }, ...made.map(({ el }) => el));
+  const row = html("div", { class: "samlib-more", role: "group", "aria-label": "More" },
+    html("span", { "aria-hidden": "true" }, "More:"), ...made.map(({ switched }) => switched)); // prettier-ignore
   return {
-    row: html("div", { class: "samlib-more", role: "group", "aria-label": "More" },
-      html("span", { "aria-hidden": "true" }, "More:"), ...made.map(({ switched }) => switched)),
+    row,
     el: place,
     /** @param {readonly string[]} names */
     show(names) {
@@ -51,6 +52,7 @@ export function createPanels(panels, onChange) {
         switched.setAttribute("aria-expanded", String(shown));
       }
       place.hidden = made.every(({ el }) => el.hidden);
+      row.hidden = made.every(({ switched }) => switched.hidden);
     },
   };
 } // prettier-ignore

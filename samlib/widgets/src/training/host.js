@@ -51,8 +51,8 @@ export function createHost(answer) {
         answer({ id, result: { dim: run.dim, progress: run.rewind() } });
       } else answer({ id, result: run[ask](...given) });
     } catch (error) {
-      const { code = "failed", message = String(error) } = /** @type {any} */ (error);
-      answer({ id, error: { code, message } });
+      const code = error instanceof TrainingError ? error.code : "failed";
+      answer({ id, error: { code, message: error instanceof Error ? error.message : String(error) } });
     }
   };
 }

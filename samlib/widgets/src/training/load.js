@@ -28,11 +28,15 @@ export function loadTraining(source = besideFigures()) {
   return loading;
 }
 
+/** What tells this version of the script from others, where the site marks versions: no old one comes out of a cache. */
+const version = typeof TRAINING_DIGEST === "string" ? `?v=${TRAINING_DIGEST}` : "";
+
 /** The address of the script, by that of the figures' script. */
 function besideFigures() {
   const scripts = [...document.querySelectorAll("script")].map(({ src }) => src);
-  const own = scripts.find((src) => src.includes("samlib-widgets.js"));
-  return own ? own.replace(/samlib-widgets\.js.*$/, "samlib-training.js") : "";
+  const own = scripts.find((src) => src.includes("samlib-widgets.js")) ?? "";
+  const [folder, mark] = own.split("samlib-widgets.js");
+  return own && `${folder}samlib-training.js${mark.startsWith("?v=") ? version : ""}`;
 }
 
 /** Run the script. A text is run by way of a blob, an address as any script. @param {string} source @returns {Promise<void>} */

@@ -25,15 +25,16 @@ export function renderRescaling(context) {
   const profile = createProfile(view);
   const digits = createDigits(view);
   const numbers = createNumbers(world);
-  const controls = traitControls(frame, { alpha: { label: "Scale α" } });
-  controls.el.classList.add("samlib-rescaling-controls");
+  const controls = traitControls(frame, { alpha: { label: "Scale α" } }, undefined, "alpha");
   return frame.mount({
     className: "samlib-rescaling",
     choices: null,
     hint: "Multiply the first layer by α and divide the second by α: which of the numbers can tell?",
     legend: html("span", { hidden: true }),
     stage: [numbers.el, profile.plot.el, digits.el],
-    controls: controls.el,
+    main: controls.main,
+    panels: [],
+    controls: null,
     handles: [],
     compute: world.compute,
     draw() {

@@ -17,7 +17,7 @@ const REACH = DISTANCES[DISTANCES.length - 1];
 export function createProfile(view) {
   const { world } = view;
   const plot = createPlot({
-    className: "samlib-rescaling-profile",
+    className: "samlib-picture samlib-rescaling-profile",
     margin: { left: 26, right: 8, top: 8, bottom: 40 },
     onResize: view.redraw,
   });

@@ -24,7 +24,7 @@ export function createCurve(view) {
   const { state } = world;
   const range = config.limits.eigenvalues;
   const plot = createPlot({
-    className: "samlib-thermostat-curve",
+    className: "samlib-picture samlib-thermostat-curve",
     margin: { left: 34, right: 8, top: 8, bottom: 40 },
     onResize: view.redraw,
   });

@@ -36,7 +36,9 @@ export function renderThermostat(context) {
     legend: legend(),
     stage: [curve.plot.el, run.plot.el],
     player: play,
-    controls: controls.el,
+    main: controls.el,
+    panels: [],
+    controls: null,
     handles: curve.handles,
     compute: world.compute,
     draw() {
@@ -61,7 +63,7 @@ function createControls({ config, state, world, update }) {
     onInput: (norm) => update({ norm, frame: 0 }),
   }); // prettier-ignore
   return {
-    el: html("div", { class: "samlib-controls samlib-thermostat-controls" }, length.el),
+    el: length.el,
     show() {
       const now = state.frame === 0 ? state.norm : world.norm();
       length.show(Math.min(Math.max(Number.isNaN(now) ? high : now, low), high));

@@ -27,7 +27,7 @@ export function createRun(view) {
   const { world } = view;
   const { state } = world;
   const plot = createPlot({
-    className: "samlib-thermostat-run",
+    className: "samlib-picture samlib-thermostat-run",
     margin: { left: 38, right: 76, top: 8, bottom: 40 },
     onResize: view.redraw,
   });

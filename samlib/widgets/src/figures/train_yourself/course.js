@@ -11,7 +11,7 @@
  */
 
 /** What a course does not depend on. */
-const IDLE = new Set(["panel", "precision"]);
+const IDLE = new Set(["panels", "precision"]);
 
 /** ρ and η may be moved while it trains: the course stays as what would have been. */
 const MOVING = new Set([...IDLE, "rho", "lr", "batch"]);

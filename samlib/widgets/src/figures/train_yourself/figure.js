@@ -31,7 +31,7 @@ import { watchFor } from "./watching.js";
  * @property {"squared" | "cross-entropy"} loss
  * @property {number} seed
  * @property {"float32" | "float64"} precision
- * @property {"none" | "loss" | "gradient" | "spectrum" | "trace" | "alignment" | "profile" | "all"} panel
+ * @property {readonly string[]} panels
  * @property {number} switch_step @property {number} switch_rho
  */
 
@@ -52,13 +52,13 @@ const PRESETS = [["edge", "Edge"], ["memorize", "Nonsense"], ["switch", "Who mov
  */
 export function renderTrainYourself(context) {
   /** @type {import("../../shared/frame.js").Frame<State>} */
-  const frame = createFrame(context, { redrawOnly: MOVING });
+  const frame = createFrame(context, { redrawOnly: MOVING, panelsMatter: true });
   const watch = watchFor(frame.root);
   /** @type {View} */
   const view = Object.assign(frame, partsOf(frame, context.model, watch.turn));
   const { session } = view;
   const presets = choice({
-    legend: "What to try", options: PRESETS, onInput: (name) => frame.restore({ ...frame.initial, ...frame.config.presets[name] }),
+    legend: "What to try", options: PRESETS, onInput: (name) => show(frame, name),
   }); // prettier-ignore
   const pictures = [createPicture(view)];
   const digits = [createDigits(view, 0), createDigits(view, 1)];
@@ -72,10 +72,12 @@ export function renderTrainYourself(context) {
     choices: presets.el,
     hint: "Press play, and move ρ while they train.",
     legend: html("span", { hidden: true }),
-    stage: [...pictures.map(({ plot }) => plot.el), transport.el, ...digits.map(({ el }) => el)],
+    stage: [...pictures.map(({ plot }) => plot.el), ...digits.map(({ el }) => el)],
+    main: transport.el,
+    panels: panels.panels,
     // The frame stops a film before it shows another state: here training begins anew.
     player: { el: html("span", { hidden: true }), pause: () => session.rewind(), dispose: () => session.dispose() },
-    controls: html("div", { class: "samlib-train-below" }, panels.el, more.el),
+    controls: more.el,
     handles: [],
     compute: () => session.follow(),
     draw() {
@@ -92,6 +94,13 @@ export function renderTrainYourself(context) {
       for (const part of [...pictures.map(({ plot }) => plot), ...digits, panels]) part.dispose();
     },
   });
+}
+
+/** @param {import("../../shared/frame.js").Frame<State>} frame @param {string} name of a preset */
+function show(frame, name) {
+  const preset = frame.config.presets[name];
+  frame.restore({ ...frame.initial, ...preset });
+  frame.open(preset.panels ?? []);
 }
 
 /** What the pictures know beside the frame. @param {import("../../shared/frame.js").Frame<State>} frame @param {import("../../shared/model.js").Model} model @param {() => Promise<void>} turn */
@@ -117,7 +126,7 @@ function partsOf(frame, model, turn) {
 function nameOf({ state, config, initial, session }) {
   const rho = session.now.moved?.rho ?? state.rho;
   const is = (/** @type {any} */ preset) =>
-    Object.entries({ ...initial, ...preset }).every(([name, value]) => value === (name === "rho" ? rho : state[/** @type {keyof State} */ (name)]));
+    Object.entries({ ...initial, ...preset, panels: state.panels }).every(([name, value]) => value === (name === "rho" ? rho : state[/** @type {keyof State} */ (name)]));
   return PRESETS.map(([name]) => name).find((name) => is(config.presets[name])) ?? "";
 }
 

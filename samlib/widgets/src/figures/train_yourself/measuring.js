@@ -6,7 +6,7 @@ import { edgeOf } from "./methods.js";
 /** @typedef {import("../../training/api.js").Progress} Progress */
 
 /** For which panels the ten largest eigenvalues are needed. */
-const TEN = new Set(["spectrum", "alignment", "all"]);
+const TEN = ["spectrum", "alignment"];
 
 /** To which relative error eigenvalues are computed, at every look and where it may take long. */
 const ROUGH = 0.01;
@@ -25,11 +25,11 @@ export const LEAST_REACH = 0.25;
  * @param {import("./figure.js").State} state @param {boolean} long may it take long?
  * @returns {import("../../training/api.js").Wish}
  */
-export function wantedOf({ panel, rho }, long) {
+export function wantedOf({ panels, rho }, long) {
   if (!long) return { eigenvalues: 1, rtol: ROUGH };
-  const shows = (/** @type {string} */ name) => panel === name || panel === "all";
+  const shows = (/** @type {string} */ name) => panels.includes(name);
   return {
-    eigenvalues: TEN.has(panel) ? 10 : 1,
+    eigenvalues: TEN.some(shows) ? 10 : 1,
     rtol: FINE,
     trace: shows("trace"),
     profile: shows("profile") ? { reach: Math.max(REACH * rho, LEAST_REACH), points: POINTS } : undefined,

@@ -1,10 +1,9 @@
-// What stands under "More": panels, both methods, and what is learned.
+// The settings: both methods, and what is learned.
 
-import { button, choice } from "../../shared/buttons.js";
+import { button } from "../../shared/buttons.js";
 import { freshId, html } from "../../shared/dom.js";
 import { labelled, nextSeed, numberField, slider } from "../../shared/fields.js";
 import { IN_BATCHES, METHODS } from "./methods.js";
-import { PANELS } from "./panels.js";
 
 /** @typedef {import("./figure.js").View} View */
 /** @typedef {{el: HTMLElement, show: () => void}} Control */
@@ -28,22 +27,14 @@ export function createMore(view) {
     seeded(view),
     moved(view),
   ]; // prettier-ignore
-  const panel = choice({
-    legend: "Panel below the picture",
-    options: PANELS,
-    onInput: (value) => view.update({ panel: /** @type {any} */ (value) }),
-  });
   const el = html(
-    "details", { class: "samlib-train-more" },
-    html("summary", {}, "More: panels, methods, data, network"),
-    html("p", { class: "samlib-hint" }, "Below the picture"), panel.el,
+    "div", { class: "samlib-train-more" },
     html("p", { class: "samlib-hint" }, "May be moved while they train"), grid(moving),
     html("p", { class: "samlib-hint" }, "Begins anew"), grid(learned),
   ); // prettier-ignore
   return {
     el,
     show() {
-      panel.show(view.state.panel);
       for (const control of [...moving, ...learned]) control.show();
     },
   };

@@ -30,7 +30,7 @@ export function createOverSteps(view, what) {
   const { title, lines, error, scale = "linear", only } = what;
   const runs = only === undefined ? RUNS : [only];
   const plot = createPlot({
-    className: "samlib-train-panel",
+    className: "samlib-panel samlib-train-panel",
     margin: { left: 44, right: 12, top: 8, bottom: 36 },
     onResize: view.redraw,
   });

@@ -1,30 +1,30 @@
 // Panels on request, below the large picture.
 
-import { html } from "../../shared/dom.js";
 import { createOverSteps } from "./over-steps.js";
 import { createProfile } from "./profile.js";
 
 /** @typedef {import("./history.js").Look} Look */
 
-/** What can be asked for, and what a reader calls it. @type {[string, string][]} */
-export const PANELS = [
-  ["none", "None"], ["loss", "Loss, accuracy"], ["gradient", "‖∇L‖"], ["spectrum", "λ₁ … λ₁₀"], ["trace", "Trace"],
-  ["alignment", "Alignment"], ["profile", "Loss along v₁"], ["all", "All"],
-]; // prettier-ignore
+/** What can be asked for, and what a reader calls it. @type {Record<string, string>} */
+const TITLES = {
+  loss: "Loss, accuracy", gradient: "‖∇L‖", spectrum: "λ₁ … λ₁₀", trace: "Trace", alignment: "Alignment",
+  profile: "Loss along v₁",
+}; // prettier-ignore
 
 /** @param {import("./figure.js").View} view */
 export function createPanels(view) {
-  const parts = Object.entries(partsOf(view)).flatMap(([name, plots]) => plots.map((each) => ({ name, ...each })));
-  const el = html("div", { class: "samlib-train-panels" }, ...parts.map(({ plot }) => plot.el));
+  const all = Object.entries(partsOf(view));
+  const parts = all.flatMap(([name, plots]) => plots.map((each) => ({ name, ...each })));
   let turn = 0;
   return {
-    el,
+    /** @type {import("../../shared/panels.js").Panel[]} */
+    panels: all.map(([name, plots]) => ({
+      name, title: TITLES[name],
+      parts: plots.map(({ plot }) => plot.el),
+    })), // prettier-ignore
     /** Draw them; while they train one after the other, one a frame, so that no frame takes long. */
     draw() {
-      const { panel } = view.state;
-      el.hidden = panel === "none";
-      for (const { name, plot } of parts) plot.el.hidden = panel !== "all" && panel !== name;
-      const shown = parts.filter(({ plot }) => !plot.el.hidden);
+      const shown = parts.filter(({ name }) => view.state.panels.includes(name));
       if (shown.length === 0) return;
       turn += 1;
       const moving = view.session.now.playing;

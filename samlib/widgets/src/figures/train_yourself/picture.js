@@ -24,7 +24,7 @@ const GHOST = 0.3;
 /** @param {View} view */
 export function createPicture(view) {
   const plot = createPlot({
-    className: "samlib-train-picture",
+    className: "samlib-picture",
     margin: { left: 30, right: 12, top: 12, bottom: 40 },
     onResize: view.redraw,
   });

@@ -10,7 +10,7 @@ import { LEAST_REACH, REACH } from "./measuring.js";
 /** @param {import("./figure.js").View} view */
 export function createProfile(view) {
   const plot = createPlot({
-    className: "samlib-train-panel",
+    className: "samlib-panel samlib-train-panel",
     margin: { left: 44, right: 12, top: 8, bottom: 40 },
     onResize: view.redraw,
   });

@@ -233,11 +233,11 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
     },
     /** Follow the settings: other data or another network begin anew, another panel needs another look. */
     follow() {
-      const { panel } = state();
+      const panels = state().panels.join();
       const next = JSON.stringify(problemOf(state()));
-      const [first, other, another] = [problem === "", problem !== next, shown !== panel];
+      const [first, other, another] = [problem === "", problem !== next, shown !== panels];
       problem = next;
-      shown = panel;
+      shown = panels;
       if (first || now.status === "idle") return;
       if (other) {
         close();

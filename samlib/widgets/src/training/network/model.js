@@ -23,12 +23,12 @@ import { LOSSES } from "./losses.js";
 
 /** @typedef {ReturnType<typeof spaceFor>} Space */
 
-/** So many numbers of patches stay in the cache (300 kB in float32): what has more rows is done in parts. */
+/** So many numbers of one layer stay in the cache (300 kB in float32): what has more rows is done in parts. */
 const IN_CACHE = 75_000;
 
 /** How many rows are done at once. @param {Layer[]} layers */
 export const rowsAtOnce = (layers) =>
-  padded(Math.floor(IN_CACHE / Math.max(...layers.map(({ fan, positions }) => fan * positions))) - PAD);
+  padded(Math.floor(IN_CACHE / Math.max(...layers.map(({ fan, outputs, positions }) => Math.max(fan, outputs) * positions))) - PAD);
 
 const PAD = 8;
 
