@@ -49,6 +49,13 @@ def reals(low: float, high: float, *lengths: int) -> Check:
     )
 
 
+def some_of(names: tuple[str, ...]) -> Check:
+    """Some of the names, each once and in their order."""
+    return lambda value: (
+        type(value) is tuple and value == tuple(name for name in names if name in value)
+    )
+
+
 LOSSES = (
     "double well", "bowl", "ravine", "round bowl", "two valleys", "four dimensions", "formula",
 )  # fmt: skip
@@ -91,7 +98,6 @@ DOCUMENTED: dict[str, dict[str, Check]] = {
         "time": real(0.01, 20),
         "frame": whole(0, 60),
         "flow": one_of("limit", "rate", "both"),
-        "panel": one_of("function", "plane"),
     },
     "OneLossThreeDestinations": {
         "start": reals(-3, 3, 4),
@@ -151,6 +157,20 @@ DOCUMENTED: dict[str, dict[str, Check]] = {
     },
     "Explore": {"rho": real(1e-6, 1e3)},
 }
+PANELS: dict[str, tuple[str, ...]] = {
+    "Alignment": ("spectrum", "angle", "distance", "shares", "sharpness", "settings"),
+    "ExplicitBias": ("bars", "bowl", "settings"),
+    "LimitingFlow": ("trace", "alignment", "function", "plane", "distances", "settings"),
+    "OneLossThreeDestinations": ("bowls", "top", "smallest", "trace", "settings"),
+    "OppositeDrifts": ("place", "top", "trace", "settings"),
+    "SpectrumInTraining": (
+        "density", "radii", "trace", "gradient", "loss", "accuracy", "settings",
+    ),
+    "ThreeNotions": ("profile", "bars", "settings"),
+    "Explore": ("numbers", "profile", "spectrum", "cosines"),
+}  # fmt: skip
+for _figure, _names in PANELS.items():
+    DOCUMENTED[_figure]["panels"] = some_of(_names)
 TRAITS = [(name, trait) for name, traits in DOCUMENTED.items() for trait in traits]
 
 
@@ -247,6 +267,10 @@ anything = st.one_of(
 def near(figure: Figure, name: str) -> st.SearchStrategy[Any]:
     """Values that the trait may have, most often, of any library."""
     trait = figure.traits()[name]
+    if name == "panels":
+        return st.lists(st.sampled_from(figure.panel_names)).flatmap(
+            lambda names: st.sampled_from([names, tuple(names), np.array(names or [""])])
+        )
     if hasattr(trait, "choices"):
         plain: st.SearchStrategy[Any] = st.sampled_from(trait.choices)
     elif name == "formula":

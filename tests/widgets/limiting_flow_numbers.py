@@ -171,8 +171,10 @@ def expect_limiting_flow() -> dict[str, Any]:
         "thirds": third_derivatives(),
         "cycles": lopsided_cycles(),
         "directions": [
-            directions_of(network=39, rho=0.1, time=5.0, panel="plane"),
-            directions_of(rho=0.4, lr=0.7, time=2.0, panel="plane"),  # fewer steps than checkpoints
+            directions_of(network=39, rho=0.1, time=5.0, panels=("plane",)),
+            directions_of(
+                rho=0.4, lr=0.7, time=2.0, panels=("plane",)
+            ),  # fewer steps than checkpoints
         ],
         "presets": LimitingFlow()._config["presets"],
         "networks": [network_of(seed) for seed in (0, 1, 123_456, 2**31 - 1)],

@@ -57,12 +57,12 @@ def fill(page: Page, field: str, value: str) -> None:
     page.evaluate(DRAWN)
 
 
-def has_colour(page: Page, red: int, green: int, blue: int) -> bool:
-    """Is there a pixel of this colour on the first canvas?"""
+def has_colour(page: Page, red: int, green: int, blue: int, *, canvas: int = 0) -> bool:
+    """Is there a pixel of this colour on a canvas, the first unless told otherwise?"""
     page.evaluate(DRAWN)
     found: bool = page.evaluate(
-        """([r, g, b]) => {
-          const canvas = document.querySelector("canvas");
+        """([r, g, b, which]) => {
+          const canvas = document.querySelectorAll("canvas")[which];
           const { width, height } = canvas;
           const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
           for (let i = 0; i < data.length; i += 4) {
@@ -70,7 +70,7 @@ def has_colour(page: Page, red: int, green: int, blue: int) -> bool:
           }
           return false;
         }""",
-        [red, green, blue],
+        [red, green, blue, canvas],
     )
     return found
 

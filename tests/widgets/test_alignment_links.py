@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from samlib.widgets import Alignment
 
 from .conftest import ADDRESS, Open
+from .panels import open_panels
 from .reading import DRAWN, fields, fill, has_colour, misfits, pictures, press, readout, violations
 
 
@@ -49,6 +50,7 @@ def test_a_link_brings_back_every_part_of_the_state(open_page: Open, quadratic: 
 def test_a_link_leads_to_the_other_loss_too(open_page: Open, quadratic: str) -> None:
     page = open_page(quadratic)
     page.get_by_role("radio", name="Four-dimensional loss").check(force=True)
+    open_panels(page)
     fill(page, "start-1", "0.9")
     fill(page, "rho", "0.08")
     page.locator("[data-control='zoom']").click()

@@ -282,7 +282,7 @@ def test_it_is_accessible_in_both_themes(page: Page, theme: str) -> None:
         ({"time": 21}, r"time must be a finite number from 0.01 to 20, got 21"),
         ({"frame": 61}, r"frame must be a whole number from 0 to 60, got 61"),
         ({"flow": "none"}, r"flow must be one of 'limit', 'rate', 'both', got 'none'"),
-        ({"panel": 1}, r"panel must be one of 'function', 'plane', got 1"),
+        ({"panels": 1}, r"panels must be a list of words, some of 'trace', .*got 1"),
     ],
 )
 def test_wrong_values_are_refused_with_reasons(traits: dict[str, Any], message: str) -> None:

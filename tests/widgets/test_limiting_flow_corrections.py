@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from samlib.widgets import LimitingFlow
 
 from .conftest import Open
+from .panels import open_panels
 from .reading import DRAWN, fill, misfits, pictures, press, readout
 
 
@@ -64,7 +65,7 @@ def test_in_a_tie_the_gradient_points_on_average_where_the_flow_says() -> None:
 @pytest.mark.parametrize("traits", [{"batch_size": 1}, {"batch_size": 4}, {"lr": 2.0}])
 def test_what_has_no_corrected_flow_says_so(traits: dict[str, Any]) -> None:
     """Smaller batches, and η > 2/λ₁: λ₁ is 1.15 here."""
-    figure = LimitingFlow(time=0.05, rho=0.1, flow="both", panel="plane", **traits)
+    figure = LimitingFlow(time=0.05, rho=0.1, flow="both", panels=("plane",), **traits)
     assert figure.corrected_flow() is None
     assert figure.directions() is None
     assert figure.still().startswith(b"\x89PNG")
@@ -130,14 +131,12 @@ def test_the_distances_are_those_to_the_flow_that_is_chosen(page: Page) -> None:
     assert plot.evaluate("(canvas) => canvas.toDataURL()") == before
 
 
-def test_the_fourth_picture_is_the_function_or_the_circle(page: Page) -> None:
-    headings = page.locator(".samlib-either .samlib-heading")
-    turn = page.locator("[data-control='panel']")
-    assert [heading.is_visible() for heading in headings.all()] == [True, False]
-    press(page, "[data-control='panel']", "Enter")
-    assert [heading.is_visible() for heading in headings.all()] == [False, True]
+def test_the_circle_is_computed_where_it_is_open(open_page: Open, placeholder: str) -> None:
+    page = open_page(placeholder, panels=False)
+    turn = page.locator("[data-opens='plane']")
+    assert "on the circle" not in readout(page)
+    press(page, "[data-opens='plane']", "Enter")
     expect(turn).to_be_focused()
-    expect(turn).to_have_text("Fitted function")
     assert "on the circle its mean is (" in readout(page)
     marks = page.locator(".samlib-circle .samlib-mark:visible")
     assert {"v₁", "v₂", "no tie yet"} < set(marks.all_text_contents())
@@ -148,11 +147,9 @@ def test_the_fourth_picture_is_the_function_or_the_circle(page: Page) -> None:
     for width in (360, 400, 620, 800):
         page.set_viewport_size({"width": width, "height": 900})
         assert misfits(page) == []
+    open_panels(page, "settings")
     fill(page, "batch_size", "2")
     assert marks.all_text_contents() == ["full batch only"]
-    turn.click()
-    page.evaluate(DRAWN)
-    assert [heading.is_visible() for heading in headings.all()] == [True, False]
 
 
 def test_a_tie_is_a_button_and_a_link_away(open_page: Open, placeholder: str) -> None:

@@ -81,6 +81,7 @@ def test_numbers_of_other_libraries_are_welcome() -> None:
         "frame": 3,
         "zoom": False,
         "invariant": False,
+        "panels": (),
     }
 
 
@@ -275,7 +276,7 @@ def test_it_displays_live_and_as_a_placeholder_with_a_stable_text() -> None:
     assert data["text/html"] == figure.to_html()
     assert data["text/plain"] == (
         "Alignment(landscape='quadratic', eigenvalues=(3.0, 1.0), start=(0.3, 0.85), rho=0.2, "
-        "lr=0.3, steps=100, frame=3, zoom=False, invariant=False)"
+        "lr=0.3, steps=100, frame=3, zoom=False, invariant=False, panels=())"
     )
 
 

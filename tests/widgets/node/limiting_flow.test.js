@@ -127,8 +127,8 @@ for (const { settings, tau, s1, s2, means, ...of } of expected.directions) {
 }
 
 test("the tie's preset is a state of the figure", () => {
-  const { network, flow, panel } = expected.presets.tie;
-  assert.deepEqual([network, flow, panel], [39, "both", "plane"]);
+  const { network, flow, panels } = expected.presets.tie;
+  assert.deepEqual([network, flow, ...panels], [39, "both", "plane"]);
 });
 
 for (const { seed, inputs, targets, weights } of expected.networks) {

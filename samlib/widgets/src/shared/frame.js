@@ -80,8 +80,10 @@ export function createFrame(
     follow(entries, messages) {
       const { panels: names } = config.limits;
       frame.restore(content.readLink(entries, messages));
-      const text = entries.get("panels") ?? config.presets[entries.get("preset") ?? ""]?.panels?.join(",");
-      if (names && text !== undefined) frame.open(readPanels(text, names, messages));
+      const text = entries.get("panels");
+      const more = config.presets[entries.get("preset") ?? ""]?.panels ?? [];
+      if (!names) return;
+      frame.open(text === undefined ? [...frame.state.panels, ...more] : readPanels(text, names, messages));
     },
   });
 
@@ -126,7 +128,10 @@ export function createFrame(
     },
 
     /** Show these panels, and no others. @param {string[]} names */
-    open: (names) => frame.update(/** @type {Partial<S>} */ (/** @type {unknown} */ ({ panels: names }))),
+    open(names) {
+      const panels = config.limits.panels.filter((/** @type {string} */ name) => names.includes(name));
+      frame.update(/** @type {Partial<S>} */ (/** @type {unknown} */ ({ panels })));
+    },
 
     /** The opening state, or the defaults that go with a choice. @param {string} choice @returns {S} */
     preset(choice) {

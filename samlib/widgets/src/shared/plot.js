@@ -125,7 +125,8 @@ function createAxes(below, marks) {
     root,
     /** Is the name another one? @param {string} title @param {string} xLabel @param {string} yLabel */
     name(title, xLabel, yLabel) {
-      if (plain(title) === root.getAttribute("aria-label") && plain(xLabel) === xText.textContent) return false;
+      const before = [root.getAttribute("aria-label"), xText.textContent, yText.textContent];
+      if ([title, xLabel, yLabel].every((text, i) => plain(text) === before[i])) return false;
       root.setAttribute("aria-label", plain(title));
       xText.replaceChildren(...inSvg(xLabel));
       yText.replaceChildren(...inSvg(yLabel));

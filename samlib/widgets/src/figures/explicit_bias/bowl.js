@@ -1,12 +1,12 @@
 // The bowl across Γ at x, with x′ and the direction of the gradient there.
 
-import { scaleLinear } from "d3-scale";
 import { factor1, factor2 } from "../../dynamics/four-dimensional.js";
 import { html } from "../../shared/dom.js";
 import { arrow } from "../../shared/drawing.js";
 import { number } from "../../shared/format.js";
 import { createHandle } from "../../shared/handle.js";
 import { createLabels } from "../../shared/labels.js";
+import { planeIn } from "../../shared/plane.js";
 import { createPlot } from "../../shared/plot.js";
 
 /** @typedef {import("./view.js").View} View */
@@ -19,7 +19,6 @@ export function createBowl(view) {
   const plot = createPlot({
     className: "samlib-tall",
     margin: { left: 44, right: 10, top: 8, bottom: 26 },
-    square: true,
     onResize: view.redraw,
   });
   plot.name("The bowl across Γ at x", "x₃/ε", "x₄/ε");
@@ -39,9 +38,7 @@ export function createBowl(view) {
     const f1 = factor1(state.point[0], state.point[1]);
     const f2 = factor2(state.point[0], state.point[1]);
     plot.clear();
-    const x = scaleLinear([-REACH, REACH], [box.left, box.right]);
-    const y = scaleLinear([-REACH, REACH], [box.bottom, box.top]);
-    const unit = x(1) - x(0);
+    const { x, y, unit } = planeIn(box, [0, 0], REACH);
     drawContours(x(0), y(0), f1, f2, unit);
     drawAxesAndCircle(x, y, unit, f1 >= f2);
 
@@ -56,8 +53,8 @@ export function createBowl(view) {
     labels.put("x′", px - 25 * u3, py + 25 * u4 + 4, "x′", "middle");
     picked.textContent = `½uᵀ∇²L u = ${number(from.value)}`;
     const [across, up] = f1 >= f2 ? ["λ₁", "λ_M"] : ["λ_M", "λ₁"];
-    labels.put("across", x(-REACH) + 6, y(0) - 8, `${across} = ${number(2 * f1)}`, "start");
-    labels.put("up", x(0) + 8, y(-REACH) - 8, `${up} = ${number(2 * f2)}`, "start");
+    labels.put("across", box.left + 6, y(0) - 8, `${across} = ${number(2 * f1)}`, "start");
+    labels.put("up", x(0) + 8, box.bottom - 8, `${up} = ${number(2 * f2)}`, "start");
     handle.show(x, y);
   }
 
@@ -65,7 +62,7 @@ export function createBowl(view) {
   function drawContours(cx, cy, f1, f2, unit) {
     context.lineWidth = 1;
     context.strokeStyle = context.fillStyle = view.colours.faint;
-    for (let c = 32; c > 0.2; c /= 2) {
+    for (let c = 256; c > 0.2; c /= 2) {
       context.beginPath();
       context.ellipse(cx, cy, unit * Math.sqrt(c / f1), unit * Math.sqrt(c / f2), 0, 0, 7);
       context.globalAlpha = 0.06;
@@ -82,8 +79,9 @@ export function createBowl(view) {
    * @param {(v: number) => number} x @param {(v: number) => number} y @param {number} unit @param {boolean} steep
    */
   function drawAxesAndCircle(x, y, unit, steep) {
-    line(x(-REACH), y(0), x(REACH), y(0), steep ? "worst" : "ascent");
-    line(x(0), y(-REACH), x(0), y(REACH), steep ? "ascent" : "worst");
+    const { left, right, top, bottom } = plot.box;
+    line(left, y(0), right, y(0), steep ? "worst" : "ascent");
+    line(x(0), bottom, x(0), top, steep ? "ascent" : "worst");
     context.strokeStyle = view.colours.soft;
     context.lineWidth = 1.25;
     context.setLineDash([2, 4]);

@@ -42,14 +42,14 @@ export function renderExplore(context) {
   const takeDown = view.mount({
     className: "samlib-explore",
     choices: null,
-    hint: "Drag ρ across the sharpnesses: marks are measured, thin lines are the quadratic model’s.",
+    hint: "Drag ρ: from where on is the gradient not the worst direction?",
     legend: legend(),
     stage: [radii.plot.el],
     player: { el: progress.el, pause() {}, dispose() {} },
     main: html("div", { class: "samlib-and" }, rho.el, sweep),
     panels: [
       { name: "numbers", title: "Numbers", parts: [table.el] },
-      { name: "profile", title: "Along the directions", parts: [profile.plot.el] },
+      { name: "profile", title: "Along the directions", parts: [profile.plot.el, createLegend([["explored-random", [line()], "one random direction"]])] },
       { name: "spectrum", title: "Eigenvalues", parts: [spectrum.plot.el] },
       { name: "cosines", title: "Angles", parts: [cosines.plot.el] },
     ],
@@ -83,14 +83,15 @@ export function renderExplore(context) {
   };
 }
 
+const SHORT = { worst: "worst", ascent: "gradient’s", average: "average" };
+
 /** What the lines and marks are. */
 function legend() {
   return createLegend([
     ...NOTIONS.map((notion) => /** @type {import("../../shared/legend.js").Entry} */ ([
       `explored-${notion}`, [line(), svg("path", { d: MARKS[notion], transform: "translate(16 7)" })],
-      `${NAMES[notion]}, ${{ worst: "Rᴹᵃˣ", ascent: "Rᴬˢᶜ", average: "Rᴬᵛᵍ" }[notion]}`,
+      `${SHORT[notion]}, ${{ worst: "Rᴹᵃˣ", ascent: "Rᴬˢᶜ", average: "Rᴬᵛᵍ" }[notion]}`,
     ])),
-    ["explored-random", [line()], "one random direction"],
-    ["explored-model", [svg("path", { d: "M1 11L31 3" })], "thin: to second order"],
+    ["explored-model", [svg("path", { d: "M1 11L31 3" })], "to second order"],
   ]); // prettier-ignore
 }

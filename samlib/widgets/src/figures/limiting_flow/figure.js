@@ -122,7 +122,10 @@ function createControls(frame) {
   const drawn = seedField(frame, "seed", "Draw", "Seed of the mini-batches", "New draw", "Other mini-batches");
   const tie = button({
     label: "A network whose λ₁ meets λ₂, with the flow that goes on", text: "A tie",
-    onPress: () => frame.update(frame.config.presets.tie),
+    onPress: () => {
+      const { panels, ...others } = frame.config.presets.tie;
+      frame.update({ ...others, panels: [...new Set([...frame.state.panels, ...panels])] }); // what is open stays so
+    },
   }); // prettier-ignore
   tie.dataset.control = "tie";
   const seeds = [network, drawn];
