@@ -135,9 +135,6 @@ DOCUMENTED: dict[str, dict[str, Check]] = {
         "loss": one_of("squared", "cross-entropy"),
         "seed": whole(0, SEED),
         "precision": one_of("float32", "float64"),
-        "panel": one_of(
-            "none", "loss", "gradient", "spectrum", "trace", "alignment", "profile", "all"
-        ),
         "switch_step": whole(0, 100_000),
         "switch_rho": real(0, 2),
     },
@@ -167,6 +164,11 @@ PANELS: dict[str, tuple[str, ...]] = {
         "density", "radii", "trace", "gradient", "loss", "accuracy", "settings",
     ),
     "ThreeNotions": ("profile", "bars", "settings"),
+    "RandomDirections": ("settings",),
+    "BasinMap": ("settings",),
+    "TrainYourself": (
+        "loss", "gradient", "spectrum", "trace", "alignment", "profile", "settings",
+    ),
     "Explore": ("numbers", "profile", "spectrum", "cosines"),
 }  # fmt: skip
 for _figure, _names in PANELS.items():
