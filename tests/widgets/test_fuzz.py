@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from samlib.widgets import Alignment, BasinMap, LimitingFlow, OppositeDrifts
+from samlib.widgets import Alignment, BasinMap, LimitingFlow, OppositeDrifts, TrainYourself
 from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.traits import OneOf, Reals, Whole
 
@@ -23,6 +23,9 @@ pytestmark = pytest.mark.slow  # hundreds of links
 SEED = 2024
 FRAGMENTS = 120  # for each figure
 PICTURED = 20  # of every so many the pictures are compared, too
+
+# What these show takes a while to compute: they have tests of their own.
+TRAINING = ("LimitingFlow", "TrainYourself")
 
 # Learning rates for which a run is quick: the last one diverges.
 RATES = ("0.5", "1", "10")
@@ -250,7 +253,7 @@ def random_links(figure: Figure, count: int = FRAGMENTS) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in FIGURES if name not in ("BasinMap", "LimitingFlow")]
+    "name", [name for name in FIGURES if name not in (*TRAINING, "BasinMap")]
 )
 def test_any_link_leads_to_a_figure(open_page: Open, name: str) -> None:
     figure = FIGURES[name]()
@@ -269,6 +272,13 @@ def test_any_link_leads_to_a_network(open_page: Open) -> None:
     """More of them than can be run: what is shown is the last run that is known."""
     figure = LimitingFlow(time=0.5, rho=0.2)
     assert_links_hold(open_page(without_still(figure)), figure, random_links(figure), CONTROLS)
+
+
+def test_any_link_leads_to_networks_that_may_be_trained(open_page: Open) -> None:
+    """The browser has no workers, so that none is opened for every one of the links."""
+    figure = TrainYourself()
+    page = open_page("<script>delete window.Worker</script>" + without_still(figure))
+    assert_links_hold(page, figure, random_links(figure), (*CONTROLS, "sliders", "values"))
 
 
 def test_any_link_leads_to_a_run(open_page: Open) -> None:

@@ -22,8 +22,8 @@ export function createDigits(view, run) {
   const canvas = html("canvas", { "aria-hidden": "true", "data-history": "" });
   const text = html("span");
   const area = html("div", { class: "samlib-train-row" }, canvas);
-  const aside = run === 0 ? [html("span", { class: "samlib-aside" }, "below each, its answer")] : [];
-  const el = html("div", { class: "samlib-train-wrong" }, html("p", {}, text, ...aside), area);
+  const aside = html("span", { class: "samlib-aside" });
+  const el = html("div", { class: "samlib-train-wrong" }, html("p", {}, text, aside), area);
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   /** @type {(Place | undefined)[]} */
   let places = [];
@@ -46,11 +46,12 @@ export function createDigits(view, run) {
   /** Each digit keeps its place as long as it is read wrongly. */
   function place() {
     const now = performance.now();
+    const fade = reducedMotion() ? 0 : FADE;
     const rows = new Map(shown.map((digit) => [digit.row, digit]));
     for (const each of places) {
       const digit = each && rows.get(each.digit.row);
       if (!each) continue;
-      if (!digit) each.until = Math.min(each.until, now + FADE);
+      if (!digit) each.until = Math.min(each.until, now + fade);
       else {
         Object.assign(each, { digit, until: Infinity });
         rows.delete(digit.row);
@@ -66,8 +67,7 @@ export function createDigits(view, run) {
 
   /** @param {Place} each @param {number} left @param {number} now */
   function drawPlace({ digit, since, until }, left, now) {
-    const still = reducedMotion();
-    const alpha = still ? 1 : Math.min(1, (now - since) / FADE, (until - now) / FADE);
+    const alpha = reducedMotion() ? Number(until > now) : Math.min(1, (now - since) / FADE, (until - now) / FADE);
     if (!(alpha > 0)) return;
     context.globalAlpha = alpha;
     context.drawImage(pictureOf(digit, view.colours), left, 0, SIDE, SIDE);
@@ -86,7 +86,10 @@ export function createDigits(view, run) {
       }
       const said = headingOf(view, run);
       if (text.textContent !== said) text.textContent = said;
+      const when = view.hasTrained() ? "below each, its answer" : "at the start; below each, its answer";
+      if (run === 0 && aside.textContent !== when) aside.textContent = when;
       const now = performance.now();
+      if (places.some((each) => each && each.until <= now)) place(); // others may take the place of those that left
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
       context.clearRect(0, 0, canvas.width, HEIGHT);
       context.imageSmoothingEnabled = false;

@@ -82,6 +82,7 @@ export function renderTrainYourself(context) {
     compute: () => session.follow(),
     draw() {
       frame.root.dataset.training = session.now.status;
+      frame.root.setAttribute("aria-busy", String(session.now.status === "loading"));
       presets.show(nameOf(view));
       transport.show();
       more.show();

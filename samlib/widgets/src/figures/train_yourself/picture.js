@@ -15,6 +15,12 @@ import { METHODS, edgeOf } from "./methods.js";
 
 const DOTS = [1, 4];
 
+/** What the names of the runs are called among the labels. */
+const NAMES = ["first", "second"];
+
+/** Names of lines whose ends are closer to each other, in px, would lie on each other. */
+const CLOSE = 18;
+
 /** Half the width of a letter of a name, in px. */
 const HALF_LETTER = 4;
 
@@ -29,7 +35,7 @@ export function createPicture(view) {
     onResize: view.redraw,
   });
   plot.name("Sharpness λ₁ while they train", "step", "");
-  const labels = createColouredLabels(plot, ["first", "second", "edge-0", "edge-1", "moved"]);
+  const labels = createColouredLabels(plot, [...NAMES, "edge-0", "edge-1", "moved"]);
 
   function draw() {
     const { box } = plot;
@@ -49,8 +55,8 @@ export function createPicture(view) {
       if (lines.ghost) stroke(lines.ghost[run], { width: 2, alpha: GHOST });
       drawEdge(run, lines, stroke, x, y);
       stroke(lines.top[run], { width: 2.75 });
-      drawHead(run, lines.top[run], style.colour, x, y);
     }
+    drawHeads(lines, x, y);
   }
 
   /** Where it ceases to be stable: as it was, and from here on as it is now. @param {0 | 1} run @param {Lines} lines @param {Function} stroke @param {any} x @param {any} y */
@@ -71,28 +77,36 @@ export function createPicture(view) {
     else labels.put(`edge-${run}`, plot.box.right - 4, y(edge) + 18, `${METHODS[method]}’s edge`, "end", "");
   }
 
-  /** The end of a line, with its name. @param {0 | 1} run @param {Line} line @param {string} colour @param {any} x @param {any} y */
-  function drawHead(run, line, colour, x, y) {
-    const name = run === 0 ? "first" : "second";
-    let last = line.count - 1;
-    while (last >= 0 && !Number.isFinite(line.value(last))) last--;
-    const lost = last < 0 || view.session.now.lost[run];
-    labels.hide(name, last < 0);
-    if (last < 0) return;
-    const [px, py] = [x(line.step(last)), y(line.value(last))];
+  /** The ends of the lines, with their names: above, but for the lower one of two that would lie on each other. @param {Lines} lines @param {any} x @param {any} y */
+  function drawHeads({ top }, x, y) {
+    const heads = top.map(lastOf);
+    const heights = heads.map((head) => head && y(head.value));
+    for (const run of RUNS) {
+      const head = heads[run];
+      labels.hide(NAMES[run], !head);
+      if (!head) continue;
+      const [mine, other] = [heights[run], heights[1 - run]];
+      const below = other !== null && Math.abs(mine - other) < CLOSE && (mine === other ? run === 1 : mine > other);
+      drawHead(run, head, x(head.step), below ? mine + 22 : Math.max(mine - 12, plot.box.top + 12), mine);
+    }
+  }
+
+  /** The end of a line, and beside it its name. @param {0 | 1} run @param {{value: number}} head @param {number} px @param {number} height of the name @param {number} py */
+  function drawHead(run, { value }, px, height, py) {
     const { context, box } = plot;
+    const { colour } = styleOf(view, run);
     context.fillStyle = colour;
     context.beginPath();
     context.arc(px, py, 4.5, 0, 7);
     context.fill();
     const method = METHODS[methodOf(view.state, run)];
-    const text = lost ? `${method} has diverged` : `${method} ${number(/** @type {number} */ (line.value(last)), 3)}`;
+    const text = view.session.now.lost[run] ? `${method} has diverged` : `${method} ${number(value, 3)}`;
     // It stands before the end of the line if it fits there, after it if it fits there, or else in the middle.
     const half = HALF_LETTER * text.length;
     const [before, after] = [px - 2 * half > box.left, px + 10 + 2 * half < box.right];
     const middle = Math.min(Math.max(px, box.left + half), box.right - half);
     const place = before ? px - 4 : after ? px + 10 : middle;
-    labels.put(name, place, Math.max(py - 12, box.top + 12), text, before ? "end" : after ? "start" : "middle", colour);
+    labels.put(NAMES[run], place, height, text, before ? "end" : after ? "start" : "middle", colour);
   }
 
   /** When ρ moved by itself. @param {any} x */
@@ -134,6 +148,15 @@ function linesOf(view) {
 const ofCourse = (course, name, run) => ({
   count: course.steps.length, step: (i) => course.steps[i], value: (i) => course[name][run][i] ?? NaN,
 }); // prettier-ignore
+
+/** The last point of a line that has a value. @param {Line} line */
+function lastOf(line) {
+  for (let i = line.count - 1; i >= 0; i--) {
+    const value = line.value(i);
+    if (value !== undefined && Number.isFinite(value)) return { step: line.step(i), value };
+  }
+  return null;
+}
 
 /** @template T @param {(run: 0 | 1) => T} make @returns {[T, T]} */
 const both = (make) => [make(0), make(1)];

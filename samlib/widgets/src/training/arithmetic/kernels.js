@@ -1,7 +1,7 @@
 // The inner loops of the networks in WebAssembly SIMD: four float32 numbers at a time. They are put together here, by
 // loops over tiles that a hand would have to write out, when a training is opened; no other tool is needed to build them.
 //
-// Why our own: benchmarks/results/training.json. For the same full-batch step of SAM jax-js on its WASM backend takes about
+// Why our own: benchmarks/training.py measured it. For the same full-batch step of SAM jax-js on its WASM backend takes about
 // three times as long (for a product with the Hessian more than ten times), TensorFlow.js about nine times; their scripts
 // have 330 and 770 kB, all of ours with the digits less than 70.
 
