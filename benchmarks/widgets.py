@@ -2,12 +2,12 @@
 
 For drags of its sliders and of its point: the time that one animation frame spends on everything
 that is computed and on all drawing, in headless Chromium. The target is 16.7 ms at the median and
-33 ms at the 95th percentile. For BasinMap also how many maps a second come while ρ is dragged, and of
-how many starts, and how long the finest one takes: by the shader, on a card that the processor makes
-believe where there is no other, and without WebGL 2 by a worker.
-Then the time that the worker of LimitingFlow takes for 16,000 SAM steps of a network and its
-spectrum at 60 of them (target 300 ms), the time from the start of loading until a page with all
-figures is drawn and answers (1 s), and the size of the bundle (300 kB).
+33 ms at the 95th percentile. For BasinMap also how many maps a second come while ρ is dragged,
+and of how many starts, and how long the finest one takes: by the shader, on a card that the
+processor makes believe where there is no other, and without WebGL 2 by a worker. Then the time that
+the worker of LimitingFlow takes for 16,000 SAM steps of a network and its spectrum at 60 of them
+(target 300 ms), the time from the start of loading until a page with all figures is drawn and
+answers (1 s), and the size of the bundle (300 kB).
 """
 
 from __future__ import annotations

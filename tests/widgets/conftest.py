@@ -37,14 +37,10 @@ def open_page(browser: Browser) -> Iterator[Open]:
     problems: list[str] = []
 
     def open_page(
-        *figures: str,
-        fragment: str = "",
-        width: int = 800,
-        scripts: bool = True,
-        before: str = "",
-        **options: Any,
+        *figures: str, fragment: str = "", width: int = 800, scripts: bool = True, **options: Any
     ) -> Page:
         options.setdefault("viewport", {"width": width, "height": 900})
+        before: str = options.pop("before", "")  # a script that runs before those of the page
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
