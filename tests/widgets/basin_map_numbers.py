@@ -35,6 +35,9 @@ MAPS: dict[str, dict[str, Any]] = {
     "round bowl": {"loss": "round bowl"},
     "two valleys": {"loss": "two valleys", "across": (-0.3, 0.0)},
     "two valleys, gradient descent": {"loss": "two valleys", "method": "gradient_descent"},
+    "two valleys, exact descent": {
+        "loss": "two valleys", "method": "ascent_loss_descent", "lr": 0.02, "steps": 200,
+    },
     "four dimensions": {"loss": "four dimensions"},
     "four dimensions, exact descent": {
         "loss": "four dimensions", "method": "ascent_loss_descent", "lr": 0.002, "steps": 600,

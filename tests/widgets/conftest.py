@@ -46,10 +46,10 @@ def open_page(browser: Browser) -> Iterator[Open]:
         width: int = 800,
         scripts: bool = True,
         panels: bool = True,
-        before: str = "",
         **options: Any,
     ) -> Page:
         options.setdefault("viewport", {"width": width, "height": 900})
+        before: str = options.pop("before", "")  # a script that runs before those of the page
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()

@@ -109,9 +109,11 @@ def add_bundle(
 
 
 def find_bundle(app: Sphinx) -> None:
-    """Have the bundle copied beside the pages' other static files."""
-    for name in (SCRIPT, STYLE, TRAINING):
-        app.config.html_static_path.append(str(BUNDLE / name))
+    """Have the bundle copied beside the pages' other static files, with the scripts it asks for."""
+    module = "samlib-widgets.esm.js"  # for notebooks
+    for path in sorted(BUNDLE.glob("samlib-*")):
+        if path.name != module:
+            app.config.html_static_path.append(str(path))
 
 
 def setup(app: Sphinx) -> None:

@@ -121,7 +121,7 @@ class BasinMap(Figure):
     --------
     >>> figure = BasinMap(rho=0.3)
     >>> {name: round(share, 2) for name, share in figure.shares(side=64).items()}
-    {'minimum (-1, 0)': 0.46, 'minimum (1, 0)': 0.46, 'saddle (0, 0)': 0.09}
+    {'minimum (-1, 0)': 0.45, 'minimum (1, 0)': 0.45, 'saddle (0, 0)': 0.1}
     >>> BasinMap.preset("saddle").shares(side=32)
     {'saddle (0, 0)': 1.0}
     """

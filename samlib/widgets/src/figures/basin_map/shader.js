@@ -53,7 +53,10 @@ P load() {
 }
 bool hasArrived(P x) { return all(lessThan(abs(slope(x)), V(${arrived}))); }
 bool isInside(V x) { return dot(x, x) < ${real(far * far)}; }
-int placeAt(vec2 x) {
+${PLACE_AT}`;
+
+/** The number of the place nearest to a point, if one is near. */
+const PLACE_AT = `int placeAt(vec2 x) {
   int best = 0;
   float least = 1e30;
   for (int k = 0; k < known; k++) {
