@@ -297,7 +297,7 @@ def test_nothing_jumps_when_the_figure_takes_the_stills_place(
         heights.append(page.locator("[data-samlib-widget]").evaluate("(e) => e.offsetHeight"))
     assert abs(heights[0] - heights[1]) <= 24
     # Nor when the sentence is another.
-    page = open_page(figure, width=width, fragment=link_to(STATES[1]))
+    page = open_page(figure, width=width, fragment=link_to(STATES[1]), panels=False)
     page.evaluate(DRAWN)
     height = page.locator("[data-samlib-widget]").evaluate("(e) => e.offsetHeight")
     assert abs(height - heights[1]) <= 24

@@ -15,7 +15,7 @@ from samlib.widgets.core.figure import Figure
 
 from .conftest import ADDRESS, FIGURES, Open
 from .panels import open_panels
-from .reading import DRAWN, readout
+from .reading import DRAWN, misfits, readout
 
 # All figures, one of them with either of its losses.
 OPENED: dict[str, Callable[[], Figure]] = {
@@ -84,6 +84,15 @@ def test_nothing_is_written_with_an_underscore(open_page: Open, name: str) -> No
         "(all) => all.map((element) => element.getAttribute('aria-label'))"
     )
     assert not [text for text in [*texts, *labels] if "_" in text]
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_all_fits_with_everything_open(open_page: Open, name: str) -> None:
+    page = open_page(html_of(name))
+    for width in (360, 420, 620, 1200):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert misfits(page) == [], width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 # ── On request ───────────────────────────────────────────────────────────────────────────────────
