@@ -252,9 +252,7 @@ def random_links(figure: Figure, count: int = FRAGMENTS) -> list[str]:
     return [fragment(figure, rng) for _ in range(count)]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in FIGURES if name not in (*TRAINING, "BasinMap")]
-)
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in (*TRAINING, "BasinMap")])
 def test_any_link_leads_to_a_figure(open_page: Open, name: str) -> None:
     figure = FIGURES[name]()
     page = open_page(without_still(figure))

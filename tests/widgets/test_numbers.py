@@ -248,6 +248,8 @@ def expect_random_directions() -> list[dict[str, Any]]:
         for seed in (0, 7, 2**32 - 1)
         for dimension in (9, 2, 1210, 33)
     ]
+
+
 def expect_thermostat() -> list[dict[str, Any]]:
     found = []
     for name, traits in settings.THERMOSTAT.items():
