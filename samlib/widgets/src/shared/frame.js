@@ -6,6 +6,7 @@ import { button } from "./buttons.js";
 import { html } from "./dom.js";
 import { captureKeys } from "./keyboard.js";
 import { createReadout } from "./readout.js";
+import { createTakeAway } from "./take-away/take-away.js";
 import { traitsOf } from "../schema.js";
 import { onThemeChange, palette } from "./theme.js";
 
@@ -36,6 +37,8 @@ import { onThemeChange, palette } from "./theme.js";
  * @property {() => string} describe one sentence that says what is shown
  * @property {(state: S) => import("./permalink.js").LinkState} writeLink
  * @property {(entries: Map<string, string>, messages: string[]) => S} readLink
+ * @property {() => import("./take-away/table.js").Table} [table] the numbers behind the pictures
+ * @property {import("./take-away/take-away.js").Offers["python"]} [python] lines of Python that compute the same table
  * @property {() => void} dispose
  */
 
@@ -122,11 +125,15 @@ export function createFrame({ model, el, linkId, alias }, { redrawOnly = [], pre
     mount(what) {
       content = what;
       root.classList.add(what.className);
-      root.append(...partsOf(what, [reset, address.button], readout.parts, note));
+      const { state } = frame;
+      const context = { figure: model.get("_figure"), el, root, note, linkId, config, state, copyLink: address.copy };
+      const takeAway = createTakeAway(context, what);
+      root.append(...partsOf(what, [reset, takeAway.el], readout.parts, note));
       el.replaceChildren(root);
       const stopListening = listen(what);
       schedule(true);
       return () => {
+        takeAway.dispose();
         what.player?.dispose();
         cancelAnimationFrame(pending);
         readout.dispose();

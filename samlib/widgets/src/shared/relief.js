@@ -1,6 +1,7 @@
 // A relief: a function of the plane as filled contours, drawn once for a size and a theme.
 
 import { contours } from "d3-contour";
+import { rememberPainter } from "./take-away/painters.js";
 
 /** Points of the grid along each side. */
 const GRID = 120;
@@ -29,21 +30,16 @@ export function createRelief(plot) {
     const values = Array.from({ length: GRID * GRID }, (_, k) =>
       height(at(k % GRID), at(GRID - 1 - Math.floor(k / GRID))),
     );
-    const paper = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
-    paper.scale(size / GRID, size / GRID);
-    paper.fillStyle = paper.strokeStyle = colour;
-    paper.lineWidth = GRID / side;
-    for (const { coordinates } of contours().size([GRID, GRID]).thresholds(levels)(values)) {
-      paper.beginPath();
-      for (const ring of coordinates.flat()) {
-        paper.moveTo(ring[0][0], ring[0][1]);
-        for (const [c, r] of ring) paper.lineTo(c, r);
-      }
-      paper.globalAlpha = opacity;
-      paper.fill("evenodd");
-      paper.globalAlpha = 0.35;
-      paper.stroke();
-    }
+    const shapes = contours().size([GRID, GRID]).thresholds(levels)(values);
+    /** @param {CanvasRenderingContext2D} paper */
+    const fill = (paper) => {
+      paper.scale(size / GRID, size / GRID);
+      paper.fillStyle = paper.strokeStyle = colour;
+      paper.lineWidth = GRID / side;
+      for (const { coordinates } of shapes) drawShape(paper, coordinates, opacity);
+    };
+    fill(/** @type {CanvasRenderingContext2D} */ (picture.getContext("2d")));
+    rememberPainter(picture, fill);
   }
 
   return {
@@ -57,4 +53,17 @@ export function createRelief(plot) {
       plot.context.drawImage(picture, left, top, right - left, right - left);
     },
   };
+}
+
+/** What lies above a level. @param {CanvasRenderingContext2D} paper @param {number[][][][]} coordinates @param {number} opacity */
+function drawShape(paper, coordinates, opacity) {
+  paper.beginPath();
+  for (const ring of coordinates.flat()) {
+    paper.moveTo(ring[0][0], ring[0][1]);
+    for (const [c, r] of ring) paper.lineTo(c, r);
+  }
+  paper.globalAlpha = opacity;
+  paper.fill("evenodd");
+  paper.globalAlpha = 0.35;
+  paper.stroke();
 }

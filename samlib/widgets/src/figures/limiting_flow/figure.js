@@ -15,6 +15,8 @@ import { traitControls } from "../../shared/trait-controls.js";
 import { createBench, settingsOf } from "./bench.js";
 import { describe, whenOf } from "./describe.js";
 import { createFlowPlots } from "./plots.js";
+import { pythonOf } from "./python.js";
+import { tableOf } from "./table.js";
 import { CHECKPOINTS } from "./training.js";
 
 /** @typedef {import("../../shared/frame.js").Frame<import("./bench.js").State>} Frame */
@@ -64,6 +66,8 @@ export function renderLimitingFlow(context) {
       plots.draw();
     },
     describe: () => describe(bench),
+    table: () => tableOf(bench),
+    python: () => pythonOf(bench),
     ...linksOf(frame, { labels: { rho: "ρ", lr: "η", batch_size: "m", time: "τ", frame: "frame" } }),
     dispose() {
       bench.dispose();
