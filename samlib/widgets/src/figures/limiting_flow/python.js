@@ -11,6 +11,8 @@ export function pythonOf({ state: { network, lr, rho, batch_size, flow } }) {
 loss = samlib.problems.interpolating_network(seed=${network}).objective
 lr, rho = ${real(lr)}, ${real(rho)}
 ${full ? WALK : BATCHES}
+# The minimizer beside each point: where gradient flow arrives. The page goes there by
+# Newton's steps instead, so that λ₁ and the trace differ in the fourth or fifth digit.
 near = samlib.project_to_minimizers(loss, x, progress=False)
 spectrum = torch.linalg.eigvalsh(loss.hessian(near.x))
 times = figure.times  # τ = lr·rho²·step
@@ -29,6 +31,7 @@ flows = {  # from where gradient descent had fitted the network
 ${corrected ? CORRECTED(flow === "both") : ""}for name, flow in flows.items():
     table[f"top_eigenvalue_of_flow_of_{name}"] = flow.top_eigenvalue
     table[f"trace_of_flow_of_{name}"] = flow.trace
+table |= {f"sam_x{i + 1}": weight for i, weight in enumerate(x.T)}
 `;
 }
 

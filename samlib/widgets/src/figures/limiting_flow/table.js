@@ -1,11 +1,11 @@
 // The numbers behind the pictures of the figure "LimitingFlow".
 
 import { flowAt } from "../../dynamics/flow.js";
-import { tableOfColumns } from "../../shared/take-away/table.js";
+import { coordinatesOf, tableOfColumns } from "../../shared/take-away/table.js";
 
 const UNITS =
   "checkpoint; step; tau = lr·rho²·step; top_eigenvalue and trace of the Hessian at the minimizer beside the run; alignment, |cos| of the angle " +
-  "between the gradient and v1; the same of the limiting flows at tau: WHAT_of_flow_of_WHICH, and of the flow of λ₁ at this lr (and rho)";
+  "between the gradient and v1; the same of the limiting flows at tau: WHAT_of_flow_of_WHICH, and of the flow of λ₁ at this lr (and rho); x1, x2, … the weights";
 
 const KINDS = /** @type {const} */ (["top_eigenvalue", "trace"]);
 
@@ -26,5 +26,6 @@ export function tableOf({ course, ground }) {
     ...Object.fromEntries(
       flows.flatMap(([name, flow]) => KINDS.map((kind) => [`${kind}_of_flow_of_${name}`, known.map((n) => flowAt(flow, kind, course.tau[n]))])),
     ),
+    ...coordinatesOf("sam", course.x, ground.fitted.length, known),
   });
 }

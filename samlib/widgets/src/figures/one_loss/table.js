@@ -18,8 +18,11 @@ export function tableOf(world) {
     return {
       ...coordinatesOf(name, x, 4, steps),
       ...Object.fromEntries(Object.entries(CURVATURES).map(([kind, of]) => [`${name}_${kind}`, along(x, 4, steps, of)])),
-      [`${name}_flow_x1`]: flow.map(([a]) => a),
-      [`${name}_flow_x2`]: flow.map(([, b]) => b),
+      // Without ρ nothing flows.
+      ...(world.state.rho > 0 && {
+        [`${name}_flow_x1`]: flow.map(([a]) => a),
+        [`${name}_flow_x2`]: flow.map(([, b]) => b),
+      }),
     };
   };
   return tableOfColumns(UNITS, {

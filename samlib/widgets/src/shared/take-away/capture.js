@@ -16,7 +16,8 @@ const LOOKS = {
   "stroke-width": "1px", "stroke-dasharray": "none", "stroke-linecap": "butt", "stroke-linejoin": "miter", opacity: "1",
 }; // prettier-ignore
 
-const NOTHING = ["button", "input", "select", "textarea", "svg", "script", ".samlib-hidden"].join();
+/** Controls, what only a screen reader reads, and an entry of the legend that is switched off. */
+const NOTHING = "button, input, select, textarea, script, .samlib-hidden, li:has(input:not(:checked))";
 
 const ruler = /** @type {CanvasRenderingContext2D} */ (globalThis.document?.createElement("canvas").getContext("2d"));
 
@@ -95,7 +96,7 @@ export function textsOf(element, origin) {
   while (walk.nextNode()) {
     const node = /** @type {Text} */ (walk.currentNode);
     const parent = /** @type {Element} */ (node.parentElement);
-    if (!node.data.trim() || parent.closest(NOTHING) || !parent.getClientRects().length) continue;
+    if (!node.data.trim() || parent.closest(NOTHING) || parent.closest("svg") || !parent.getClientRects().length) continue;
     const style = getComputedStyle(parent);
     const font = fontOf(style);
     ruler.font = `${style.fontStyle} ${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
@@ -131,7 +132,7 @@ function linesOf(node) {
 export function drawingsOf(element, origin) {
   const found = [];
   for (const source of element.querySelectorAll("svg")) {
-    if (source.closest("button") || source.parentElement?.closest("svg") || !source.getClientRects().length) continue;
+    if (source.closest(NOTHING) || source.parentElement?.closest("svg") || !source.getClientRects().length) continue;
     const copy = styled(source);
     if (!copy) continue;
     const { left, top, width, height } = source.getBoundingClientRect();
