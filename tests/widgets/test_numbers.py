@@ -37,6 +37,7 @@ from samlib.widgets.figures.three_notions.model import SPECTRA, angles_around, r
 from . import settings
 from .limiting_flow_numbers import expect_limiting_flow
 from .nodejs import compare
+from .take_away_numbers import expect_take_away
 
 STEPS = 5000
 
@@ -262,6 +263,7 @@ EXPECTED = {
     "one_loss": expect_one_loss,
     "opposite_drifts": expect_opposite_drifts,
     "spectrum_in_training": expect_spectrum_in_training,
+    "take_away": expect_take_away,
     "three_notions": expect_three_notions,
 }
 

@@ -62,7 +62,7 @@ def run(script: str, **names: Any) -> dict[str, Any]:
     scope: dict[str, Any] = dict(names)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it runs without a warning
-        exec(compile(script, "copied.py", "exec"), scope)  # noqa: S102
+        exec(compile(script, "copied.py", "exec"), scope)
     return scope
 
 
@@ -97,7 +97,9 @@ def compare(figure: str, given: pd.DataFrame, computed: pd.DataFrame) -> None:
         compared += 1
         scale = np.abs(there[known]).max()
         rtol = tolerance(figure, name)
-        np.testing.assert_allclose(here[known], there[known], rtol=rtol, atol=rtol * scale, err_msg=name)
+        np.testing.assert_allclose(
+            here[known], there[known], rtol=rtol, atol=rtol * scale, err_msg=name
+        )
     assert compared >= len(given.columns) - 2
 
 
@@ -114,7 +116,10 @@ def test_the_copied_python_computes_the_saved_numbers(
         trait: address(map(repr, value)) if isinstance(value, tuple) else value
         for trait, value in figure.state().items()
     }
-    page.evaluate("(link) => { location.hash = link; }", "#figure:" + "&".join(f"{k}={v}" for k, v in state.items()))
+    page.evaluate(
+        "(link) => { location.hash = link; }",
+        "#figure:" + "&".join(f"{k}={v}" for k, v in state.items()),
+    )
     page.evaluate(DRAWN)
     given = read(saved(page, "csv", tmp_path))
     scope = run(copied(page, "python"))
@@ -129,7 +134,11 @@ def test_explore_gives_the_lines_that_measure_again(
     given = read(saved(page, "csv", tmp_path))
     assert given["rho"].tolist() == sorted(RADII)
     script = copied(page, "python")
-    again = {"model": problem.model, "loss_fn": nn.MSELoss(), "data": (problem.inputs, problem.targets)}
+    again = {
+        "model": problem.model,
+        "loss_fn": nn.MSELoss(),
+        "data": (problem.inputs, problem.targets),
+    }
     scope = run(script, **again)
     try:
         # Of the same network, with other random directions.

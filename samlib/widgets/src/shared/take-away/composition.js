@@ -47,7 +47,9 @@ export function compose(root) {
       bottom = Math.max(bottom, block.top + block.height);
       row.push(block);
     }
-    for (const block of row) blocks.push({ ...block, x: block.left - left, y: height + block.top - first.top });
+    // On whole pixels, as a screen shows them: lines stay sharp.
+    const [x, y] = [-left, height - first.top];
+    for (const block of row) blocks.push({ ...block, x: Math.round(x + block.left), y: Math.round(y + block.top) });
     height += bottom - first.top + GAP;
   }
   const width = Math.max(...blocks.map((block) => block.x + block.width));

@@ -10,4 +10,4 @@ const quoted = (text) => text.replaceAll("&", "&amp;").replaceAll('"', "&quot;")
  */
 export const embedCode = (page, fragment, title) =>
   `<iframe src="${quoted(new URL(fragment, page).href)}" title="${quoted(title)}" loading="lazy" ` +
-  `allow="clipboard-write" style="width:100%;aspect-ratio:4/3;min-height:600px;max-height:720px;border:0"></iframe>`;
+  `allow="clipboard-write" style="width:100%;aspect-ratio:4/3;min-height:640px;max-height:720px;border:0"></iframe>`;

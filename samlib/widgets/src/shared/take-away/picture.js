@@ -37,7 +37,8 @@ function take({ root, draw }) {
   const drawings = blocks.flatMap((block) =>
     canvases.filter((canvas) => block.element.contains(canvas)).map((canvas) => {
       const box = canvas.getBoundingClientRect();
-      const place = { x: box.left - block.left + block.x, y: box.top - block.top + block.y, width: box.width, height: box.height };
+      const [x, y] = [Math.round(box.left - block.left) + block.x, Math.round(box.top - block.top) + block.y];
+      const place = { x, y, width: box.width, height: box.height };
       return { canvas: frozen.get(canvas) ?? canvas, calls: frozen.has(canvas) ? undefined : recorded.get(canvas), ...place };
     }),
   );
