@@ -1,9 +1,11 @@
-// A figure inside another page: light or dark as the reader has it there, and a button that shows all of the figure.
+// A figure inside another page: light or dark as the reader's system is, or as the address says (?theme=dark); and a
+// button that shows all of the figure.
 
 const root = document.documentElement;
+const wanted = new URLSearchParams(location.search).get("theme");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const follow = () => {
-  root.dataset.theme = dark.matches ? "dark" : "light";
+  root.dataset.theme = wanted === "dark" || (wanted !== "light" && dark.matches) ? "dark" : "light";
 };
 follow();
 dark.addEventListener("change", follow);

@@ -32,7 +32,7 @@ Visit = Callable[..., Page]
 
 
 def built_pages() -> list[str]:
-    """Return all pages of the built book but those that only lead to another one or hold one figure."""
+    """Return all pages of the built book that are read: none that leads on or holds one figure."""
     pages = (
         path
         for path in BOOK.rglob("*.html")

@@ -1,4 +1,4 @@
-"""What a reader takes along from a figure: the menu, the pictures, the table's file, and what is said of it."""
+"""What a reader takes along from a figure: the menu, the pictures, texts, and what is said."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ STATES: dict[str, tuple[str, dict[str, Any]]] = {
     "notions in the valley": ("ThreeNotions", {"loss": "curved valley", "point": (-1.7, 2.9)}),
     "notions at the saddle": ("ThreeNotions", {"loss": "saddle", "rho": 0.9}),
     "prefers": ("ExplicitBias", {}),
-    "prefers the trace": ("ExplicitBias", {"quantity": "trace", "point": (-0.4, 0.2), "approach": 20}),
+    "prefers the trace": ("ExplicitBias", {"quantity": "trace", "point": (-0.4, 0), "approach": 2}),
     "flows": ("LimitingFlow", {"time": 1.0}),
     "flows with both errors": ("LimitingFlow", {"network": 3, "flow": "both", "time": 2.0}),
     "flows of one": ("LimitingFlow", {"batch_size": 1, "seed": 5, "time": 1.0}),
@@ -51,8 +51,9 @@ STATES: dict[str, tuple[str, dict[str, Any]]] = {
     "spectra of one": ("SpectrumInTraining", {"method": "1-SAM", "rho": 0.05, "step": 540}),
 }  # fmt: skip
 
-# The relative difference that columns may have, where it is more than roundings: flows are integrated with other steps;
-# the network's minimizers are found by gradient flow in Python and by Newton's steps on the page, as the script says.
+# The relative difference that columns may have, where it is more than roundings: flows are
+# integrated with other steps; the network's minimizers are found by gradient flow in Python and by
+# Newton's steps on the page, as the script says.
 TOLERANCES = {"flow_": 1e-6}
 NETWORK = {"top_eigenvalue": 3e-4, "trace": 3e-4, "alignment": 1e-6}
 

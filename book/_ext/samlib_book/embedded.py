@@ -1,11 +1,11 @@
 """A page for each kind of figure that holds nothing else, to be shown inside other pages.
 
-The page ``chapters/figures`` has every kind of figure. The first of each also gets a page of its own
-in the folder ``figures``: the figures' script and style, the placeholder, and a line that says where
-it is from. Every placeholder of the book is told (``data-embed``) where the page of its kind is, if
-a link carries all that tells the two apart; the figure then offers the code that embeds it.
+The page ``chapters/figures`` has every kind of figure. The first of each also gets a page of its
+own in the folder ``figures``: the figures' script and style, the placeholder, and a line that says
+where it is from. Every placeholder of the book is told (``data-embed``) where the page of its kind
+is, if a link carries all that tells the two apart; the figure then offers the code that embeds it.
 
-All that a page is asked for is its own site's, so it works inside any other site, and from a folder.
+All that a page asks for is its own site's, so it works inside any other site, and from a folder.
 Whether others may frame it, a policy inside a page cannot say: a host that forbids framing by its
 headers (``X-Frame-Options``, ``frame-ancestors``) has to leave this folder out.
 """
@@ -97,7 +97,7 @@ def page_of(placeholder: re.Match[str], book: str) -> str:
 
 
 def with_addresses(html: str, page: str, shown: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a page whose placeholders name the pages of their kinds; ``shown`` is what those hold."""
+    """Return a page whose placeholders name the pages of their kinds, which hold ``shown``."""
 
     def tell(placeholder: re.Match[str]) -> str:
         opening, rest = placeholder[0].split(">", 1)
