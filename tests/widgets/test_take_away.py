@@ -237,7 +237,7 @@ def test_drawing_goes_on_as_before(open_page: Open, quadratic: str, tmp_path: Pa
     """Nothing is left of the listening, on contexts and in the names of the page."""
     page = open_page(quadratic)
     look = """() => [...document.querySelectorAll("canvas")]
-      .map((canvas) => [canvas.toDataURL(), Object.keys(canvas.getContext("2d"))])"""
+      .map((canvas) => [canvas.toDataURL(), Object.getOwnPropertyNames(canvas.getContext("2d"))])"""
     before = page.evaluate(look), page.evaluate("Path2D.toString()")
     saved(page, "svg", tmp_path)
     page.evaluate(DRAWN)
