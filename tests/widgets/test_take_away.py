@@ -213,6 +213,29 @@ def test_the_picture_is_in_twice_the_resolution_and_on_the_themes_ground(
         assert next(svg.iter(f"{SVG}rect")).get("fill") == "#{:02x}{:02x}{:02x}".format(*ground)
 
 
+def test_a_subscript_of_a_label_is_kept(open_page: Open, quadratic: str, tmp_path: Path) -> None:
+    """Above its halo, which is a text of its own."""
+    page = open_page(quadratic)
+    page.locator(".samlib-axis-label").nth(1).evaluate(
+        """(label) => {
+          const part = document.createElementNS("http://www.w3.org/2000/svg", "tspan");
+          part.setAttribute("dy", "3");
+          part.textContent = "sub";
+          label.append(part);
+        }"""
+    )
+    tree = ElementTree.parse(saved(page, "svg", tmp_path))
+    parts = [
+        (text, part)
+        for text in tree.iter(f"{SVG}text")
+        for part in text
+        if part.tag == f"{SVG}tspan" and part.text == "sub"
+    ]
+    assert [part.get("dy") for _, part in parts] == ["3", "3"]
+    assert [text.get("stroke") is None for text, _ in parts] == [False, True]
+    assert [part.get("stroke") is None for _, part in parts] == [False, True]
+
+
 def test_what_a_shader_draws_comes_as_a_picture(
     open_page: Open, quadratic: str, browser: Browser, tmp_path: Path
 ) -> None:

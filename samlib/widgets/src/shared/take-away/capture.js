@@ -54,7 +54,8 @@ export function styled(source) {
     const inner = child instanceof Element && styled(child);
     if (inner) copy.append(inner);
   }
-  if (tag === "text" || tag === "tspan") return withHalo(copy, style);
+  if (tag === "text") return withHalo(copy, style);
+  if (tag === "tspan") return copy;
   const empty = copy.getAttribute("fill") === "none" && copy.getAttribute("stroke") === "none";
   return empty && copy.childElementCount === 0 ? null : copy;
 }
@@ -81,7 +82,9 @@ function withHalo(text, style) {
   if (!style.paintOrder.startsWith("stroke") || text.getAttribute("stroke") === "none" || !text.textContent) return text;
   const halo = /** @type {SVGElement} */ (text.cloneNode(true));
   halo.setAttribute("aria-hidden", "true");
-  for (const name of text.getAttributeNames()) if (name.startsWith("stroke")) text.removeAttribute(name);
+  for (const part of [text, ...text.querySelectorAll("tspan")]) {
+    for (const name of part.getAttributeNames()) if (name.startsWith("stroke")) part.removeAttribute(name);
+  }
   return svg("g", {}, halo, text);
 }
 
