@@ -20,6 +20,7 @@ from samlib.widgets.figures.basin_map import formula as basin_formula
 from samlib.widgets.figures.basin_map import model as basin_map
 from samlib.widgets.figures.explicit_bias.model import QUANTITIES
 from samlib.widgets.figures.explore.model import REACH
+from samlib.widgets.figures.explore.widget import Explore
 from samlib.widgets.figures.limiting_flow import model as limiting_flow
 from samlib.widgets.figures.one_loss.model import DESTINATIONS
 from samlib.widgets.figures.opposite_drifts.widget import FAR
@@ -32,10 +33,15 @@ from samlib.widgets.figures.train_yourself import model as train_yourself
 PATH = Path(__file__).parent / "src" / "schema.json"
 
 
-def traits_of(figure: type[Figure]) -> dict[str, list[str]]:
-    """The names of a figure's traits, and of those that are whole numbers."""
+def traits_of(figure: type[Figure]) -> dict[str, Any]:
+    """The names of a figure's traits, of those that are whole numbers, and their defaults."""
     traits, names = figure.class_traits(), list(figure.state_names)
-    return {"names": names, "whole": [name for name in names if isinstance(traits[name], Whole)]}
+    return {
+        "names": names,
+        "whole": [name for name in names if isinstance(traits[name], Whole)],
+        # One that shows a model of the reader's has none.
+        "defaults": {} if figure is Explore else figure().state(),
+    }
 
 
 def basin_map_constants() -> dict[str, Any]:

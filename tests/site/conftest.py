@@ -32,13 +32,13 @@ Visit = Callable[..., Page]
 
 
 def built_pages() -> list[str]:
-    """Return all pages of the built book but those that only lead to another one."""
+    """Return all pages of the built book that are read: none that leads on or holds one figure."""
     pages = (
         path
         for path in BOOK.rglob("*.html")
         if 'http-equiv="refresh"' not in path.read_text("utf8")
     )
-    others = ("_static", "_sources")  # the theme leaves its templates in _static
+    others = ("_static", "_sources", "figures")  # the theme leaves its templates in _static
     found = (path.relative_to(BOOK) for path in pages)
     return sorted(path.as_posix() for path in found if path.parts[0] not in others)
 

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser import DRAWN
+from tests.sharing import share
 from tests.widgets.panels import open_panels
 
 from .conftest import Visit, built_pages, pages_with_figures, visiting
@@ -154,7 +155,7 @@ def test_a_permalink_brings_back_the_state(visit: Visit, opened: Page) -> None:
     scrub = figure.locator(".samlib-scrub")
     scrub.focus()
     page.keyboard.press("ArrowRight")
-    figure.get_by_role("button", name="Copy link").click()
+    share(figure, "link")
     expect(figure.locator(".samlib-note")).not_to_be_empty()
     link = page.evaluate("navigator.clipboard.readText()")
     address = page.url.split("#")[0]
@@ -226,7 +227,7 @@ def test_a_link_to_every_figure_brings_back_its_state(visit: Visit, placed: Loca
         for _ in range(7):
             figure.page.keyboard.press("ArrowLeft")
     assert values(figure) != before
-    figure.locator("[data-control='link']").click()
+    share(figure, "link")
     again = the_figure(visit(figure.page.url), figure.get_attribute("id") or "")
     assert values(again) == values(figure)
     assert picture(again) == picture(figure)
@@ -274,7 +275,7 @@ def test_a_figure_that_needs_a_kernel_shows_what_was_measured(visit: Visit) -> N
     assert before[0] != after[0]
     assert (before[1], after[1]) == ({"rho": "0.05"}, {"rho": "0.2"})
     assert before[2] != after[2]
-    figure.locator("[data-control='link']").click()
+    share(figure, "link")
     again = visit("chapters/figures.html#" + page.url.split("#")[1])
     again = again.locator("[data-samlib-widget='Explore'].samlib-live")
     expect(again.locator(".samlib-readout")).to_have_text(after[2])

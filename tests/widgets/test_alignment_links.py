@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from samlib.widgets import Alignment
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
 from .panels import open_panels
@@ -36,7 +37,7 @@ def test_a_link_brings_back_every_part_of_the_state(open_page: Open, quadratic: 
     fill(page, "eigenvalue-3", "0.8")
     page.locator("[data-control='invariant']").check()
     press(page, "[data-control='frame']", "Home", *["ArrowRight"] * 17)
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     expect(page.locator(".samlib-note")).to_contain_text("copied")
     link = page.url
     assert page.evaluate("navigator.clipboard.readText()").endswith(link.removeprefix(ADDRESS))
@@ -55,7 +56,7 @@ def test_a_link_leads_to_the_other_loss_too(open_page: Open, quadratic: str) -> 
     fill(page, "rho", "0.08")
     page.locator("[data-control='zoom']").click()
     press(page, "[data-control='frame']", "End")
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     again = open_page(quadratic, fragment=page.url.removeprefix(ADDRESS))
     assert fields(again) == fields(page)
     assert readout(again) == readout(page)

@@ -16,6 +16,7 @@ from samlib.landscapes import FourDimensional
 from samlib.widgets import ExplicitBias
 from samlib.widgets.core.four_dimensional import PREFERRED
 from samlib.widgets.figures.explicit_bias.model import QUANTITIES, REGION, least_regularizer
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
 from .reading import (
@@ -248,7 +249,7 @@ def test_a_link_brings_back_every_part_of_the_state(open_page: Open, figure: str
     for name, value in {"approach": "33.5", "point-1": "-0.31", "point-2": "0.77"}.items():
         fill(page, name, value)
     page.get_by_role("radio", name="Trace").check(force=True)
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     again = open_page(figure, fragment=page.url.removeprefix(ADDRESS))
     assert fields(again) == fields(page)
     assert readout(again) == readout(page)

@@ -13,6 +13,7 @@ from torch import nn
 
 from samlib.widgets import Explore, explore
 from samlib.widgets.core.figure import STATIC
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
 from .exploring import PATIENCE, RADII, ROWS, Gate, state_of
@@ -142,7 +143,7 @@ def test_dragging_picks_the_nearest_radius(page: Page) -> None:
 
 def test_a_link_brings_back_the_radius(open_page: Open, page: Page, placeholder: str) -> None:
     press(page, "[data-control='radius']", "ArrowRight")
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     again = open_page(placeholder, fragment=page.url.removeprefix(ADDRESS))
     assert readout(again) == readout(page)
     assert pictures(again) == pictures(page)

@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from samlib.widgets import Alignment, BasinMap, LimitingFlow, OppositeDrifts, TrainYourself
 from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.traits import OneOf, Reals, Whole
+from tests.sharing import share
 
 from .conftest import FIGURES, Open
 from .reading import DRAWN, fields
@@ -309,7 +310,7 @@ def test_each_figure_follows_its_own_links(open_page: Open) -> None:
         assert radii() == before  # two links in one: the number is none
         page.evaluate("(fragment) => (location.hash = fragment)", f"#{quote(id)}:rho=0.77")
         expect(page.locator("[data-field='rho']").nth(i)).to_have_value("0.77")
-        page.locator("[data-control='link']").nth(i).click()
+        share(page.locator("[data-samlib-widget]").nth(i), "link")
         link = page.evaluate("location.hash")
         page.locator("[data-control='reset']").nth(i).click()
         assert radii() == before

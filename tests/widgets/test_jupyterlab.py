@@ -19,6 +19,8 @@ import pytest
 from jupyter_client import BlockingKernelClient
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.sharing import saved
+
 from .reading import DRAWN, fields, has_colour, pictures, readout
 
 pytestmark = pytest.mark.xdist_group("jupyter")  # one server for all
@@ -311,7 +313,29 @@ def test_python_sees_a_switch_of_the_loss(live: tuple[Page, Ask]) -> None:
     page.get_by_role("radio", name="Quadratic").check(force=True)
     eventually(lambda: ask("print(figure.landscape)"), "quadratic")
     assert ask("print(len(figure.start) == len(figure.eigenvalues))") == "True"
-    assert not page.locator("[data-control='link']").is_visible()
+
+
+def test_what_needs_no_page_can_be_taken_along(live: tuple[Page, Ask], tmp_path: Path) -> None:
+    """Pictures, numbers and Python; a notebook has no address to link to or to embed."""
+    page, ask = live
+    ask("figure.landscape = 'quadratic'; figure.rho = 0.25")
+    expect(page.locator("[data-field='rho']")).to_have_value("0.25")
+    page.locator("[data-control='share']").click()
+    entries = page.locator(".samlib-menu [role='menuitem']")
+    assert entries.all_inner_texts() == [
+        "Picture (PNG)",
+        "Picture (SVG)",
+        "Numbers (CSV)",
+        "Copy Python",
+    ]
+    page.keyboard.press("ArrowDown")  # for the menu, not for the notebook
+    expect(entries.nth(1)).to_be_focused()
+    page.keyboard.press("Escape")
+    table = saved(page, "csv", tmp_path).read_text("utf8")
+    assert "rho=0.25" in table.splitlines()[0]
+    picture = saved(page, "svg", tmp_path).read_text("utf8")
+    assert "How SAM minimizes sharpness" in picture
+    assert "#alignment" not in picture
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from samlib.widgets import LimitingFlow
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
 from .reading import (
@@ -210,7 +211,7 @@ def test_a_link_brings_back_every_part_of_the_state(open_page: Open, placeholder
     }.items():  # fmt: skip
         fill(page, name, value)
     press(page, "[data-control='frame']", "Home", *["ArrowRight"] * 17)
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     again = open_page(placeholder, fragment=page.url.removeprefix(ADDRESS))
     assert fields(again) == fields(page)
     assert readout(again) == readout(page)

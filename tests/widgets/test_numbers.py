@@ -43,6 +43,7 @@ from . import settings
 from .basin_map_numbers import expect_basin_map
 from .limiting_flow_numbers import expect_limiting_flow
 from .nodejs import compare
+from .take_away_numbers import expect_take_away
 from .train_yourself_numbers import expect_train_yourself
 
 STEPS = 5000
@@ -330,6 +331,7 @@ EXPECTED = {
     "random_directions": expect_random_directions,
     "rescaling": expect_rescaling,
     "spectrum_in_training": expect_spectrum_in_training,
+    "take_away": expect_take_away,
     "thermostat": expect_thermostat,
     "three_notions": expect_three_notions,
     "train_yourself": expect_train_yourself,

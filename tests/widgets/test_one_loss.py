@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 import samlib
 from samlib.widgets import OneLossThreeDestinations
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
 from .reading import (
@@ -144,7 +145,7 @@ def test_a_link_brings_back_everything(open_page: Open, page: Page, placeholder:
     fill(page, "turn", "77")
     page.locator("[data-control='seed']").click()
     press(page, "[data-control='frame']", "Home", *["ArrowRight"] * 70)
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     again = open_page(placeholder, fragment=page.url.removeprefix(ADDRESS))
     assert (fields(again), readout(again), pictures(again)) == (
         fields(page),

@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from samlib.widgets import OppositeDrifts
 from samlib.widgets.core.draws import mulberry32
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
 from .reading import (
@@ -220,7 +221,7 @@ def test_a_link_brings_back_every_part_of_the_state(open_page: Open, placeholder
     }.items():  # fmt: skip
         fill(page, name, value)
     press(page, "[data-control='frame']", "Home", *["ArrowRight"] * 17)
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     again = open_page(placeholder, fragment=page.url.removeprefix(ADDRESS))
     assert fields(again) == fields(page)
     assert readout(again) == readout(page)

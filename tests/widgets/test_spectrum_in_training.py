@@ -15,6 +15,7 @@ from samlib.widgets.figures.spectrum_in_training.model import (
     STEPS,
     read_sweep,
 )
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
 from .reading import (
@@ -151,7 +152,7 @@ def test_a_link_brings_back_every_part_of_the_state(open_page: Open, placeholder
     fill(page, "rho", "0.05")
     fill(page, "step", "735")
     page.get_by_role("radio", name="SAM", exact=True).check(force=True)
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     again = open_page(placeholder, fragment=page.url.removeprefix(ADDRESS))
     assert fields(again) == fields(page) == {"rho": "0.05", "step": "735"}
     assert readout(again) == readout(page)

@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 import samlib
 from samlib.widgets import ThreeNotions
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
 from .reading import (
@@ -185,7 +186,7 @@ def test_switching_the_loss_resetting_and_links(
         assert fields(page)["point-1"] == value
     fill(page, "rho", "0.8")
     fill(page, "point-2", "-0.4")
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     again = open_page(placeholder, fragment=page.url.removeprefix(ADDRESS))
     assert (fields(again), readout(again), pictures(again)) == (
         fields(page),

@@ -11,6 +11,7 @@ from . import (
     benchmarks,
     caches,
     claims,
+    embedded,
     figures,
     finishing,
     formulas,
@@ -42,6 +43,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     reading_time.setup(app)
     search.setup(app)
     moved.setup(app)
+    embedded.setup(app)
     finishing.setup(app)
     app.add_post_transform(typography.KeepPunctuation)
     return {

@@ -1,6 +1,5 @@
-// The figure's state in the address of the page: the button that puts it there, and following a link.
+// The figure's state in the address of the page: putting it there, and following a link.
 
-import { button } from "./buttons.js";
 import { decode, encode } from "./permalink.js";
 
 /**
@@ -11,10 +10,6 @@ import { decode, encode } from "./permalink.js";
  *   follow: (entries: Map<string, string>, messages: string[]) => void}} figure
  */
 export function createAddress(linkId, alias, root, note, { write, follow }) {
-  const link = button({ label: "Copy link", text: "Copy link", onPress: copy });
-  link.dataset.control = "link";
-  if (!linkId) link.hidden = true;
-
   function copy() {
     if (!linkId) return;
     const fragment = encode(linkId, write());
@@ -43,7 +38,8 @@ export function createAddress(linkId, alias, root, note, { write, follow }) {
   }
 
   return {
-    button: link,
+    /** Put the state into the address, and copy that. */
+    copy,
     /** Follow links, this page's first. @returns {() => void} stops it */
     listen() {
       if (!linkId) return () => {};

@@ -7,6 +7,7 @@ import { html } from "./dom.js";
 import { captureKeys } from "./keyboard.js";
 import { SETTINGS, createPanels, readPanels } from "./panels.js";
 import { createReadout } from "./readout.js";
+import { createTakeAway } from "./take-away/take-away.js";
 import { traitsOf } from "../schema.js";
 import { onThemeChange, palette } from "./theme.js";
 
@@ -41,6 +42,8 @@ import { onThemeChange, palette } from "./theme.js";
  * @property {() => string} describe one sentence that says what is shown
  * @property {(state: S) => import("./permalink.js").LinkState} writeLink
  * @property {(entries: Map<string, string>, messages: string[]) => S} readLink
+ * @property {() => import("./take-away/table.js").Table} [table] the numbers behind the pictures
+ * @property {import("./take-away/take-away.js").Offers["python"]} [python] lines of Python that compute the same table
  * @property {() => void} dispose
  */
 
@@ -147,11 +150,15 @@ export function createFrame(
         const settings = what.controls ? [{ name: SETTINGS, title: "Settings", parts: [what.controls] }] : [];
         panels = createPanels([...what.panels, ...settings], frame.open);
       }
-      root.append(...partsOf(what, [reset, address.button], readout.parts, note, panels));
+      const { state } = frame;
+      const context = { figure: model.get("_figure"), el, root, note, linkId, config, state, copyLink: address.copy };
+      const takeAway = createTakeAway(context, what);
+      root.append(...partsOf(what, [reset, takeAway.el], readout.parts, note, panels));
       el.replaceChildren(root);
       const stopListening = listen(what);
       schedule(true);
       return () => {
+        takeAway.dispose();
         what.player?.dispose();
         cancelAnimationFrame(pending);
         readout.dispose();

@@ -1,6 +1,7 @@
 // A relief: a function of the plane as filled contours, drawn once for a size and a theme.
 
 import { contours } from "d3-contour";
+import { rememberPainter } from "./take-away/painters.js";
 
 /** Points of the grid along the shorter side. */
 const GRID = 120;
@@ -34,21 +35,16 @@ export function createRelief(plot) {
         at(y.domain(), 1 - (Math.floor(k / columns) + 0.5) / rows),
       ),
     );
-    const paper = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
-    paper.scale(picture.width / columns, picture.height / rows);
-    paper.fillStyle = paper.strokeStyle = colour;
-    paper.lineWidth = 1 / cell;
-    for (const { coordinates } of contours().size([columns, rows]).thresholds(levels)(values)) {
-      paper.beginPath();
-      for (const ring of coordinates.flat()) {
-        paper.moveTo(ring[0][0], ring[0][1]);
-        for (const [c, r] of ring) paper.lineTo(c, r);
-      }
-      paper.globalAlpha = opacity;
-      paper.fill("evenodd");
-      paper.globalAlpha = 0.35;
-      paper.stroke();
-    }
+    const shapes = contours().size([columns, rows]).thresholds(levels)(values);
+    /** @param {CanvasRenderingContext2D} paper */
+    const fill = (paper) => {
+      paper.scale(picture.width / columns, picture.height / rows);
+      paper.fillStyle = paper.strokeStyle = colour;
+      paper.lineWidth = 1 / cell;
+      for (const { coordinates } of shapes) drawShape(paper, coordinates, opacity);
+    };
+    fill(/** @type {CanvasRenderingContext2D} */ (picture.getContext("2d")));
+    rememberPainter(picture, fill);
   }
 
   return {
@@ -63,4 +59,17 @@ export function createRelief(plot) {
       plot.context.drawImage(picture, left, top, width, tall);
     },
   };
+}
+
+/** What lies above a level. @param {CanvasRenderingContext2D} paper @param {number[][][][]} coordinates @param {number} opacity */
+function drawShape(paper, coordinates, opacity) {
+  paper.beginPath();
+  for (const ring of coordinates.flat()) {
+    paper.moveTo(ring[0][0], ring[0][1]);
+    for (const [c, r] of ring) paper.lineTo(c, r);
+  }
+  paper.globalAlpha = opacity;
+  paper.fill("evenodd");
+  paper.globalAlpha = 0.35;
+  paper.stroke();
 }

@@ -15,7 +15,9 @@ import { describe } from "./describe.js";
 import { linksOfAlignment } from "./link.js";
 import { createMap } from "./map.js";
 import { createPanels } from "./panels.js";
+import { pythonOf } from "./python.js";
 import { createSpectrum } from "./spectrum.js";
+import { tableOf } from "./table.js";
 import { createWorld } from "./world.js";
 
 /** @typedef {import("./world.js").State} State */
@@ -61,6 +63,8 @@ export function renderAlignment(context) {
     compute: world.compute,
     draw: () => draw(frame, world, parts),
     describe: () => describe(world),
+    table: () => tableOf(world),
+    python: () => pythonOf(world),
     ...linksOfAlignment(frame),
     dispose() {
       for (const plot of [bowl.plot, map.plot, spectrum.plot, ...Object.values(panels.plots)]) plot.dispose();

@@ -13,7 +13,9 @@ import { createBowl } from "./bowl.js";
 import { describe } from "./describe.js";
 import { createMap } from "./map.js";
 import { MARKS } from "./marks.js";
+import { pythonOf } from "./python.js";
 import { NOTIONS } from "./quantities.js";
+import { tableOf } from "./table.js";
 import { createView } from "./view.js";
 
 /** @typedef {import("./quantities.js").Quantity} Quantity */
@@ -59,6 +61,8 @@ export function renderExplicitBias(context) {
       bowl.draw();
     },
     describe: () => describe(view),
+    table: () => tableOf(view),
+    python: () => pythonOf(view),
     ...linksOf(view, { labels: { approach: "angle" } }),
     dispose() {
       for (const { plot } of [map, bars, bowl]) plot.dispose();

@@ -9,8 +9,10 @@ import { linksOf } from "../../shared/permalink.js";
 import { createCosines } from "./cosines.js";
 import { describe } from "./describe.js";
 import { MARKS, NOTIONS } from "./drawing.js";
+import { tableOf } from "./numbers.js";
 import { createProfile } from "./profile.js";
 import { createProgress } from "./progress.js";
+import { pythonOf } from "./python.js";
 import { createRadii } from "./radii.js";
 import { createSpectrum } from "./spectrum.js";
 import { NAMES, createTable } from "./table.js";
@@ -67,6 +69,8 @@ export function renderExplore(context) {
       for (const picture of pictures) picture.draw();
     },
     describe: () => describe(view),
+    table: () => tableOf(view),
+    python: () => pythonOf(view),
     ...linksOf(view, { labels: { rho: "ρ" } }),
     dispose: () => pictures.forEach(({ plot }) => plot.dispose()),
   });

@@ -16,6 +16,8 @@ import { createBench, settingsOf } from "./bench.js";
 import { describe, whenOf } from "./describe.js";
 import { methodOf } from "./panel.js";
 import { createFlowPlots } from "./plots.js";
+import { pythonOf } from "./python.js";
+import { tableOf } from "./table.js";
 import { CHECKPOINTS } from "./training.js";
 
 /** @typedef {import("../../shared/frame.js").Frame<import("./bench.js").State>} Frame */
@@ -68,6 +70,8 @@ export function renderLimitingFlow(context) {
       plots.draw();
     },
     describe: () => describe(bench),
+    table: () => tableOf(bench),
+    python: () => pythonOf(bench),
     ...linksWithOneName(linksOf(frame, { labels: { rho: "ρ", lr: "η", batch_size: "m", time: "τ", frame: "frame" } })),
     dispose() {
       bench.dispose();

@@ -15,6 +15,8 @@ import { describe } from "./describe.js";
 import { createDestinations } from "./destinations.js";
 import { createDestinationMap } from "./map.js";
 import { createDestinationPanels } from "./panels.js";
+import { pythonOf } from "./python.js";
+import { tableOf } from "./table.js";
 
 /** @typedef {import("./destinations.js").State} State */
 /** @typedef {import("../../shared/frame.js").Frame<State> & {world: import("./destinations.js").Destinations}} View */
@@ -60,6 +62,8 @@ export function renderOneLossThreeDestinations(context) {
       panels.draw();
     },
     describe: () => describe(view),
+    table: () => tableOf(world),
+    python: () => pythonOf(world),
     ...linksOf(frame, { labels: { rho: "ρ", lr: "η", frame: "step" } }),
     dispose() {
       for (const plot of [map.plot, bowls.plot, ...panels.plots]) plot.dispose();

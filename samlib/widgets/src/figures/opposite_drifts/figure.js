@@ -13,6 +13,8 @@ import { player } from "../../shared/player.js";
 import { traitControls } from "../../shared/trait-controls.js";
 import { describe } from "./describe.js";
 import { createDriftPlots } from "./plots.js";
+import { pythonOf } from "./python.js";
+import { tableOf } from "./table.js";
 import { createValleys } from "./valleys.js";
 
 /** @typedef {import("../../shared/frame.js").Frame<import("./valleys.js").State>} Frame */
@@ -48,6 +50,8 @@ export function renderOppositeDrifts(context) {
       plots.draw();
     },
     describe: () => describe(valleys),
+    table: () => tableOf(valleys),
+    python: () => pythonOf(valleys),
     ...linksOf(frame, { labels: { rho: "ρ", lr: "η", batch_size: "m", frame: "step" } }),
     dispose: () => plots.plots.forEach((plot) => plot.dispose()),
   });

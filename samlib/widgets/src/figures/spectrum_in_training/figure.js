@@ -14,7 +14,9 @@ import { linksOf } from "../../shared/permalink.js";
 import { player } from "../../shared/player.js";
 import { describe } from "./describe.js";
 import { createSweepPlots } from "./plots.js";
+import { pythonOf } from "./python.js";
 import { readSweep } from "./sweep.js";
+import { tableOf } from "./table.js";
 
 /**
  * @typedef {object} State
@@ -73,6 +75,8 @@ export function renderSpectrumInTraining(context) {
       plots.draw();
     },
     describe: () => describe(view),
+    table: () => tableOf(view),
+    python: () => pythonOf(view),
     ...linksThatSnap(frame, { rho: rhos, step: steps }),
     dispose: () => plots.plots.forEach((plot) => plot.dispose()),
   });

@@ -12,6 +12,8 @@ import { describe } from "./describe.js";
 import { notions } from "./notions.js";
 import { createPlane } from "./plane.js";
 import { createProfile } from "./profile.js";
+import { pythonOf } from "./python.js";
+import { tableOf } from "./table.js";
 
 /** @typedef {"bowl" | "ravine" | "curved valley" | "saddle"} Loss */
 
@@ -78,6 +80,8 @@ export function renderThreeNotions(context) {
       bars.draw();
     },
     describe: () => describe(view),
+    table: () => tableOf(view),
+    python: () => pythonOf(view),
     ...linksOf(frame, { labels: { rho: "ρ", point: "x" }, presetBy: "loss" }),
     dispose() {
       for (const { plot } of [plane, profile, bars]) plot.dispose();

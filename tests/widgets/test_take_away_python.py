@@ -1,0 +1,150 @@
+"""The Python that a figure gives makes the figure again, and computes the table that it gives."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from torch import nn
+
+from samlib import widgets
+from samlib.widgets import Explore
+from samlib.widgets.core.figure import Figure
+from tests.browser import DRAWN
+from tests.sharing import copied, saved
+
+from .conftest import Open
+from .exploring import RADII, Problem
+
+CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
+
+# Figures in states that differ in all that the Python depends on.
+STATES: dict[str, tuple[str, dict[str, Any]]] = {
+    "aligned": ("Alignment", {}),
+    "aligned in three": (
+        "Alignment",
+        {"eigenvalues": (0.5, 4, 2.5), "start": (0.1, -0.2, 2), "lr": 0.05, "steps": 300},
+    ),
+    "aligned on four": ("Alignment", {"landscape": "four-dimensional", "steps": 4000, "lr": 0.013}),
+    "destinations": ("OneLossThreeDestinations", {"steps": 3000, "frame": 17, "seed": 7}),
+    "destinations elsewhere": (
+        "OneLossThreeDestinations",
+        {"start": (0.9, -0.7, -0.15, 0.05), "rho": 0.1, "lr": 0.005, "steps": 2000, "turn": 200},
+    ),
+    "destinations without ρ": ("OneLossThreeDestinations", {"rho": 0.0, "steps": 500}),
+    "drifts": ("OppositeDrifts", {"steps": 5000, "lr": 0.03}),
+    "drifts of one": ("OppositeDrifts", {"batch_size": 1, "seed": 123456789, "steps": 2000}),
+    "drifts of 32": ("OppositeDrifts", {"batch_size": 32, "seed": 2**31 - 1, "steps": 3000}),
+    "notions": ("ThreeNotions", {}),
+    "notions in the valley": ("ThreeNotions", {"loss": "curved valley", "point": (-1.7, 2.9)}),
+    "notions at the saddle": ("ThreeNotions", {"loss": "saddle", "rho": 0.9}),
+    "prefers": ("ExplicitBias", {}),
+    "prefers the trace": ("ExplicitBias", {"quantity": "trace", "point": (-0.4, 0), "approach": 2}),
+    "flows": ("LimitingFlow", {"time": 1.0}),
+    "flows with both errors": ("LimitingFlow", {"network": 3, "flow": "both", "time": 2.0}),
+    "flows of one": ("LimitingFlow", {"batch_size": 1, "seed": 5, "time": 1.0}),
+    "spectra": ("SpectrumInTraining", {}),
+    "spectra of one": ("SpectrumInTraining", {"method": "1-SAM", "rho": 0.05, "step": 540}),
+}  # fmt: skip
+
+# The relative difference that columns may have, where it is more than roundings: flows are
+# integrated with other steps; the network's minimizers are found by gradient flow in Python and by
+# Newton's steps on the page, as the script says.
+TOLERANCES = {"flow_": 1e-6}
+NETWORK = {"top_eigenvalue": 3e-4, "trace": 3e-4, "alignment": 1e-6}
+
+
+def run(script: str, **names: Any) -> dict[str, Any]:
+    """What a script leaves behind."""
+    scope: dict[str, Any] = dict(names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it runs without a warning
+        exec(compile(script, "copied.py", "exec"), scope)
+    return scope
+
+
+def tolerance(figure: str, column: str) -> float:
+    named = NETWORK if figure == "LimitingFlow" else {}
+    found = [rtol for part, rtol in {**TOLERANCES, **named}.items() if part in column]
+    return max(found, default=1e-9)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The numbers of a file, whose first line is a comment."""
+    first, names, *rows = path.read_text("utf8").splitlines()
+    assert first.startswith("# ")
+    numbers = [[float(text) for text in row.split(",")] for row in rows]
+    return pd.DataFrame(numbers, columns=names.split(","))
+
+
+def compare(figure: str, given: pd.DataFrame, computed: pd.DataFrame) -> None:
+    """The page's table is made of rows of the one that Python computes."""
+    key = given.columns[0]
+    assert set(given.columns) == set(computed.columns)
+    assert len(given) >= 2
+    if computed[key].is_unique:
+        computed = computed.set_index(key, drop=False).loc[given[key]]
+    compared = 0
+    for name in given.columns:
+        here, there = given[name].to_numpy(), computed[name].to_numpy()
+        # Python knows a flow at some steps only; an angle is none where the gradient has vanished.
+        known = ~np.isnan(here) & ~np.isnan(there)
+        if not known.any():
+            continue
+        compared += 1
+        scale = np.abs(there[known]).max()
+        rtol = tolerance(figure, name)
+        np.testing.assert_allclose(
+            here[known], there[known], rtol=rtol, atol=rtol * scale, err_msg=name
+        )
+    assert compared >= len(given.columns) - 2
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_the_copied_python_computes_the_saved_numbers(
+    name: str, open_page: Open, tmp_path: Path
+) -> None:
+    kind, traits = STATES[name]
+    figure: Figure = getattr(widgets, kind)(**traits)
+    # Opened in another state: what is copied is what is shown, not what was opened.
+    page = open_page(getattr(widgets, kind)().to_html(id="figure"), **CLIPBOARD)
+    address = ",".join
+    state = {
+        trait: address(map(repr, value)) if isinstance(value, tuple) else value
+        for trait, value in figure.state().items()
+    }
+    page.evaluate(
+        "(link) => { location.hash = link; }",
+        "#figure:" + "&".join(f"{k}={v}" for k, v in state.items()),
+    )
+    page.evaluate(DRAWN)
+    given = read(saved(page, "csv", tmp_path))
+    scope = run(copied(page, "python"))
+    assert scope["figure"].state() == figure.state()
+    compare(kind, given, scope["table"])
+
+
+def test_explore_gives_the_lines_that_measure_again(
+    open_page: Open, problem: Problem, measured: Explore, tmp_path: Path
+) -> None:
+    page = open_page(measured.to_html(id="figure"), **CLIPBOARD)
+    given = read(saved(page, "csv", tmp_path))
+    assert given["rho"].tolist() == sorted(RADII)
+    script = copied(page, "python")
+    again = {
+        "model": problem.model,
+        "loss_fn": nn.MSELoss(),
+        "data": (problem.inputs, problem.targets),
+    }
+    scope = run(script, **again)
+    try:
+        # Of the same network, with other random directions.
+        exact = ["ascent_value", "worst_predicted", "ascent_predicted"]
+        np.testing.assert_allclose(given[exact], scope["table"][exact], rtol=5e-6)
+        assert list(given.columns) == list(scope["table"].columns)
+    finally:
+        scope["figure"].close()
