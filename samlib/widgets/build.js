@@ -20,6 +20,7 @@ const out = path.resolve(process.argv[2] ?? path.join(here, "static"));
 const PARTS = {
   "basin-map": { entry: "figures/basin_map/part.js", worker: "figures/basin_map/worker.js" },
   formulas: { entry: "figures/basin_map/formulas.js" },
+  "train-yourself": { entry: "figures/train_yourself/part.js" },
 };
 
 /** @type {import("esbuild").BuildOptions} */
@@ -66,16 +67,13 @@ async function part(name) {
   const text = worker ? await workerOf(worker) : "";
   const { outputFiles } = await build({
     ...common, entryPoints: [path.join("src", entry)], format: "iife", write: false, plugins: [kit],
-    define: { WORKER_SOURCE: JSON.stringify(text), PARTS: "{}" },
+    define: { WORKER_SOURCE: JSON.stringify(text), PARTS: "{}", TRAINING_DIGEST },
   }); // prettier-ignore
   const file = `samlib-${name}.js`;
   await writeFile(path.join(out, file), outputFiles[0].contents);
   const digest = createHash("sha256").update(outputFiles[0].contents).digest("hex").slice(0, 8);
   return [name, `${file}?v=${digest}`];
 }
-
-const parts = Object.fromEntries(await Promise.all(Object.keys(PARTS).map(part)));
-const worker = await workerOf("figures/limiting_flow/worker.js");
 
 /** The script that trains, as one function that knows its own text: on a page it makes a worker of itself. */
 const training = await build({
@@ -89,6 +87,10 @@ const training = await build({
   write: false,
 });
 const [script] = training.outputFiles;
+const TRAINING_DIGEST = JSON.stringify(createHash("sha256").update(script.contents).digest("hex").slice(0, 8));
+
+const parts = Object.fromEntries(await Promise.all(Object.keys(PARTS).map(part)));
+const worker = await workerOf("figures/limiting_flow/worker.js");
 
 /** @param {string} entry @param {string} name @param {"esm" | "iife"} [format] */
 const bundle = (entry, name, format) =>
@@ -99,7 +101,7 @@ const bundle = (entry, name, format) =>
     define: {
       WORKER_SOURCE: JSON.stringify(worker),
       PARTS: JSON.stringify(parts),
-      TRAINING_DIGEST: JSON.stringify(createHash("sha256").update(script.contents).digest("hex").slice(0, 8)),
+      TRAINING_DIGEST,
     },
     format,
   });

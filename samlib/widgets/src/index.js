@@ -13,7 +13,6 @@ import { renderSpectrumInTraining } from "./figures/spectrum_in_training/figure.
 import { renderThermostat } from "./figures/thermostat/figure.js";
 import { renderThreeNotions } from "./figures/three_notions/figure.js";
 import { partOf } from "./shared/parts.js";
-import { renderTrainYourself } from "./figures/train_yourself/figure.js";
 
 /** @typedef {import("./shared/model.js").Model} Model */
 /** @typedef {{model: Model, el: HTMLElement, linkId?: string, alias?: string}} Context */
@@ -31,11 +30,10 @@ const FIGURES = {
   SpectrumInTraining: renderSpectrumInTraining,
   Thermostat: renderThermostat,
   ThreeNotions: renderThreeNotions,
-  TrainYourself: renderTrainYourself,
 };
 
 /** Figures that are scripts of their own (shared/parts.js), by the names of these. @type {Record<string, string>} */
-export const HEAVY = { BasinMap: "basin-map" };
+export const HEAVY = { BasinMap: "basin-map", TrainYourself: "train-yourself" };
 
 /**
  * @param {Context} context

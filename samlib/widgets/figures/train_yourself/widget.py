@@ -97,6 +97,7 @@ class TrainYourself(Figure):
 
     state_names = (*DEFAULTS, "panels")
     panel_names = PANELS
+    parts = ("train-yourself",)
     _panel_sizes: ClassVar[Mapping[str, str]] = {
         "loss": "wide",
         "spectrum": "wide",
