@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from samlib.widgets import BasinMap
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
 from .reading import (
@@ -45,7 +46,6 @@ def page(open_page: Open, placeholder: str) -> Page:
 
 def more(page: Page) -> None:
     """Open what stands under "More"."""
-    page.locator("summary").click()
 
 
 def share_of(page: Page, name: str) -> str:
@@ -175,7 +175,7 @@ def test_a_link_sets_a_preset_and_a_formula(open_page: Open, placeholder: str) -
         "(part) => { location.hash = '#basinmap:loss=formula&formula=' + part; }", quote(formula)
     )
     expect(page.locator("[data-control='formula']")).to_have_value(formula)
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     link = page.evaluate("location.hash")
     again = open_page(placeholder, fragment=link)
     expect(again.locator("[data-control='formula']")).to_have_value(formula)

@@ -15,6 +15,7 @@ from playwright.sync_api import Page
 import samlib
 from samlib.widgets import RandomDirections
 from samlib.widgets.figures.random_directions.model import DIRECTIONS, directions, shares
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
 from .reading import (
@@ -115,7 +116,7 @@ def test_controls_change_the_picture_and_a_link_brings_it_back(
     drawn = pictures(page), readout(page)
     assert len({opening[1], moved[1], drawn[1]}) == 3
     assert len({opening[0][0], moved[0][0], drawn[0][0]}) == 3
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     again = open_page(placeholder, fragment=page.url.removeprefix(ADDRESS))
     assert (pictures(again), readout(again)) == drawn
     page.locator("[data-control='reset']").click()

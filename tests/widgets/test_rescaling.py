@@ -14,6 +14,7 @@ import samlib
 from samlib.widgets import Rescaling
 from samlib.widgets.figures.rescaling import training
 from samlib.widgets.figures.rescaling.model import DATA, objective, read_trained, scaling
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
 from .reading import (
@@ -152,7 +153,7 @@ def test_the_sentence_holds_samlibs_numbers(page: Page) -> None:
 def test_a_link_brings_back_everything(open_page: Open, page: Page, placeholder: str) -> None:
     opening = fields(page), readout(page), pictures(page)
     fill(page, "alpha", "7.3")
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     again = open_page(placeholder, fragment=page.url.removeprefix(ADDRESS))
     assert (fields(again), readout(again), pictures(again)) == (
         fields(page),

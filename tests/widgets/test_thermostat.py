@@ -16,6 +16,7 @@ from samlib.landscapes import Quadratic
 from samlib.rules import SAM
 from samlib.widgets import Thermostat
 from samlib.widgets.figures.thermostat.model import QuadraticForm
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
 from .reading import (
@@ -267,7 +268,7 @@ def test_a_link_brings_back_everything(open_page: Open, page: Page, placeholder:
     press(page, "[data-control='eigenvalue-3']", "PageDown", "PageDown")
     fill(page, "norm", "0.123")
     press(page, "[data-control='frame']", *["ArrowRight"] * 9)
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     again = open_page(placeholder, fragment=page.url.removeprefix(ADDRESS))
     assert (fields(again), readout(again), pictures(again), values(again)) == (
         fields(page),

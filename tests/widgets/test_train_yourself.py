@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from samlib.widgets import ThreeNotions, TrainYourself
 from samlib.widgets.figures.train_yourself.model import course_of
 from samlib.widgets.figures.train_yourself.presets import PRESETS
+from tests.sharing import share
 
 from .conftest import ADDRESS, Open
+from .panels import open_panels
 from .reading import (
     DRAWN,
     assert_accessible,
@@ -36,6 +39,12 @@ window.Blob = class extends Whole {
   }
 };
 </script>"""
+
+
+@pytest.fixture
+def open_page(open_page: Open) -> Open:
+    """As for other figures, but without all panels: what they measure takes time."""
+    return functools.partial(open_page, panels=False)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +149,7 @@ def test_rho_moves_by_itself_and_a_link_tells_of_it_as_it_was(open_page: Open) -
     page.locator(STEP).click()
     at_step(page, lambda step: step == 4)
     assert fields(page)["rho"] == "0.3"
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     assert "rho=0.05&" in page.url
     page.locator(REWIND).click()
     at_step(page, lambda step: step == 0)
@@ -148,7 +157,7 @@ def test_rho_moves_by_itself_and_a_link_tells_of_it_as_it_was(open_page: Open) -
 
 
 PANELS = {
-    "loss": 2, "gradient": 1, "spectrum": 2, "trace": 1, "alignment": 2, "profile": 1, "all": 9,
+    "loss": 2, "gradient": 1, "spectrum": 2, "trace": 1, "alignment": 2, "profile": 1,
 }  # fmt: skip
 
 
@@ -157,11 +166,10 @@ def test_every_panel_comes_when_it_is_asked_for_and_shows_something(
 ) -> None:
     page = open_page(small)
     steps(page, 2)
-    page.locator("summary").click()
     assert page.locator(".samlib-train-panel:visible").count() == 0
     for panel, count in PANELS.items():
-        radio = page.locator(f".samlib-train-more input[type=radio][value='{panel}']")
-        radio.check(force=True)
+        opener = page.locator(f"[data-opens='{panel}']")
+        opener.click()
         expect(page.locator(".samlib-train-panel:visible")).to_have_count(count)
         page.locator(STEP).click()
         page.wait_for_timeout(300)
@@ -173,11 +181,12 @@ def test_every_panel_comes_when_it_is_asked_for_and_shows_something(
                 .getImageData(0, 0, canvas.width, canvas.height).data.some((v) => v))"""
         )
         assert len(seen) == count + 3
+        opener.click()
 
 
 def test_methods_and_rates_move_while_it_trains(open_page: Open, small: str) -> None:
     page = open_page(small)
-    page.locator("summary").click()
+    open_panels(page, "settings")
     steps(page, 1)
     page.locator("select[data-control='first']").select_option("one_sam")
     page.locator("select[data-control='second']").select_option("m_sam")
@@ -198,7 +207,7 @@ def test_methods_and_rates_move_while_it_trains(open_page: Open, small: str) -> 
 
 def test_a_link_brings_back_every_setting(open_page: Open, placeholder: str) -> None:
     page = open_page(placeholder)
-    page.locator("summary").click()
+    open_panels(page, "settings")
     for name, value in (("first", "sgd"), ("second", "mini_batch"), ("loss", "cross-entropy")):
         page.locator(f"select[data-control='{name}']").select_option(value)
     for name, value in (
@@ -206,8 +215,8 @@ def test_a_link_brings_back_every_setting(open_page: Open, placeholder: str) -> 
         ("width", "40"), ("seed", "99"), ("switch_step", "12"), ("switch_rho", "0.07"),
     ):  # fmt: skip
         fill(page, name, value)
-    page.locator("input[value='trace']").check(force=True)
-    page.locator("[data-control='link']").click()
+    open_panels(page, "trace")
+    share(page, "link")
     again = open_page(placeholder, fragment=page.url.removeprefix(ADDRESS))
     assert fields(again) == fields(page)
     assert readout(again) == readout(page)
@@ -248,7 +257,7 @@ def test_the_keyboard_alone_trains(open_page: Open, small: str) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # rewind
     at_step(page, lambda step: step == 0)
-    page.locator("summary").focus()
+    page.locator("[data-opens='settings']").focus()
     page.keyboard.press("Enter")
     expect(page.locator("select[data-control='first']")).to_be_visible()
     for control in page.locator("input[type=range]:visible").all():
@@ -285,7 +294,7 @@ def test_without_webassembly_it_says_so_and_trains_exactly(
     page = open_page(WITHOUT_WEBASSEMBLY + placeholder)
     expect(page.locator(".samlib-readout")).to_contain_text("no WebAssembly", timeout=PATIENCE)
     assert "The picture shows what samlib computed." in readout(page)
-    page.locator("summary").click()
+    open_panels(page, "settings")
     page.locator("select[data-control='precision']").select_option("float64")
     steps(page, 1)
     assert readout(page).startswith("Step 1, ")
@@ -300,22 +309,22 @@ def test_without_its_script_it_says_so(open_page: Open, placeholder: str) -> Non
     )
 
 
-def test_the_engine_is_loaded_when_a_reader_comes_near_and_by_no_other_page(
+def test_scripts_are_loaded_when_a_reader_comes_near_and_by_no_other_page(
     open_page: Open, small: str
 ) -> None:
-    far = open_page('<div style="height: 3000px"></div>' + small)
-    other = open_page(ThreeNotions().to_html())
-    asked: dict[Page, list[str]] = {far: [], other: []}
-    for page, urls in asked.items():
-        page.on("request", lambda request, urls=urls: urls.append(request.url))
-        page.reload()
-        expect(page.locator(".samlib-readout")).not_to_be_empty()
-        page.wait_for_timeout(300)
-        assert [url for url in urls if url.endswith("samlib-widgets.js")]
-        assert not [url for url in urls if "training" in url]
-    far.locator("#figure").scroll_into_view_if_needed()
-    ready(far)
-    assert [url for url in asked[far] if url.endswith("samlib-training.js")]
+    page = open_page()
+    urls: list[str] = []
+    page.on("request", lambda request: urls.append(request.url))
+    figures = f'{ThreeNotions().to_html()}<div style="height: 3000px"></div>{small}'
+    page.evaluate("(html) => { document.body.innerHTML = html; }", figures)
+    page.add_script_tag(url="/samlib-widgets.js")
+    expect(page.locator(".samlib-readout")).not_to_be_empty()  # that of the first figure
+    page.wait_for_timeout(300)
+    assert not [url for url in urls if "train" in url]
+    page.locator("#figure").scroll_into_view_if_needed()
+    ready(page)
+    for name in ("train-yourself", "training"):
+        assert [url for url in urls if f"samlib-{name}.js" in url]
 
 
 def test_nothing_is_trained_while_nobody_sees_it(open_page: Open, small: str) -> None:
@@ -337,8 +346,8 @@ def test_nothing_is_trained_while_nobody_sees_it(open_page: Open, small: str) ->
 
 def test_it_fits_and_every_text_can_be_read(open_page: Open, small: str) -> None:
     page = open_page(small)
-    page.locator("summary").click()
-    page.locator("input[value='all']").check(force=True)
+    open_panels(page, "settings")
+    open_panels(page)
     for width in (360, 800, 1200):
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate(DRAWN)
@@ -356,5 +365,5 @@ def test_it_is_accessible_in_both_themes(open_page: Open, small: str, theme: str
     steps(page, 1)
     page.wait_for_timeout(600)
     assert_accessible(page, theme)
-    page.locator("summary").click()
+    open_panels(page, "settings")
     assert violations(page) == []

@@ -48,7 +48,7 @@ def test_the_page_says_what_python_says_before_it_trains(open_page: Open, name: 
         ({"network": "resnet"}, r"network must be one of 'perceptron', 'convolutional', got"),
         ({"width": 31}, r"width must be a whole number from 32 to 128, got 31"),
         ({"precision": "float16"}, r"precision must be one of 'float32', 'float64', got 'float16'"),
-        ({"panel": "everything"}, r"panel must be one of 'none', .*got 'everything'"),
+        ({"panels": ["all"]}, r"panels must be a list of words, some of 'loss', .*got \['all'\]"),
     ],
 )
 def test_wrong_values_are_refused_with_reasons(traits: dict[str, Any], message: str) -> None:
@@ -56,7 +56,8 @@ def test_wrong_values_are_refused_with_reasons(traits: dict[str, Any], message: 
 
 
 def test_a_preset_has_a_name() -> None:
-    assert TrainYourself.preset("edge").state() == TrainYourself().state() == dict(DEFAULTS)
+    opening = {**DEFAULTS, "panels": ()}
+    assert TrainYourself.preset("edge").state() == TrainYourself().state() == opening
     assert TrainYourself.preset("switch").switch_step == 500
     with pytest.raises(ValueError, match="name must be one of 'edge', 'memorize', 'switch', got"):
         TrainYourself.preset("cliff")

@@ -2,7 +2,7 @@
 // their paths. build.js puts these in their place when it bundles a part; a part that needs another adds it here.
 
 import { contours } from "d3-contour";
-import { scaleLinear } from "d3-scale";
+import { scaleLinear, scaleLog } from "d3-scale";
 import * as schema from "./schema.js";
 import * as buttons from "./shared/buttons.js";
 import * as dom from "./shared/dom.js";
@@ -22,7 +22,7 @@ import * as traitControls from "./shared/trait-controls.js";
 /** @type {Record<string, object>} */
 export const KIT = {
   "d3-contour": { contours },
-  "d3-scale": { scaleLinear },
+  "d3-scale": { scaleLinear, scaleLog },
   "schema.js": schema,
   "shared/buttons.js": buttons,
   "shared/dom.js": dom,

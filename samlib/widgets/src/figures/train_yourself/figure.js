@@ -101,7 +101,7 @@ export function renderTrainYourself(context) {
 function show(frame, name) {
   const preset = frame.config.presets[name];
   frame.restore({ ...frame.initial, ...preset });
-  frame.open(preset.panels ?? []);
+  frame.open([...new Set([...frame.state.panels, ...(preset.panels ?? [])])]);
 }
 
 /** What the pictures know beside the frame. @param {import("../../shared/frame.js").Frame<State>} frame @param {import("../../shared/model.js").Model} model @param {() => Promise<void>} turn */
