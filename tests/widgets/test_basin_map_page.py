@@ -44,10 +44,6 @@ def page(open_page: Open, placeholder: str) -> Page:
     return open_page(placeholder)
 
 
-def more(page: Page) -> None:
-    """Open what stands under "More"."""
-
-
 def share_of(page: Page, name: str) -> str:
     """The share that stands beside a place."""
     page.evaluate(DRAWN)
@@ -58,7 +54,6 @@ def test_every_control_changes_the_picture_and_the_sentence(page: Page) -> None:
     def see() -> tuple[list[str], str]:
         return pictures(page), readout(page)
 
-    more(page)
     seen = [see()]
     for change in (
         lambda: press(page, "[data-control='rho']", *["ArrowRight"] * 40),
@@ -89,7 +84,6 @@ def test_the_shares_are_samlibs(page: Page) -> None:
 
 
 def test_the_map_turns_to_the_color_of_the_saddle(page: Page) -> None:
-    more(page)
     page.locator("[data-control='show-saddle']").click()
     assert share_of(page, "saddle") == "100 %"
     assert "100 % end at the saddle" in readout(page)
@@ -135,7 +129,6 @@ def test_the_wheel_scrolls_the_page_while_nobody_works_at_the_map(page: Page) ->
 
 
 def test_a_press_chooses_a_start(page: Page) -> None:
-    more(page)
     page.locator(MAP).click(position={"x": 120, "y": 300})
     page.evaluate(DRAWN)
     x, y = (float(fields(page)[f"start-{i}"]) for i in (1, 2))
@@ -188,7 +181,6 @@ def test_a_link_sets_a_preset_and_a_formula(open_page: Open, placeholder: str) -
 
 
 def test_a_formula_is_read_and_what_is_wrong_with_it_is_said(page: Page) -> None:
-    more(page)
     page.locator("[data-control='loss']").select_option("formula")
     expect(page.locator(".samlib-basin-list")).to_contain_text("minimum (3, 2)")
     field = page.locator("[data-control='formula']")
@@ -216,7 +208,6 @@ def test_the_scripts_come_when_they_are_needed(open_page: Open, placeholder: str
     page.evaluate(DRAWN)
     assert "samlib-basin-map.js" in page.evaluate(scripts)
     assert "samlib-formulas.js" not in page.evaluate(scripts)
-    more(page)
     page.locator("[data-control='loss']").select_option("formula")
     page.evaluate(DRAWN)
     assert "samlib-formulas.js" in page.evaluate(scripts)
@@ -240,7 +231,6 @@ def test_where_neither_webgl_nor_workers_are_the_page_computes(
 
 
 def test_it_is_accessible(page: Page) -> None:
-    more(page)
     for theme in ("light", "dark"):
         page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
         assert violations(page) == []
@@ -253,6 +243,5 @@ def test_nothing_jumps(open_page: Open, placeholder: str) -> None:
 @pytest.mark.parametrize("width", [360, 620, 1000])
 def test_everything_fits(open_page: Open, placeholder: str, width: int) -> None:
     page = open_page(placeholder, width=width)
-    more(page)
     assert misfits(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
