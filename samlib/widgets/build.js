@@ -20,6 +20,8 @@ const out = path.resolve(process.argv[2] ?? path.join(here, "static"));
 const PARTS = {
   "basin-map": { entry: "figures/basin_map/part.js", worker: "figures/basin_map/worker.js" },
   formulas: { entry: "figures/basin_map/formulas.js" },
+  rescaling: { entry: "figures/rescaling/part.js" },
+  thermostat: { entry: "figures/thermostat/part.js" },
   "train-yourself": { entry: "figures/train_yourself/part.js" },
 };
 

@@ -71,9 +71,27 @@ def basin_map_constants() -> dict[str, Any]:
     }
 
 
+def limiting_flow_constants() -> dict[str, Any]:
+    """The network that is trained, and how far."""
+    problem = samlib.problems.interpolating_network().objective
+    return {
+        "features": problem.inputs.shape[1],
+        "hidden": problem.dim // (problem.inputs.shape[1] + 2),
+        "points": limiting_flow.POINTS,
+        "checkpoints": limiting_flow.CHECKPOINTS,
+        "most_steps": limiting_flow.MOST_STEPS,
+        "samples": limiting_flow.SAMPLES,
+        "far": limiting_flow.FAR,
+        "fit": {
+            "lr": limiting_flow.FIT_LR,
+            "norm": limiting_flow.FIT_NORM,
+            "most": limiting_flow.FIT_MOST,
+        },
+    }
+
+
 def schema() -> dict[str, Any]:
     """All that the page is told."""
-    problem = samlib.problems.interpolating_network().objective
     figures = [getattr(widgets, name) for name in widgets.__all__ if name != "explore"]
     return {
         "traits": {figure.__name__: traits_of(figure) for figure in figures},
@@ -90,20 +108,7 @@ def schema() -> dict[str, Any]:
                 for method, (regularizer, x) in DESTINATIONS.items()
             },
             "explore": {"reach": REACH},
-            "limiting_flow": {
-                "features": problem.inputs.shape[1],
-                "hidden": problem.dim // (problem.inputs.shape[1] + 2),
-                "points": limiting_flow.POINTS,
-                "checkpoints": limiting_flow.CHECKPOINTS,
-                "most_steps": limiting_flow.MOST_STEPS,
-                "samples": limiting_flow.SAMPLES,
-                "far": limiting_flow.FAR,
-                "fit": {
-                    "lr": limiting_flow.FIT_LR,
-                    "norm": limiting_flow.FIT_NORM,
-                    "most": limiting_flow.FIT_MOST,
-                },
-            },
+            "limiting_flow": limiting_flow_constants(),
             "opposite_drifts": {"far": FAR},
             "random_directions": {
                 "directions": random_directions.DIRECTIONS,

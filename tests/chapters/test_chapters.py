@@ -82,6 +82,7 @@ def without_markup(text: str) -> str:
         r"\$\$.*?\$\$|\$[^$]*\$",  # formulas
         r"\{[\w:]+\}`[^`]*`|`[^`]*`",  # roles and code
         r"(?m)^:\w+:.*$|^`{3,}.*$",  # options and fences
+        r"<[^>]*>",  # where links lead
         r"(?i)\b(theorem|corollary|corollaries|lemma|definition|assumption|example|setting|section|eq\.)s?"
         r" \d+(\.\d+)?((, | and | to )\d+\.\d+)*",
     ):

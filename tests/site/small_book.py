@@ -61,6 +61,6 @@ def small_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     # the extension copies the figures' bundle from the source directory
     static = tmp_path / "samlib/widgets/static"
     static.mkdir(parents=True)
-    for name in ("samlib-widgets.js", "samlib-widgets.css", "samlib-training.js"):
+    for name in ("samlib-widgets.js", "samlib-widgets.css"):
         (static / name).touch()
     return Book(tmp_path)

@@ -31,6 +31,20 @@ FIGURES: dict[str, type[Figure]] = {
 }
 
 
+def serve(route: Route, html: str, scripts: bool, problems: list[str]) -> None:
+    """Answer a request from memory; one for anything else is a problem."""
+    name = route.request.url.removeprefix(ADDRESS).partition("?")[0]
+    if name == "":
+        route.fulfill(body=html, content_type="text/html; charset=utf-8")
+    elif name == "samlib-widgets.js" and not scripts:
+        route.fulfill(body="", content_type="text/javascript")
+    elif (STATIC / name).is_file():
+        route.fulfill(path=STATIC / name)
+    else:
+        problems.append(f"request for {route.request.url}")
+        route.abort()
+
+
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
     """Open a page with figures; it fails the test if it logs an error or asks for another host.
@@ -60,20 +74,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
             lambda message: problems.append(message.text) if message.type == "error" else None,
         )
         html = PAGE.format("<p>Text.</p>".join(figures))
-
-        def serve(route: Route) -> None:
-            name = route.request.url.removeprefix(ADDRESS).partition("?")[0]
-            if name == "":
-                route.fulfill(body=html, content_type="text/html; charset=utf-8")
-            elif name == "samlib-widgets.js" and not scripts:
-                route.fulfill(body="", content_type="text/javascript")
-            elif (STATIC / name).is_file():
-                route.fulfill(path=STATIC / name)
-            else:
-                problems.append(f"request for {route.request.url}")
-                route.abort()
-
-        page.route("**/*", serve)
+        page.route("**/*", lambda route: serve(route, html, scripts, problems))
         page.goto(ADDRESS + fragment)
         if scripts and figures:
             page.wait_for_function(

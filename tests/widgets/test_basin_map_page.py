@@ -129,7 +129,7 @@ def test_the_wheel_scrolls_the_page_while_nobody_works_at_the_map(page: Page) ->
 
 
 def test_a_press_chooses_a_start(page: Page) -> None:
-    page.locator(MAP).click(position={"x": 120, "y": 300})
+    page.locator(MAP).click(position={"x": 100, "y": 230})
     page.evaluate(DRAWN)
     x, y = (float(fields(page)[f"start-{i}"]) for i in (1, 2))
     assert -2 < x < -1

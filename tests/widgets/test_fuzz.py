@@ -204,7 +204,9 @@ def assert_python_agrees(figure: Figure, link: str) -> None:
     state: dict[str, Any] = {}
     for name, text in parse_qsl(link.removeprefix("#figure:"), strict_parsing=True):
         old = getattr(figure, name)
-        if isinstance(old, tuple):
+        if name == "panels":
+            state[name] = tuple(text.split(",")) if text else ()
+        elif isinstance(old, tuple):
             state[name] = [float(part) for part in text.split(",")]
         elif isinstance(old, (bool, str)):
             state[name] = text == "1" if isinstance(old, bool) else text

@@ -21,6 +21,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.sharing import saved
 
+from .in_notebooks import EXPLORE, OTHERS
+from .panels import open_panels
 from .reading import DRAWN, fields, has_colour, pictures, readout
 
 pytestmark = pytest.mark.xdist_group("jupyter")  # one server for all
@@ -28,34 +30,6 @@ pytestmark = pytest.mark.xdist_group("jupyter")  # one server for all
 PATIENCE = 90  # seconds; a kernel imports torch before it shows anything
 
 Ask = Callable[[str], str]
-
-# The other figures: a slider that Python is to see, and a trait with a value that the page is to.
-OTHERS: dict[str, tuple[str, str, str]] = {
-    "ThreeNotions": ("rho", "rho", "0.123"),
-    "BasinMap": ("rho", "rho", "0.345"),
-    "ExplicitBias": ("approach", "approach", "12.5"),
-    "LimitingFlow": ("rho", "lr", "0.0567"),
-    "OneLossThreeDestinations": ("turn", "lr", "0.0123"),
-    "OppositeDrifts": ("lr", "rho", "0.0321"),
-    "RandomDirections": ("dimension", "dimension", "45"),
-    "TrainYourself": ("rho", "lr", "0.234"),
-    "Rescaling": ("alpha", "alpha", "0.4321"),
-    "SpectrumInTraining": ("rho", "step", "2160"),
-    "Thermostat": ("norm", "norm", "0.234"),
-}
-
-# A network whose loss can be made slow.
-EXPLORE = """import time
-import torch
-from samlib.widgets import explore
-torch.manual_seed(0)
-model = torch.nn.Sequential(torch.nn.Linear(8, 12), torch.nn.Tanh(), torch.nn.Linear(12, 1))
-seconds = 0
-def loss(outputs, targets):
-    time.sleep(seconds)
-    return torch.nn.functional.mse_loss(outputs, targets)
-figure = explore(model, loss, (torch.randn(60, 8), torch.randn(60, 1)))
-figure"""
 
 # Where each interface of the one server opens notebooks, and how it shows that the kernel is ready.
 INTERFACES = {
@@ -280,6 +254,7 @@ def test_python_sees_the_start_dragged_and_moved_by_keys(live: tuple[Page, Ask])
 def test_letters_typed_in_a_field_do_not_reach_the_notebook(live: tuple[Page, Ask]) -> None:
     page, ask = live
     cells = page.locator(".jp-CodeCell").count()
+    open_panels(page, "settings")
     field = page.locator("[data-field='lr']")
     field.click()
     field.press("Control+a")
@@ -347,6 +322,7 @@ def test_page_and_python_see_each_other_in_every_figure(
     figure = page.locator(".samlib-live").nth(list(OTHERS).index(name))
     figure.scroll_into_view_if_needed()
     sentence = figure.locator(".samlib-readout")
+    open_panels(figure, "settings")
     before = sentence.inner_text(), ask(f"print(figures['{name}'].{slider})")
     figure.locator(f"[data-control='{slider}']").first.focus()
     for _ in range(30):

@@ -14,7 +14,7 @@ from typing import Any
 
 import tinycss2
 
-OWN = ("book.css", "embed.css", "samlib-widgets.css")
+OWN = ("book.css", "figures.css", "embed.css", "samlib-widgets.css")
 NAME = re.compile(r"[a-z_][\w-]*")
 RULES_INSIDE = ("media", "supports", "layer")
 

@@ -8,9 +8,7 @@ import { renderLimitingFlow } from "./figures/limiting_flow/figure.js";
 import { renderOneLossThreeDestinations } from "./figures/one_loss/figure.js";
 import { renderOppositeDrifts } from "./figures/opposite_drifts/figure.js";
 import { renderRandomDirections } from "./figures/random_directions/figure.js";
-import { renderRescaling } from "./figures/rescaling/figure.js";
 import { renderSpectrumInTraining } from "./figures/spectrum_in_training/figure.js";
-import { renderThermostat } from "./figures/thermostat/figure.js";
 import { renderThreeNotions } from "./figures/three_notions/figure.js";
 import { partOf } from "./shared/parts.js";
 
@@ -26,14 +24,14 @@ const FIGURES = {
   OneLossThreeDestinations: renderOneLossThreeDestinations,
   OppositeDrifts: renderOppositeDrifts,
   RandomDirections: renderRandomDirections,
-  Rescaling: renderRescaling,
   SpectrumInTraining: renderSpectrumInTraining,
-  Thermostat: renderThermostat,
   ThreeNotions: renderThreeNotions,
 };
 
 /** Figures that are scripts of their own (shared/parts.js), by the names of these. @type {Record<string, string>} */
-export const HEAVY = { BasinMap: "basin-map", TrainYourself: "train-yourself" };
+export const HEAVY = {
+  BasinMap: "basin-map", Rescaling: "rescaling", Thermostat: "thermostat", TrainYourself: "train-yourself",
+}; // prettier-ignore
 
 /**
  * @param {Context} context

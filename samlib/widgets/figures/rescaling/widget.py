@@ -63,6 +63,7 @@ class Rescaling(Figure):
     """
 
     state_names = ("alpha",)
+    parts = ("rescaling",)
     _defaults: ClassVar[Mapping[str, Any]] = {"alpha": 1.0}
     _presets: ClassVar[Mapping[str, Any]] = {"sharp": {"alpha": 0.05}}
     _sliders: ClassVar[Mapping[str, Any]] = {"alpha": RANGE}

@@ -106,6 +106,7 @@ class Thermostat(FigureOverTime):
     """
 
     state_names = ("eigenvalues", "start", "norm", "rho", "lr", "steps", "frame")
+    parts = ("thermostat",)
     _defaults = DEFAULTS
     _presets = PRESETS
     _sliders = SLIDERS

@@ -25,7 +25,9 @@ export function slider({ label, name, range, limits, integer = false, scale = "l
   answerKeys(slide, ({ key }) => {
     const value = along.after(shown, key);
     if (value === undefined) return false;
-    if (value !== shown) onInput(value);
+    if (value === shown) return true;
+    shown = value; // the next key may come before this one is drawn
+    onInput(value);
     return true;
   });
   const box = numberField({ label: `${label}, as a number`, name, limits, integer, onInput });

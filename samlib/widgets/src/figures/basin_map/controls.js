@@ -46,10 +46,10 @@ export function createControls(view) {
 }
 
 /** @param {View} view */
-function lossChoice({ config, state, update, preset }) {
+function lossChoice({ config, state, restore, preset }) {
   const id = freshId("samlib");
   const select = html("select", {
-    id, "data-control": "loss", onchange: () => update(preset(select.value)),
+    id, "data-control": "loss", onchange: () => restore(preset(select.value)),
   }, ...config.limits.loss.map((/** @type {string} */ name) => html("option", { value: name }, name === "formula" ? "your own formula" : name))); // prettier-ignore
   return {
     el: html("label", { class: "samlib-field", for: id }, html("span", {}, "Loss"), select),
