@@ -17,6 +17,8 @@ addEventListener("DOMContentLoaded", () => {
   button.addEventListener("click", () => {
     const all = root.classList.toggle("all");
     button.setAttribute("aria-pressed", String(all));
+    const closed = document.querySelectorAll('[data-opens][aria-expanded="false"]');
+    if (all) for (const more of closed) if (more instanceof HTMLElement && more.checkVisibility()) more.click();
     scrollTo(0, 0);
   });
 });
