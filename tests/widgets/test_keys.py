@@ -31,7 +31,7 @@ def share_of(slider: Locator) -> float:
 def test_every_key_moves_every_slider(name: str, open_page: Open) -> None:
     figure = FIGURES[name]()
     page = open_page(figure.to_html(id="figure"))
-    sliders = page.locator("input[type=range]:not(.samlib-scrub):visible").all()
+    sliders = page.locator("input[type=range]:not(.samlib-scrub):visible:enabled").all()
     for slider in sliders:
         control = slider.get_attribute("data-control") or ""
         whole = control == "dimension" or isinstance(figure.traits().get(control), Whole)

@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from samlib.widgets import Alignment, ExplicitBias, LimitingFlow, SpectrumInTraining
 from samlib.widgets.core.figure import Figure
+from tests.sharing import share
 
 from .conftest import ADDRESS, FIGURES, Open
 from .panels import open_panels
@@ -113,7 +114,10 @@ def test_every_panel_has_a_button_that_opens_and_closes_it(open_page: Open, name
         assert open_now(page) == [panel]
         expect(button).to_have_attribute("aria-expanded", "true")
         expect(target).to_be_visible()
-        assert target.locator("canvas:visible, input:visible, table:visible").count() > 0
+        assert (
+            target.locator("canvas:visible, input:visible, table:visible, button:visible").count()
+            > 0
+        )
         page.keyboard.press("Space")
         assert open_now(page) == []
         expect(button).to_have_attribute("aria-expanded", "false")
@@ -197,7 +201,7 @@ def test_a_permalink_opens_what_was_open(open_page: Open) -> None:
     html = html_of("Alignment")
     page = open_page(html, panels=False)
     open_panels(page, "angle", "settings")
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     assert page.url.endswith("&panels=angle,settings")
     again = open_page(html, fragment=page.url.removeprefix(ADDRESS), panels=False)
     assert open_now(again) == ["angle", "settings"]
@@ -209,7 +213,7 @@ def test_a_permalink_closes_what_was_closed(open_page: Open) -> None:
     page = open_page(html, panels=False)
     assert open_now(page) == ["angle"]
     page.locator("[data-opens='angle']").click()
-    page.locator("[data-control='link']").click()
+    share(page, "link")
     again = open_page(html, fragment=page.url.removeprefix(ADDRESS), panels=False)
     assert open_now(again) == []
 
