@@ -192,7 +192,7 @@ def assert_right(figure: Figure, look: dict[str, Any]) -> None:
     limits = {
         **config["limits"],
         "eigenvalue": config["limits"].get("eigenvalues"),
-        "dimension": config["sliders"].get("quadratic", limits).get("dimension"),
+        "dimension": config["sliders"].get("quadratic", config["limits"]).get("dimension"),
     }
     for name, text in look["fields"].items():
         low, high = limits[name.split("-")[0]]
