@@ -145,8 +145,8 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 IMAGES = {"BasinMap": 1, "Rescaling": 12, "TrainYourself": 2}
 
 # Wide reliefs are rounded to the next color, and the dots of a circle in one of them are elsewhere
-# on its line: the two renderers measure its length differently.
-BOUNDS = {"ExplicitBias": (2.5, 0.06), "ThreeNotions": (2.5, 0.06)}
+# on its line: the two renderers measure its length differently. A map of pixels is sampled again.
+BOUNDS = {"BasinMap": (2, 0.06), "ExplicitBias": (2.5, 0.06), "ThreeNotions": (2.5, 0.06)}
 
 
 @pytest.mark.parametrize("name", [*FIGURES, "Alignment on four"])
