@@ -15,6 +15,8 @@ const TITLES = {
 export function createPanels(view) {
   const all = Object.entries(partsOf(view));
   const parts = all.flatMap(([name, plots]) => plots.map((each) => ({ name, ...each })));
+  // What they show depends on when it was measured, not on the settings alone.
+  for (const { plot } of parts) plot.el.dataset.history = "";
   let turn = 0;
   return {
     /** @type {import("../../shared/panels.js").Panel[]} */
