@@ -36,7 +36,7 @@ MAPS: dict[str, dict[str, Any]] = {
     "two valleys": {"loss": "two valleys", "across": (-0.3, 0.0)},
     "two valleys, gradient descent": {"loss": "two valleys", "method": "gradient_descent"},
     "two valleys, exact descent": {
-        "loss": "two valleys", "method": "ascent_loss_descent", "lr": 0.02, "steps": 200,
+        "loss": "two valleys", "method": "ascent_loss_descent", "lr": 0.02, "steps": 30,
     },
     "four dimensions": {"loss": "four dimensions"},
     "four dimensions, exact descent": {
@@ -48,6 +48,7 @@ MAPS: dict[str, dict[str, Any]] = {
     },
     "a formula with functions": {
         "loss": "formula", "formula": "log(1 + x^2) + sqrt(1 + y^2) + cos(3*x)/4", "reach": 3,
+        "rho": 0.2,
     },
 }  # fmt: skip
 

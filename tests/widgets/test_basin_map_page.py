@@ -56,10 +56,10 @@ def test_every_control_changes_the_picture_and_the_sentence(page: Page) -> None:
 
     seen = [see()]
     for change in (
-        lambda: press(page, "[data-control='rho']", *["ArrowRight"] * 40),
+        lambda: press(page, "[data-control='rho']", *["ArrowRight"] * 10),
         lambda: press(page, "[data-control='start']", "ArrowRight", "ArrowUp"),
-        lambda: press(page, "[data-control='lr']", *["ArrowRight"] * 90),
-        lambda: press(page, "[data-control='steps']", *["ArrowLeft"] * 40),
+        lambda: press(page, "[data-control='lr']", *["ArrowRight"] * 20),
+        lambda: press(page, "[data-control='steps']", "Home"),
         lambda: fill(page, "start-1", "-0.7"),
         lambda: fill(page, "start-2", "0.2"),
         lambda: page.get_by_text("gradient descent", exact=True).click(),

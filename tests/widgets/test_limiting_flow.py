@@ -13,6 +13,7 @@ from samlib.widgets import LimitingFlow
 from tests.sharing import share
 
 from .conftest import ADDRESS, Open
+from .panels import open_panels
 from .reading import (
     DRAWN,
     assert_accessible,
@@ -197,6 +198,8 @@ def test_without_workers_the_page_itself_computes(
     page = open_page(placeholder)
     page.add_init_script(NO_WORKERS[name])
     page.reload()
+    page.wait_for_selector(".samlib-body[aria-busy='false']")
+    open_panels(page)
     page.wait_for_selector(".samlib-body[aria-busy='false']")
     assert readout(page) == expected
     fill(page, "rho", "0.15")

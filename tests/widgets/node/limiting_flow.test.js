@@ -109,7 +109,7 @@ test("so is the lopsided two-cycle", () => {
 
 for (const { settings, tau, s1, s2, means, ...of } of expected.directions) {
   test(`directions in the tied plane are samlib's: network ${settings.network}`, () => {
-    const { directions } = courseOf(settings);
+    const { directions } = courseOf({ ...settings, panel: "plane" });
     assert.deepEqual([directions.counts, directions.since, directions.tied], [of.counts, of.since, of.tied]);
     assertClose(directions.tau, tau, { rtol: 1e-14 });
     // Between the times at which a plane is known it is interpolated, here between four times as many. Tied planes

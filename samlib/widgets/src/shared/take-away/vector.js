@@ -15,7 +15,7 @@ import { createSheet } from "./sheet.js";
 const FRESH = {
   matrix: IDENTITY, fillStyle: "#000000", strokeStyle: "#000000", lineWidth: 1, lineCap: "butt", lineJoin: "miter",
   globalAlpha: 1, lineDashOffset: 0, font: "10px sans-serif", textAlign: "start", textBaseline: "alphabetic",
-  dash: /** @type {number[]} */ ([]), clip: "",
+  imageSmoothingEnabled: true, dash: /** @type {number[]} */ ([]), clip: "",
 }; // prettier-ignore
 
 /** Where the names of texts' alignments are others. @type {Record<string, string>} */
@@ -112,8 +112,12 @@ function putImage(pen, image, [x, y, width = image.width, height = image.height,
     pen.lost ||= inner.lost;
     pen.sheet.put(pen.now.clip, inner.sheet.group);
   } else {
-    const size = { width: image.width, height: image.height };
-    pen.sheet.put(pen.now.clip, svg("image", { href: image.toDataURL(), ...size, transform: transformOf(seen) }));
+    const { globalAlpha, imageSmoothingEnabled, clip } = pen.now;
+    pen.sheet.put(clip, svg("image", {
+      href: image.toDataURL(), width: image.width, height: image.height, transform: transformOf(seen),
+      opacity: globalAlpha < 1 ? globalAlpha : undefined,
+      style: imageSmoothingEnabled ? undefined : "image-rendering:pixelated",
+    })); // prettier-ignore
   }
 }
 
