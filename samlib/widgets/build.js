@@ -20,6 +20,7 @@ const out = path.resolve(process.argv[2] ?? path.join(here, "static"));
 const PARTS = {
   "basin-map": { entry: "figures/basin_map/part.js", worker: "figures/basin_map/worker.js" },
   formulas: { entry: "figures/basin_map/formulas.js" },
+  "limiting-flow": { entry: "figures/limiting_flow/part.js", worker: "figures/limiting_flow/worker.js" },
   rescaling: { entry: "figures/rescaling/part.js" },
   thermostat: { entry: "figures/thermostat/part.js" },
   "train-yourself": { entry: "figures/train_yourself/part.js" },
@@ -92,7 +93,6 @@ const [script] = training.outputFiles;
 const TRAINING_DIGEST = JSON.stringify(createHash("sha256").update(script.contents).digest("hex").slice(0, 8));
 
 const parts = Object.fromEntries(await Promise.all(Object.keys(PARTS).map(part)));
-const worker = await workerOf("figures/limiting_flow/worker.js");
 
 /** @param {string} entry @param {string} name @param {"esm" | "iife"} [format] */
 const bundle = (entry, name, format) =>
@@ -100,11 +100,7 @@ const bundle = (entry, name, format) =>
     ...common,
     entryPoints: [path.join("src", entry)],
     outfile: path.join(out, name),
-    define: {
-      WORKER_SOURCE: JSON.stringify(worker),
-      PARTS: JSON.stringify(parts),
-      TRAINING_DIGEST,
-    },
+    define: { WORKER_SOURCE: '""', PARTS: JSON.stringify(parts), TRAINING_DIGEST },
     format,
   });
 

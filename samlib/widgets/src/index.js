@@ -4,7 +4,6 @@ import "./kit.js";
 import { renderAlignment } from "./figures/alignment/figure.js";
 import { renderExplicitBias } from "./figures/explicit_bias/figure.js";
 import { renderExplore } from "./figures/explore/figure.js";
-import { renderLimitingFlow } from "./figures/limiting_flow/figure.js";
 import { renderOneLossThreeDestinations } from "./figures/one_loss/figure.js";
 import { renderOppositeDrifts } from "./figures/opposite_drifts/figure.js";
 import { renderRandomDirections } from "./figures/random_directions/figure.js";
@@ -20,7 +19,6 @@ const FIGURES = {
   Alignment: renderAlignment,
   ExplicitBias: renderExplicitBias,
   Explore: renderExplore,
-  LimitingFlow: renderLimitingFlow,
   OneLossThreeDestinations: renderOneLossThreeDestinations,
   OppositeDrifts: renderOppositeDrifts,
   RandomDirections: renderRandomDirections,
@@ -30,7 +28,8 @@ const FIGURES = {
 
 /** Figures that are scripts of their own (shared/parts.js), by the names of these. @type {Record<string, string>} */
 export const HEAVY = {
-  BasinMap: "basin-map", Rescaling: "rescaling", Thermostat: "thermostat", TrainYourself: "train-yourself",
+  BasinMap: "basin-map", LimitingFlow: "limiting-flow", Rescaling: "rescaling", Thermostat: "thermostat",
+  TrainYourself: "train-yourself",
 }; // prettier-ignore
 
 /**

@@ -141,6 +141,7 @@ class LimitingFlow(Figure):
     state_names = (
         "network", "rho", "lr", "batch_size", "seed", "time", "frame", "flow", "panels",
     )  # fmt: skip
+    parts = ("limiting-flow",)
     panel_names = ("trace", "alignment", "function", "plane", "distances", "settings")
     _panel_sizes: ClassVar[Mapping[str, str]] = {"distances": "wide"}
     _defaults = DEFAULTS
