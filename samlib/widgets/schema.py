@@ -18,7 +18,7 @@ from samlib.widgets.core.names import NOTIONS
 from samlib.widgets.core.traits import Whole
 from samlib.widgets.figures.basin_map import formula as basin_formula
 from samlib.widgets.figures.basin_map import model as basin_map
-from samlib.widgets.figures.explicit_bias.model import QUANTITIES
+from samlib.widgets.figures.explicit_bias.model import ARRIVAL, ARRIVAL_STEPS, QUANTITIES
 from samlib.widgets.figures.explore.model import REACH
 from samlib.widgets.figures.explore.widget import Explore
 from samlib.widgets.figures.limiting_flow import model as limiting_flow
@@ -97,6 +97,7 @@ def schema() -> dict[str, Any]:
         "traits": {figure.__name__: traits_of(figure) for figure in figures},
         "constants": {
             "notions": NOTIONS,
+            "arrival": {**ARRIVAL, "steps": ARRIVAL_STEPS},
             "basin_map": basin_map_constants(),
             "preferred": PREFERRED,
             "quantities": {

@@ -35,8 +35,8 @@ from .settings import POINTS_OF_GAMMA, SIDES
 
 # More states of the figure, all unlike the one in which it opens.
 STATES: list[dict[str, Any]] = [
-    {"quantity": "trace", "point": (0.123, -0.3), "approach": 12.5},
-    {"quantity": "smallest_nonzero_eigenvalue", "point": (-0.45, 0.1), "approach": 61},
+    {"quantity": "trace", "point": (0.123, -0.3), "approach": 12.5, "frame": 7},
+    {"quantity": "smallest_nonzero_eigenvalue", "point": (-0.45, 0.1), "approach": 61, "frame": 1},
     {"quantity": "smallest_nonzero_eigenvalue", "point": (1, 1), "approach": 90},
     {"quantity": "top_eigenvalue", "point": (0, 0), "approach": 0},
 ]
@@ -55,7 +55,8 @@ def page(open_page: Open, figure: str) -> Page:
 
 def link_to(state: dict[str, Any]) -> str:
     a, b = state["point"]
-    return f"#figure:quantity={state['quantity']}&point={a},{b}&approach={state['approach']}"
+    frame = f"&frame={state['frame']}" if "frame" in state else ""
+    return f"#figure:quantity={state['quantity']}&point={a},{b}&approach={state['approach']}{frame}"
 
 
 # ── The numbers ──────────────────────────────────────────────────────────────────────────────────
@@ -90,6 +91,32 @@ def test_both_ends_of_the_band_are_reached_along_the_axes() -> None:
             assert ExplicitBias(point=point, approach=approach).approached() == pytest.approx(end)
 
 
+@pytest.mark.parametrize("point", [*POINTS_OF_GAMMA, (-0.4, -0.5)])
+@pytest.mark.parametrize("approach", [12.0, 50.0, 85.0])
+def test_gradient_descent_comes_along_the_flat_wall_and_sam_along_the_steep_one(
+    point: tuple[float, float], approach: float
+) -> None:
+    """Without samlib's rules: in the bowl ½ Σ λᵢxᵢ² each step is a few lines."""
+    x1, x2 = point
+    f1, f2 = x1**2 + 6 * x2**2 + 8, 4 * (1 - x1) ** 2 + (1 - x2) ** 2 + 1
+    values, lr, rho = np.array([2 * f1, 2 * f2]), 0.02, 0.01
+    turn = math.radians(approach)
+    start = 0.004 * np.array([math.cos(turn), math.sin(turn)])
+    for method, radius in (("gradient_descent", 0.0), ("sam", rho)):
+        x, expected = start, []
+        for _ in range(41):
+            gradient = values * x
+            u = gradient / np.linalg.norm(gradient)
+            expected.append(u @ (values * u) / 2)
+            x = x - lr * values * (x + radius * u)
+        run = ExplicitBias(point=point, approach=approach).arrivals()[method]
+        # The bowl's walls vary along Γ, on which the runs drift a little.
+        np.testing.assert_allclose(run.half_curvature.numpy(), expected, rtol=0.02)
+        end = values.min() / 2 if method == "gradient_descent" else values.max() / 2
+        if abs(f1 - f2) > 2:  # where the walls are alike it takes longer
+            assert float(run.half_curvature[-1]) == pytest.approx(end, rel=0.01)
+
+
 def test_what_lies_above_the_least() -> None:
     figure = ExplicitBias(point=(1, 1))
     assert figure.excess() == pytest.approx({"worst": 7, "ascent": 0, "average": 4 - 373 / 140})
@@ -108,6 +135,7 @@ def test_what_lies_above_the_least() -> None:
         ({"approach": -1}, r"approach must be a finite number from 0 to 90, got -1"),
         ({"approach": float("inf")}, r"approach must be .*got inf"),
         ({"approach": "45"}, r"approach must be .*got '45'"),
+        ({"frame": 41}, r"frame must be a whole number from 0 to 40, got 41"),
     ],
 )
 def test_wrong_values_are_refused_with_reasons(traits: dict[str, Any], message: str) -> None:
@@ -149,7 +177,8 @@ def test_the_placeholder_holds_the_state() -> None:
 @pytest.mark.parametrize("state", STATES)
 def test_the_page_says_what_python_says(open_page: Open, figure: str, state: Any) -> None:
     page = open_page(figure, fragment=link_to(state))
-    assert readout(page) == ExplicitBias(**state).sentence().replace("λ_M", "λM")
+    sentence = ExplicitBias(**state, panels=("arrival",)).sentence()
+    assert readout(page) == sentence.replace("λ_M", "λM")
 
 
 def test_every_control_moves_picture_and_sentence(open_page: Open, figure: str) -> None:
@@ -161,6 +190,7 @@ def test_every_control_moves_picture_and_sentence(open_page: Open, figure: str) 
         lambda: fill(page, "point-2", "0.75"),
         lambda: press(page, "[data-control='point']", "ArrowLeft", "Shift+ArrowDown"),
         lambda: press(page, "[data-control='nearby']", "ArrowRight", "Shift+ArrowDown"),
+        lambda: press(page, "[data-control='frame']", "ArrowLeft", "ArrowLeft"),
         lambda: page.get_by_role("radio", name="λM").check(force=True),
         lambda: page.get_by_role("radio", name="λ₁").check(force=True),
         lambda: page.get_by_role("radio", name="Trace").check(force=True),
@@ -263,6 +293,7 @@ def test_a_link_brings_back_every_part_of_the_state(open_page: Open, figure: str
         ("point=0.1", "point has 1 number, not 2, and was ignored"),
         ("approach=x", "angle = “x” is not a number and was ignored"),
         ("approach=1e9", "angle = 1e9 was moved to 90"),
+        ("frame=41", "step = 41 was moved to 40"),
         ("quantity=norm", "quantity = “norm” is unknown and was ignored"),
     ],
 )
@@ -272,6 +303,35 @@ def test_a_bad_link_is_put_right_and_says_so(
     page = open_page(figure, fragment=f"#figure:{fragment}")
     expect(page.locator(".samlib-note")).to_contain_text(message)
     assert readout(page).startswith("At x₁ = ")
+
+
+def test_the_way_in_is_played_and_scrubbed(page: Page) -> None:
+    panel = page.locator("[data-panel='arrival']")
+    play = panel.locator("[data-control='play']")
+    press(page, "[data-control='frame']", "Home")
+    assert "After 0 steps from x′" in readout(page)
+    panel.get_by_role("button", name="One step forward").click()
+    assert "After 1 step from x′" in readout(page)
+    play.click()
+    page.wait_for_timeout(900)
+    press(page, "[data-control='approach']", "ArrowRight")
+    play.click()
+    expect(play).to_have_attribute("aria-label", "Play")
+    said = re.search(r"After (\d+) steps", readout(page))
+    assert said is not None
+    assert 1 < int(said[1]) < 40
+    curve = panel.locator(".samlib-plot svg").last
+    box = curve.bounding_box()
+    assert box is not None
+    curve.click(position={"x": box["width"] - 14, "y": 60})
+    assert "After 40 steps from x′" in readout(page)
+
+
+def test_what_is_not_open_is_not_spoken_of(open_page: Open, figure: str) -> None:
+    page = open_page(figure, panels=False)
+    assert readout(page) == ExplicitBias().sentence().replace("λ_M", "λM")
+    assert "steps from x′" not in readout(page)
+    assert not page.locator("[data-control='play']").is_visible()
 
 
 # ── Looks ────────────────────────────────────────────────────────────────────────────────────────

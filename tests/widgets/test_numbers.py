@@ -212,8 +212,15 @@ def expect_explicit_bias() -> list[dict[str, Any]]:
             nearby = on_manifold(point) + 1e-9 * side_direction(angle)
             sharpness = samlib.ascent_direction_sharpness(FourDimensional(), nearby, 1e-3)
             assert sharpness.direction is not None
-            value = ExplicitBias(point=point, approach=angle).approached()
-            sides.append({"angle": angle, "value": value, "direction": sharpness.direction[2:]})
+            figure = ExplicitBias(point=point, approach=angle)
+            sides.append(
+                {
+                    "angle": angle,
+                    "value": figure.approached(),
+                    "direction": sharpness.direction[2:],
+                    "arrivals": {name: vars(run) for name, run in figure.arrivals().items()},
+                }
+            )
         values = {notion: float(getattr(here, notion).value) for notion in PREFERRED}
         found.append({"point": point, "regularizers": values, "sides": sides})
     return found

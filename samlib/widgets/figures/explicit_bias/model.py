@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from samlib.dynamics import simulate
 from samlib.landscapes import FourDimensional
+from samlib.rules import SAM, GradientDescent
 from samlib.sharpness import LimitingRegularizers, limiting_regularizers
 from samlib.widgets.core.four_dimensional import PREFERRED
 
@@ -21,6 +24,30 @@ QUANTITIES: Mapping[str, tuple[str, str, int]] = {
     "smallest_nonzero_eigenvalue": ("ascent", "λ_M", 2),
     "trace": ("average", "Tr", 8),
 }
+
+# The runs that come from x′ to Γ: their η and ρ, how far x′ is from x, and their steps. The two-cycle of
+# SAM, ηρλ₁/(2 − ηλ₁) wide to either side, is about as wide as x′ is far.
+ARRIVAL: Mapping[str, float] = {"lr": 0.02, "rho": 0.01, "distance": 0.004}
+ARRIVAL_STEPS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """A run from x′ to Γ.
+
+    Attributes
+    ----------
+    x
+        Its iterates, [steps + 1, 4].
+    u
+        The direction of ∇L at each of them, [steps + 1, 4].
+    half_curvature
+        ½uᵀ∇²L u there, [steps + 1].
+    """
+
+    x: Tensor
+    u: Tensor
+    half_curvature: Tensor
 
 
 def on_manifold(point: Sequence[float]) -> Tensor:
@@ -42,3 +69,19 @@ def regularizers_at(point: Sequence[float]) -> LimitingRegularizers:
 def least_regularizer(notion: str) -> float:
     """The least value of a notion's limiting regularizer on Γ."""
     return float(getattr(regularizers_at(PREFERRED[notion]), notion).value)
+
+
+def arrivals_from(point: Sequence[float], approach: float) -> dict[str, Arrival]:
+    """The runs of gradient descent and of SAM from x′ to Γ."""
+    lr, rho = ARRIVAL["lr"], ARRIVAL["rho"]
+    start = on_manifold(point) + ARRIVAL["distance"] * side_direction(approach)
+    rules = {"gradient_descent": GradientDescent(lr), "sam": SAM(lr, rho)}
+    return {name: _arrival(rule, start) for name, rule in rules.items()}
+
+
+def _arrival(rule: GradientDescent | SAM, start: Tensor) -> Arrival:
+    objective = FourDimensional()
+    run = simulate(objective, rule, start, ARRIVAL_STEPS, record=("x", "gradient"), progress=False)
+    x, gradient = run.x[0], run.gradient[0]
+    u = gradient / gradient.norm(dim=-1, keepdim=True)
+    return Arrival(x, u, (u * objective.hessian_vector_product(x, u)).sum(dim=-1) / 2)

@@ -12,10 +12,13 @@ from samlib.landscapes import FourDimensional
 from samlib.sharpness import LimitingRegularizers, ascent_direction_sharpness
 from samlib.widgets.core.figure import Figure
 from samlib.widgets.core.four_dimensional import PREFERRED
-from samlib.widgets.core.traits import OneOf, Real, Reals
+from samlib.widgets.core.traits import OneOf, Real, Reals, Whole
 from samlib.widgets.figures.explicit_bias.model import (
+    ARRIVAL_STEPS,
     QUANTITIES,
     REGION,
+    Arrival,
+    arrivals_from,
     least_regularizer,
     on_manifold,
     regularizers_at,
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 SLIDERS: Mapping[str, tuple[float, float]] = {"approach": (0.0, 90.0)}
 
-DEFAULTS: Mapping[str, Any] = {"point": (0.5, 0.5), "approach": 75.0}
+DEFAULTS: Mapping[str, Any] = {"point": (0.5, 0.5), "approach": 75.0, "frame": ARRIVAL_STEPS}
 
 
 class ExplicitBias(Figure):
@@ -49,9 +52,13 @@ class ExplicitBias(Figure):
     approach
         The side from which x′ approaches: the angle of its (x₃, x₄), in degrees from 0 (along
         x₃) to 90 (along x₄).
+    frame
+        How many steps of the runs from x′ to Γ are shown, from 0 to 40.
     panels
         What is open beside the picture: some of "bars", the three limiting regularizers at
-        ``point``; "bowl", L across Γ there, with x′; and "settings".
+        ``point``; "bowl", L across Γ there, with x′; "arrival", the runs of gradient descent
+        and of SAM from x′ to Γ, which turn u to the flat wall and to the steep one; and
+        "settings".
 
     Raises
     ------
@@ -70,9 +77,9 @@ class ExplicitBias(Figure):
     {'worst': 1.75, 'ascent': 1.25, 'average': 0.336}
     """
 
-    state_names = ("quantity", "point", "approach", "panels")
-    panel_names = ("bars", "bowl", "settings")
-    _panel_sizes: ClassVar[Mapping[str, str]] = {"bowl": "tall"}
+    state_names = ("quantity", "point", "approach", "frame", "panels")
+    panel_names = ("bars", "bowl", "arrival", "settings")
+    _panel_sizes: ClassVar[Mapping[str, str]] = {"bowl": "tall", "arrival": "tall"}
     _defaults = DEFAULTS
     _sliders = SLIDERS
 
@@ -80,6 +87,7 @@ class ExplicitBias(Figure):
     quantity: Any = OneOf(REGULARIZERS).tag(sync=True)
     point: Any = Reals(*REGION, 2, 2).tag(sync=True)
     approach: Any = Real(0.0, 90.0).tag(sync=True)
+    frame: Any = Whole(0, ARRIVAL_STEPS).tag(sync=True)
 
     def regularizers(self) -> LimitingRegularizers:
         """S^Max, S^Asc (a band, see its ``ascent_band``) and S^Avg at the point."""
@@ -99,6 +107,15 @@ class ExplicitBias(Figure):
         gradient = objective.hessian_vector_product(x, side_direction(self.approach))
         u = gradient / gradient.norm()
         return float(u @ objective.hessian_vector_product(x, u) / 2)
+
+    def arrivals(self) -> dict[str, Arrival]:
+        """The runs of "gradient_descent" and of "sam" from x′ to Γ, at η = 0.02 and ρ = 0.01.
+
+        >>> runs = ExplicitBias(point=(0.5, 0.5), approach=75).arrivals()
+        >>> {method: round(float(run.half_curvature[-1]), 2) for method, run in runs.items()}
+        {'gradient_descent': 2.25, 'sam': 9.75}
+        """
+        return arrivals_from(self.point, self.approach)
 
     def ascent_sharpness(self, rho: float = 1e-3, distance: float = 1e-9) -> float:
         """R^Asc/ρ² at x′, at a finite distance ‖x′ − x‖ ≪ ρ² from Γ and a finite ρ."""
@@ -121,6 +138,21 @@ class ExplicitBias(Figure):
         return (
             f"At x₁ = {x1}, x₂ = {x2}: Sᴹᵃˣ = λ₁/2 = {high}, {band}, "
             f"Sᴬᵛᵍ = Tr/8 = {_number(float(here.average.value))}; {self._verdict(here)}."
+            f"{self._arrived()}"
+        )
+
+    def _arrived(self) -> str:
+        """What the runs from x′ have come to, where they are shown."""
+        if "arrival" not in self.panels:
+            return ""
+        values = {
+            method: _number(float(run.half_curvature[self.frame]))
+            for method, run in self.arrivals().items()
+        }
+        steps = f"{self.frame} step{'' if self.frame == 1 else 's'}"
+        return (
+            f" After {steps} from x′, ½uᵀ∇²L u is {values['gradient_descent']} under gradient descent "
+            f"and {values['sam']} under SAM."
         )
 
     def _verdict(self, here: LimitingRegularizers) -> str:

@@ -251,12 +251,13 @@ function withFrame(state, changes) {
  */
 function partsOf(what, actions, sentence, note, panels) {
   const hint = html("p", { class: "samlib-hint" }, what.hint);
+  const moves = what.player && !what.player.el.parentElement ? [what.player.el] : []; // or it stands in a panel
   const first = [
     html("div", { class: "samlib-top" }, what.choices ?? hint,
       html("div", { class: "samlib-actions" }, ...actions)),
     html("div", { class: "samlib-said" }, ...(what.choices ? [hint] : []), what.legend),
     html("div", { class: "samlib-stage" }, ...what.stage),
-    html("div", { class: "samlib-moves" }, ...(what.player ? [what.player.el] : []), ...(what.main ? [what.main] : [])),
+    html("div", { class: "samlib-moves" }, ...moves, ...(what.main ? [what.main] : [])),
     ...sentence,
   ]; // prettier-ignore
   if (!panels) return [...first, ...(what.controls ? [what.controls] : []), note];

@@ -12,7 +12,7 @@ import { createPlot } from "../../shared/plot.js";
 /** @typedef {import("./view.js").View} View */
 
 /** The bowl shows (x₃, x₄) from −REACH to REACH, in units of the distance ε of x′ from Γ. */
-const REACH = 1.6;
+export const REACH = 1.6;
 
 /** @param {View} view */
 export function createBowl(view) {
@@ -39,8 +39,7 @@ export function createBowl(view) {
     const f2 = factor2(state.point[0], state.point[1]);
     plot.clear();
     const { x, y, unit } = planeIn(box, [0, 0], REACH);
-    drawContours(x(0), y(0), f1, f2, unit);
-    drawAxesAndCircle(x, y, unit, f1 >= f2);
+    drawBowl(view, plot, x, y, unit);
 
     const turn = (state.approach * Math.PI) / 180;
     const [px, py] = [x(Math.cos(turn)), y(Math.sin(turn))];
@@ -58,52 +57,76 @@ export function createBowl(view) {
     handle.show(x, y);
   }
 
-  /** Where F₁x₃² + F₂x₄² = c there is an ellipse. @param {number} cx @param {number} cy @param {number} f1 @param {number} f2 @param {number} unit */
-  function drawContours(cx, cy, f1, f2, unit) {
-    context.lineWidth = 1;
-    context.strokeStyle = context.fillStyle = view.colours.faint;
-    for (let c = 256; c > 0.2; c /= 2) {
-      context.beginPath();
-      context.ellipse(cx, cy, unit * Math.sqrt(c / f1), unit * Math.sqrt(c / f2), 0, 0, 7);
-      context.globalAlpha = 0.06;
-      context.fill();
-      context.globalAlpha = 0.5;
-      context.stroke();
-    }
-    context.globalAlpha = 1;
-  }
-
-  /**
-   * The eigenvectors, which lie along the axes (which of them is v₁ depends on x), and the circle of x′.
-   *
-   * @param {(v: number) => number} x @param {(v: number) => number} y @param {number} unit @param {boolean} steep
-   */
-  function drawAxesAndCircle(x, y, unit, steep) {
-    const { left, right, top, bottom } = plot.box;
-    line(left, y(0), right, y(0), steep ? "worst" : "ascent");
-    line(x(0), bottom, x(0), top, steep ? "ascent" : "worst");
-    context.strokeStyle = view.colours.soft;
-    context.lineWidth = 1.25;
-    context.setLineDash([2, 4]);
-    context.beginPath();
-    context.arc(x(0), y(0), unit, 0, 7);
-    context.stroke();
-    context.setLineDash([]);
-  }
-
-  /** @param {number} ax @param {number} ay @param {number} bx @param {number} by @param {"worst" | "ascent"} notion */
-  function line(ax, ay, bx, by, notion) {
-    context.strokeStyle = view.colours[notion];
-    context.lineWidth = 1.5;
-    context.setLineDash(notion === "worst" ? [] : [7, 4]);
-    context.beginPath();
-    context.moveTo(ax, ay);
-    context.lineTo(bx, by);
-    context.stroke();
-    context.setLineDash([]);
-  }
-
   return { plot, handle, draw };
+}
+
+/**
+ * What is the same in all bowls: the contours of L across Γ, the eigenvectors and the circle of x′.
+ *
+ * @param {View} view @param {import("../../shared/plot.js").Plot} plot
+ * @param {(v: number) => number} x @param {(v: number) => number} y @param {number} unit in pixels
+ */
+export function drawBowl(view, plot, x, y, unit) {
+  const [x1, x2] = view.state.point;
+  const [f1, f2] = [factor1(x1, x2), factor2(x1, x2)];
+  drawContours(view, plot.context, x(0), y(0), f1, f2, unit);
+  drawAxesAndCircle(view, plot, x, y, unit, f1 >= f2);
+}
+
+/**
+ * Where F₁x₃² + F₂x₄² = c there is an ellipse.
+ *
+ * @param {View} view @param {CanvasRenderingContext2D} context @param {number} cx @param {number} cy
+ * @param {number} f1 @param {number} f2 @param {number} unit
+ */
+function drawContours({ colours }, context, cx, cy, f1, f2, unit) {
+  context.lineWidth = 1;
+  context.strokeStyle = context.fillStyle = colours.faint;
+  for (let c = 256; c > 0.2; c /= 2) {
+    context.beginPath();
+    context.ellipse(cx, cy, unit * Math.sqrt(c / f1), unit * Math.sqrt(c / f2), 0, 0, 7);
+    context.globalAlpha = 0.06;
+    context.fill();
+    context.globalAlpha = 0.5;
+    context.stroke();
+  }
+  context.globalAlpha = 1;
+}
+
+/**
+ * The eigenvectors, which lie along the axes (which of them is v₁ depends on x), and the circle of x′.
+ *
+ * @param {View} view @param {import("../../shared/plot.js").Plot} plot
+ * @param {(v: number) => number} x @param {(v: number) => number} y @param {number} unit @param {boolean} steep
+ */
+function drawAxesAndCircle({ colours }, { context, box }, x, y, unit, steep) {
+  const { left, right, top, bottom } = box;
+  line(context, left, y(0), right, y(0), colours, steep ? "worst" : "ascent");
+  line(context, x(0), bottom, x(0), top, colours, steep ? "ascent" : "worst");
+  context.strokeStyle = colours.soft;
+  context.lineWidth = 1.25;
+  context.setLineDash([2, 4]);
+  context.beginPath();
+  context.arc(x(0), y(0), unit, 0, 7);
+  context.stroke();
+  context.setLineDash([]);
+}
+
+/**
+ * The line of a notion: that of λ₁ is whole, that of λ_M broken.
+ *
+ * @param {CanvasRenderingContext2D} context @param {number} ax @param {number} ay @param {number} bx @param {number} by
+ * @param {import("../../shared/theme.js").Palette} colours @param {"worst" | "ascent"} notion
+ */
+export function line(context, ax, ay, bx, by, colours, notion) {
+  context.strokeStyle = colours[notion];
+  context.lineWidth = 1.5;
+  context.setLineDash(notion === "worst" ? [] : [7, 4]);
+  context.beginPath();
+  context.moveTo(ax, ay);
+  context.lineTo(bx, by);
+  context.stroke();
+  context.setLineDash([]);
 }
 
 /**

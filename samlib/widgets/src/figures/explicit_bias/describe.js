@@ -2,6 +2,7 @@
 
 import { PREFERRED } from "../../dynamics/limiting-regularizers.js";
 import { number } from "../../shared/format.js";
+import { METHODS } from "./arrivals.js";
 import { QUANTITIES } from "./quantities.js";
 
 /** @typedef {import("./view.js").View} View */
@@ -11,7 +12,7 @@ import { QUANTITIES } from "./quantities.js";
  *
  * @param {View} view
  */
-export function describe({ state, here, least, from }) {
+export function describe({ state, here, least, from, arrivals }) {
   const { notion, times, symbol } = QUANTITIES[state.quantity];
   const excess = times * (here[notion] - least[notion]);
   const value = number(times * here[notion], 4);
@@ -26,8 +27,13 @@ export function describe({ state, here, least, from }) {
     low === high
       ? `Sᴬˢᶜ = ${low} from every side`
       : `Sᴬˢᶜ between ${low} and ${high} (${number(from.value)} with x′ at ${number(state.approach)}°)`;
+  const { frame } = state;
+  const [plain, sam] = METHODS.map((method) => number(arrivals[method].halfCurvature[frame]));
+  const arrived = state.panels.includes("arrival")
+    ? ` After ${frame} step${frame === 1 ? "" : "s"} from x′, ½uᵀ∇²L u is ${plain} under gradient descent and ${sam} under SAM.`
+    : "";
   return (
     `At x₁ = ${number(state.point[0])}, x₂ = ${number(state.point[1])}: Sᴹᵃˣ = λ₁/2 = ${high}, ` +
-    `${band}, Sᴬᵛᵍ = Tr/8 = ${number(here.average)}; ${verdict}.`
+    `${band}, Sᴬᵛᵍ = Tr/8 = ${number(here.average)}; ${verdict}.${arrived}`
   );
 }

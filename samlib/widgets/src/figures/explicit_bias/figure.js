@@ -1,13 +1,16 @@
 // The figure "ExplicitBias": which minimizers each notion of sharpness prefers.
 //
 // Three pictures of one point x of Γ: where it is on the map of Γ, what the three limiting regularizers
-// are there, and the bowl across Γ, where the gradient at a nearby x′ picks one number of S^Asc's band.
+// are there, and the bowl across Γ, where the gradient at a nearby x′ picks one number of S^Asc's band. From there
+// two runs come to Γ.
 
 import { choice } from "../../shared/buttons.js";
 import { html, svg } from "../../shared/dom.js";
-import { createLegend, pointed } from "../../shared/legend.js";
+import { createLegend, method, pointed } from "../../shared/legend.js";
 import { linksOf } from "../../shared/permalink.js";
 import { traitControls } from "../../shared/trait-controls.js";
+import { createArrival } from "./arrival.js";
+import { distance, lr, rho } from "./arrivals.js";
 import { createBars } from "./bars.js";
 import { createBowl } from "./bowl.js";
 import { describe } from "./describe.js";
@@ -29,6 +32,7 @@ export function renderExplicitBias(context) {
   const map = createMap(view);
   const bars = createBars(view);
   const bowl = createBowl(view);
+  const arrival = createArrival(view);
   const colouring = choice({
     legend: "Colour the map by",
     options: [["top_eigenvalue", "λ₁"], ["smallest_nonzero_eigenvalue", "λ_M"], ["trace", "Trace"]],
@@ -49,7 +53,9 @@ export function renderExplicitBias(context) {
     panels: [
       { name: "bars", title: "Sharpnesses", parts: [bars.plot.el, legendOfBars()] },
       { name: "bowl", title: "Across Γ", parts: [bowl.plot.el, legendOfBowl()] },
+      { name: "arrival", title: "On the way in", parts: [...arrival.plots.map(({ el }) => el), arrival.player.el, legendOfArrival()] },
     ],
+    player: arrival.player,
     controls: controls.el,
     handles: [map.handle, bowl.handle],
     compute: view.compute,
@@ -59,13 +65,14 @@ export function renderExplicitBias(context) {
       map.draw();
       bars.draw();
       bowl.draw();
+      arrival.draw();
     },
     describe: () => describe(view),
     table: () => tableOf(view),
     python: () => pythonOf(view),
-    ...linksOf(view, { labels: { approach: "angle" } }),
+    ...linksOf(view, { labels: { approach: "angle", frame: "step" } }),
     dispose() {
-      for (const { plot } of [map, bars, bowl]) plot.dispose();
+      for (const plot of [map.plot, bars.plot, bowl.plot, ...arrival.plots]) plot.dispose();
     },
   });
 }
@@ -84,6 +91,9 @@ function legend() {
 }
 
 const legendOfBowl = () => createLegend([["ascent", [pointed()], "u, direction of ∇L at x′"]]);
+
+const legendOfArrival = () =>
+  createLegend([method("gradient_descent", "gradient descent"), method("sam", `SAM (η = ${lr}, ρ = ${rho}, ε = ${distance})`)]);
 
 const legendOfBars = () =>
   createLegend([["sides", [svg("path", { d: "M4 3v8M12 3v8M20 3v8M28 3v8" })], "Sᴬˢᶜ from 0°, 10°, …, 90°"]]);

@@ -2,6 +2,7 @@
 
 import { PREFERRED, approachFrom, limitingRegularizers } from "../../dynamics/limiting-regularizers.js";
 import { createFrame } from "../../shared/frame.js";
+import { arrivalsFrom } from "./arrivals.js";
 import { NOTIONS } from "./quantities.js";
 
 /** @typedef {import("./quantities.js").Notion} Notion */
@@ -11,6 +12,8 @@ import { NOTIONS } from "./quantities.js";
  * @property {import("./quantities.js").Quantity} quantity
  * @property {number[]} point (x₁, x₂)
  * @property {number} approach in degrees
+ * @property {number} frame the step shown of the runs from x′
+ * @property {string[]} panels
  */
 
 /** @typedef {ReturnType<typeof createView>} View */
@@ -18,7 +21,7 @@ import { NOTIONS } from "./quantities.js";
 /** @param {{model: import("../../shared/model.js").Model, el: HTMLElement, linkId?: string, alias?: string}} context */
 export function createView(context) {
   /** @type {import("../../shared/frame.js").Options<State>} */
-  const options = { redrawOnly: ["quantity"] };
+  const options = { redrawOnly: ["quantity", "frame"] };
   const least = /** @type {Record<Notion, number>} */ (
     Object.fromEntries(NOTIONS.map((n) => [n, limitingRegularizers(...PREFERRED[n])[n]]))
   );
@@ -29,10 +32,13 @@ export function createView(context) {
     here: { ...least },
     /** The gradient's direction at x′, and the number of the band that it picks. */
     from: approachFrom(0, 0, 0),
+    /** The runs from x′ to Γ. */
+    arrivals: arrivalsFrom([0, 0], 0),
     compute() {
       const [x1, x2] = view.state.point;
       view.here = limitingRegularizers(x1, x2);
       view.from = approachFrom(x1, x2, view.state.approach);
+      view.arrivals = arrivalsFrom(view.state.point, view.state.approach);
     },
   });
   return view;
