@@ -168,7 +168,7 @@ def test_playing_stepping_and_scrubbing(page: Page) -> None:
     assert box is not None
     panel.click(position={"x": box["width"] - 20, "y": 40})
     page.evaluate(DRAWN)
-    assert page.locator(".samlib-time").inner_text() == "τ = 1, step 1000"
+    assert page.locator(".samlib-time").inner_text() == "τ = 1, step 1,000"
 
 
 def test_diverging_and_absurd_runs_say_so(page: Page) -> None:
@@ -240,7 +240,7 @@ def test_a_bad_link_is_put_right_and_says_so(page: Page) -> None:
         page.evaluate("(fragment) => { location.hash = fragment; }", f"#figure:{fragment}")
         expect(page.locator(".samlib-note")).to_contain_text(message)
     page.locator("[data-control='reset']").click()
-    assert readout(page).startswith("Step 1000, τ = 1: ")
+    assert readout(page).startswith("Step 1,000, τ = 1: ")
 
 
 def test_both_flows_are_named_through_a_tie_too(page: Page) -> None:

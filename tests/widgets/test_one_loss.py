@@ -198,9 +198,9 @@ def test_a_run_that_diverges_is_said_to_and_leaves_the_map(page: Page) -> None:
 
 def test_with_other_steps_the_last_one_stays_the_last(page: Page) -> None:
     fill(page, "steps", "3000")
-    assert readout(page).startswith("Step 3000, ")
+    assert readout(page).startswith("Step 3,000, ")
     fill(page, "steps", "4000")
-    assert readout(page).startswith("Step 4000, ")
+    assert readout(page).startswith("Step 4,000, ")
     press(page, "[data-control='frame']", "Home", "ArrowRight")
     fill(page, "steps", "5000")
     assert readout(page).startswith("Step 1, ")

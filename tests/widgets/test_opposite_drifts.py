@@ -202,7 +202,7 @@ def test_playing_stepping_and_scrubbing(page: Page) -> None:
     assert box is not None
     panel.click(position={"x": box["width"] - 20, "y": 40})
     page.evaluate(DRAWN)
-    assert page.locator(".samlib-time").inner_text() == "step 6000 of 6000"
+    assert page.locator(".samlib-time").inner_text() == "step 6,000 of 6,000"
 
 
 def test_a_diverging_run_says_so(page: Page) -> None:

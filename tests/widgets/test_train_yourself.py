@@ -87,6 +87,21 @@ def test_nothing_plays_by_itself(open_page: Open, placeholder: str) -> None:
         assert at_step(page, lambda _: True) == 0
 
 
+def test_at_rest_the_digits_are_those_of_the_sentence(open_page: Open, placeholder: str) -> None:
+    page = open_page(placeholder, reduced_motion="reduce")
+    ready(page)
+    counts = re.findall(r"misreads ([\d,]+) of 1,297 test digits", readout(page))
+    headings = page.locator(".samlib-train-wrong p").all_inner_texts()
+    assert [re.findall(r"misreads ([\d,]+) of", each)[0] for each in headings] == counts
+    assert "at the start" not in headings[0]
+    rows = page.locator(".samlib-train-row canvas")
+    look = "(canvas) => canvas.toDataURL()"
+    before = [row.evaluate(look) for row in rows.all()]
+    assert before[0] != before[1]  # at the start both would misread the same
+    steps(page, 1)
+    assert [row.evaluate(look) for row in rows.all()] != before
+
+
 def test_moving_rho_while_it_trains_bends_the_curve(open_page: Open, placeholder: str) -> None:
     page = open_page(placeholder)
     page.locator(PLAY).click()

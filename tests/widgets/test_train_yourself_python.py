@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from sklearn.datasets import load_digits
 
 from samlib.widgets import TrainYourself
 from samlib.widgets.figures.train_yourself.courses import stored
@@ -84,6 +85,18 @@ def test_the_stored_courses_show_what_the_text_says() -> None:
     assert after < 0.75 * before
     nonsense = TrainYourself.preset("memorize").course()
     assert min(nonsense.wrong) > 0.85 * nonsense.test_rows
+
+
+def test_the_digits_that_are_misread_are_scikit_learns() -> None:
+    images, labels = load_digits(return_X_y=True)
+    label_of = dict(zip(map(tuple, images.tolist()), labels.tolist(), strict=True))
+    for course in stored().values():
+        for run in course.misread:
+            assert len(run) == 34
+            assert [digit.row for digit in run] == sorted({digit.row for digit in run})
+            for _, pixels, answer in run:
+                image = tuple(float(int(letter, 17)) for letter in pixels)
+                assert label_of[image] != answer
 
 
 @pytest.mark.parametrize(

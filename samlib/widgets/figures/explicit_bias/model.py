@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samlib.dynamics import simulate
 from samlib.landscapes import FourDimensional
-from samlib.rules import SAM, GradientDescent
+from samlib.rules import SAM, GradientDescent, Rule
 from samlib.sharpness import LimitingRegularizers, limiting_regularizers
 from samlib.widgets.core.four_dimensional import PREFERRED
 
@@ -25,8 +25,8 @@ QUANTITIES: Mapping[str, tuple[str, str, int]] = {
     "trace": ("average", "Tr", 8),
 }
 
-# The runs that come from x′ to Γ: their η and ρ, how far x′ is from x, and their steps. The two-cycle of
-# SAM, ηρλ₁/(2 − ηλ₁) wide to either side, is about as wide as x′ is far.
+# The runs that come from x′ to Γ: their η and ρ, how far x′ is from x, and their steps. SAM's
+# two-cycle, ηρλ₁/(2 − ηλ₁) wide to either side, is about as wide as x′ is far.
 ARRIVAL: Mapping[str, float] = {"lr": 0.02, "rho": 0.01, "distance": 0.004}
 ARRIVAL_STEPS = 40
 
@@ -75,11 +75,11 @@ def arrivals_from(point: Sequence[float], approach: float) -> dict[str, Arrival]
     """The runs of gradient descent and of SAM from x′ to Γ."""
     lr, rho = ARRIVAL["lr"], ARRIVAL["rho"]
     start = on_manifold(point) + ARRIVAL["distance"] * side_direction(approach)
-    rules = {"gradient_descent": GradientDescent(lr), "sam": SAM(lr, rho)}
+    rules: dict[str, Rule] = {"gradient_descent": GradientDescent(lr), "sam": SAM(lr, rho)}
     return {name: _arrival(rule, start) for name, rule in rules.items()}
 
 
-def _arrival(rule: GradientDescent | SAM, start: Tensor) -> Arrival:
+def _arrival(rule: Rule, start: Tensor) -> Arrival:
     objective = FourDimensional()
     run = simulate(objective, rule, start, ARRIVAL_STEPS, record=("x", "gradient"), progress=False)
     x, gradient = run.x[0], run.gradient[0]

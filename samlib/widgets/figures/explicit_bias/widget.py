@@ -151,8 +151,8 @@ class ExplicitBias(Figure):
         }
         steps = f"{self.frame} step{'' if self.frame == 1 else 's'}"
         return (
-            f" After {steps} from x′, ½uᵀ∇²L u is {values['gradient_descent']} under gradient descent "
-            f"and {values['sam']} under SAM."
+            f" After {steps} from x′, ½uᵀ∇²L u is {values['gradient_descent']} under gradient "
+            f"descent and {values['sam']} under SAM."
         )
 
     def _verdict(self, here: LimitingRegularizers) -> str:

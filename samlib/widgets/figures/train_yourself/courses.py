@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from samlib.widgets.figures.train_yourself.model import Course, Settings, course_of
+from samlib.widgets.figures.train_yourself.model import Course, Misread, Settings, course_of
 from samlib.widgets.figures.train_yourself.presets import PRESETS
 
 PATH = Path(__file__).parent / "data" / "courses.json"
@@ -38,6 +38,7 @@ def stored() -> Mapping[str, Course]:
             tuple(map(tuple, each["top"])),
             tuple(tuple(math.nan if v is None else v for v in edge) for edge in each["edge"]),
             tuple(each["wrong"]),
+            tuple(tuple(Misread(*digit) for digit in run) for run in each["misread"]),
             each["test_rows"],
         )
         for name, each in json.loads(PATH.read_text("utf8")).items()

@@ -48,6 +48,12 @@ _FOR_LABELS = 0x5EED
 # A course has so many steps, fewer for what takes long, and so many looks at the curvature.
 STEPS, LOOKS = 400, 20
 
+# So many of the digits that are misread are shown: as many as a line of them holds.
+MISREAD = 34
+
+# A letter for each value of a pixel.
+PIXELS = "0123456789abcdefg"
+
 # A run whose loss is larger has diverged.
 FAR = 1e6
 
@@ -61,17 +67,27 @@ class Problem(NamedTuple):
     data: Digits
 
 
+class Misread(NamedTuple):
+    """A test row that is read wrongly: its number, its 64 pixels from 0 to g, and the answer."""
+
+    row: int
+    pixels: str
+    answer: int
+
+
 class Course(NamedTuple):
     """What two runs went through, first and second: a number for each look.
 
     ``top`` is λ₁ and ``edge`` where the method ceases to be stable, NaN where that is not known;
-    ``wrong`` counts the test rows that are read wrongly at the end, of ``test_rows``.
+    ``wrong`` counts the test rows that are read wrongly at the end, of ``test_rows``, and
+    ``misread`` holds the first of them.
     """
 
     steps: tuple[int, ...]
     top: tuple[tuple[float, ...], ...]
     edge: tuple[tuple[float, ...], ...]
     wrong: tuple[int, ...]
+    misread: tuple[tuple[Misread, ...], ...]
     test_rows: int
 
 
@@ -178,8 +194,8 @@ def course_of(settings: Settings, steps: int | None = None, looks: int = LOOKS) 
     at = tuple(sorted({round(n * last / looks) for n in range(looks + 1)}))
     with diverging_in_silence():
         runs = [_along(problem, settings[run], settings, at) for run in ("first", "second")]
-    top, edge, wrong = zip(*runs, strict=True)
-    return Course(at, top, edge, wrong, len(problem.data.test_targets))
+    top, edge, wrong, misread = zip(*runs, strict=True)
+    return Course(at, top, edge, wrong, misread, len(problem.data.test_targets))
 
 
 def shorter(settings: Settings, problem: Problem) -> int:
@@ -190,8 +206,8 @@ def shorter(settings: Settings, problem: Problem) -> int:
 
 def _along(
     problem: Problem, method: str, settings: Settings, steps: tuple[int, ...]
-) -> tuple[tuple[float, ...], tuple[float, ...], int]:
-    """λ₁ and the edge at these steps, and how many test rows are read wrongly at the last."""
+) -> tuple[tuple[float, ...], tuple[float, ...], int, tuple[Misread, ...]]:
+    """λ₁ and the edge at these steps, and which test rows are read wrongly at the last."""
     run, top, edge = Run(problem, method, settings), [], []
     for t in range(steps[-1] + 1):
         rho = rho_at(t, settings)
@@ -201,7 +217,14 @@ def _along(
             edge.append(edge_of(method, settings["lr"], rho, norm))
         if t < steps[-1]:
             run.step(rho)
-    return tuple(top), tuple(edge), _wrong(problem, run.x)
+    answers = _answers(problem, run.x)
+    wrong = (answers != problem.data.test_targets).nonzero()[:, 0]
+    rows, pixels = wrong[:MISREAD], _pixels(problem.data)
+    misread = tuple(
+        Misread(row, "".join(PIXELS[v] for v in pixels[row]), int(answers[row]))
+        for row in rows.tolist()
+    )
+    return tuple(top), tuple(edge), len(wrong), misread
 
 
 def rho_at(step: int, settings: Settings) -> float:
@@ -219,9 +242,17 @@ def _top(problem: Problem, x: Tensor) -> float:
     return float(found.values[0])
 
 
-def _wrong(problem: Problem, x: Tensor) -> int:
+def _answers(problem: Problem, x: Tensor) -> Tensor:
+    """What the network takes each test row for."""
     model, objective, data = problem.model, problem.objective, problem.data
     objective.load_flat_parameters(x)
     with torch.no_grad():
-        answers = model(data.test_inputs).argmax(dim=1)
-    return int((answers != data.test_targets).sum())
+        answers: Tensor = model(data.test_inputs).argmax(dim=1)
+    return answers
+
+
+def _pixels(data: Digits) -> list[list[int]]:
+    """The pixels of the test rows, from 0 to 16: each of the 64 is 0 in some row."""
+    lowest = torch.cat([data.inputs, data.test_inputs]).min(dim=0).values
+    pixels: list[list[int]] = (16 * (data.test_inputs - lowest)).round().int().tolist()
+    return pixels

@@ -22,13 +22,13 @@ export function number(value, digits = 3) {
   return `${sign}${Number(mantissa)}·10${power(Number(exponent))}`;
 }
 
-/** @param {number} value 60000 → "60,000" */
-export const count = (value) => plain(value);
+/** @param {number} value 6000 → "6,000", as Python's sentences have it */
+export const count = (value) => plain(value, 4);
 
-/** @param {number} value a number without exponent, thousands separated */
-function plain(value) {
+/** @param {number} value a number without exponent @param {number} from so many digits on thousands are separated */
+function plain(value, from = 5) {
   const [whole, fraction] = String(value).split(".");
-  const grouped = whole.length > 4 ? whole.replace(/\B(?=(\d{3})+$)/g, ",") : whole;
+  const grouped = whole.length >= from ? whole.replace(/\B(?=(\d{3})+$)/g, ",") : whole;
   return fraction ? `${grouped}.${fraction}` : grouped;
 }
 

@@ -7,6 +7,7 @@
  * @property {[(number | null)[], (number | null)[]]} top λ₁ of both runs
  * @property {[(number | null)[], (number | null)[]]} edge null where none is known
  * @property {[number, number]} wrong test digits that are read wrongly at the end
+ * @property {[[number, string, number][], [number, string, number][]]} misread the first of them: number, pixels, answer
  * @property {number} test_rows
  */
 
@@ -29,3 +30,16 @@ export function courseOf(initial, state, course, trained) {
   if (!course?.steps) return null;
   return same(initial, state, trained ? MOVING : IDLE) ? course : null;
 }
+
+/** @type {WeakMap<Course, import("./digits.js").Wrong[][]>} */
+const read = new WeakMap();
+
+/** The digits that a run of the course misreads at its end, the first of them. @param {Course} course @param {0 | 1} run */
+export function misreadOf(course, run) {
+  const found = read.get(course) ?? course.misread.map((each) => each.map(digitOf));
+  read.set(course, found);
+  return found[run];
+}
+
+/** Pixels are letters from 0 to g. @param {[number, string, number]} digit */
+const digitOf = ([row, pixels, answer]) => ({ row, answer, pixels: Uint8Array.from(pixels, (letter) => Number.parseInt(letter, 17)) });

@@ -3,11 +3,12 @@
 import { html } from "../../shared/dom.js";
 import { count } from "../../shared/format.js";
 import { reducedMotion } from "../../shared/theme.js";
+import { misreadOf } from "./course.js";
 import { latest } from "./history.js";
 import { methodOf } from "./lines.js";
 import { METHODS, capital, methodColour } from "./methods.js";
 
-/** @typedef {import("../../training/api.js").Wrong} Wrong */
+/** @typedef {Pick<import("../../training/api.js").Wrong, "row" | "pixels" | "answer">} Wrong */
 /** @typedef {{digit: Wrong, since: number, until: number}} Place a digit with the times (ms) at which it came and goes */
 
 const SIDE = 26;
@@ -79,14 +80,15 @@ export function createDigits(view, run) {
   return {
     el,
     draw() {
-      const { now: session } = view.session;
-      if (session.wrong[run] !== shown) {
-        shown = session.wrong[run];
+      const course = view.hasTrained() ? null : view.course();
+      const wanted = course ? misreadOf(course, run) : view.session.now.wrong[run];
+      if (wanted !== shown) {
+        shown = wanted;
         place();
       }
-      const said = headingOf(view, run);
+      const said = headingOf(view, run, course);
       if (text.textContent !== said) text.textContent = said;
-      const when = view.hasTrained() ? "below each, its answer" : "at the start; below each, its answer";
+      const when = course || view.hasTrained() ? "below each, its answer" : "at the start; below each, its answer";
       if (run === 0 && aside.textContent !== when) aside.textContent = when;
       const now = performance.now();
       if (places.some((each) => each && each.until <= now)) place(); // others may take the place of those that left
@@ -101,9 +103,14 @@ export function createDigits(view, run) {
   };
 }
 
-/** How many of the test digits it is. @param {import("./figure.js").View} view @param {0 | 1} run */
-function headingOf(view, run) {
+/**
+ * How many of the test digits it is.
+ *
+ * @param {import("./figure.js").View} view @param {0 | 1} run @param {import("./course.js").Course | null} course
+ */
+function headingOf(view, run, course) {
   const name = capital(methodOf(view.state, run));
+  if (course) return `${name} misreads ${count(course.wrong[run])} of ${count(course.test_rows)} test digits`;
   const test = latest(view.session.now.history.looks, run, "test");
   if (test === undefined) return `${name}: the test digits that it misreads`;
   const all = view.testRows();
