@@ -20,7 +20,7 @@ EMPTY = """() => {
   return readout.getBoundingClientRect().bottom - text.getBoundingClientRect().bottom;
 }"""
 
-WIDTHS = (360, 400, 500, 620, 700, 760, 1000)
+WIDTHS = (360, 400, 500, 620, 680, 700, 760, 1000)
 
 
 def pictures(page: Page) -> list[str]:
