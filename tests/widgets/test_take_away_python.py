@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,26 @@ STATES: dict[str, tuple[str, dict[str, Any]]] = {
     "rescaled": ("Rescaling", {}),
     "rescaled sharp": ("Rescaling", {"alpha": 0.05}),
     "rescaled flat": ("Rescaling", {"alpha": 2.75}),
+    "basins": ("BasinMap", {}),
+    "basins of a slope": ("BasinMap", {"rho": 1.3, "steps": 501, "center": (0.3, -0.2)}),
+    "basins of a round bowl": (
+        "BasinMap",
+        {"loss": "round bowl", "method": "gradient_descent", "steps": 77, "reach": 0.8},
+    ),
+    "basins of two valleys": ("BasinMap", {"loss": "two valleys", "across": (-0.3, 1), "lr": 0.07}),
+    "basins in four dimensions": (
+        "BasinMap",
+        {"loss": "four dimensions", "across": (-0.15, 0.25), "rho": 0.03, "steps": 4001},
+    ),
+    "basins of a formula": (
+        "BasinMap",
+        # A larger ρ makes these runs chaotic: two roundings part.
+        {"loss": "formula", "formula": "(x^2 - 1)^2 + cos(x)*y^2 + exp(y)/9", "rho": 0.1},
+    ),
+    "basins that runs leave": (
+        "BasinMap",
+        {"method": "ascent_loss_descent", "lr": 0.2, "steps": 300, "start": (-0.9, 0.4)},
+    ),
     "spectra of one": ("SpectrumInTraining", {"method": "1-SAM", "rho": 0.05, "step": 540}),
 }  # fmt: skip
 
@@ -77,9 +98,19 @@ def run(script: str, **names: Any) -> dict[str, Any]:
     """What a script leaves behind."""
     scope: dict[str, Any] = dict(names)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # it runs without a warning
+        warnings.simplefilter("error")  # it runs without a warning, but for what diverges
+        warnings.filterwarnings("ignore", ".* runs diverged", RuntimeWarning)
         exec(compile(script, "copied.py", "exec"), scope)
     return scope
+
+
+def link(state: dict[str, Any]) -> str:
+    """A state as the address of a page has it."""
+
+    def text(value: Any) -> str:
+        return ",".join(map(text, value)) if isinstance(value, tuple) else quote(str(value))
+
+    return "&".join(f"{name}={text(value)}" for name, value in state.items())
 
 
 def tolerance(figure: str, column: str) -> float:
@@ -127,15 +158,7 @@ def test_the_copied_python_computes_the_saved_numbers(
     figure: Figure = getattr(widgets, kind)(**traits)
     # Opened in another state: what is copied is what is shown, not what was opened.
     page = open_page(getattr(widgets, kind)().to_html(id="figure"), **CLIPBOARD)
-    address = ",".join
-    state = {
-        trait: address(map(repr, value)) if isinstance(value, tuple) else value
-        for trait, value in figure.state().items()
-    }
-    page.evaluate(
-        "(link) => { location.hash = link; }",
-        "#figure:" + "&".join(f"{k}={v}" for k, v in state.items()),
-    )
+    page.evaluate("(link) => { location.hash = link; }", f"#figure:{link(figure.state())}")
     page.evaluate(DRAWN)
     given = read(saved(page, "csv", tmp_path))
     scope = run(copied(page, "python"))
