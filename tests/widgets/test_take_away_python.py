@@ -10,16 +10,18 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import Page
 from torch import nn
 
 from samlib import widgets
-from samlib.widgets import Explore
+from samlib.widgets import Explore, TrainYourself
 from samlib.widgets.core.figure import Figure
 from tests.browser import DRAWN
 from tests.sharing import copied, saved
 
 from .conftest import Open
 from .exploring import RADII, Problem
+from .train_page import steps
 
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
 
@@ -78,19 +80,38 @@ STATES: dict[str, tuple[str, dict[str, Any]]] = {
     "basins of a formula": (
         "BasinMap",
         # A larger ρ makes these runs chaotic: two roundings part.
-        {"loss": "formula", "formula": "(x^2 - 1)^2 + cos(x)*y^2 + exp(y)/9", "rho": 0.1},
+        {"loss": "formula", "formula": "(x^2 - 1)^2 + cos(x)*y^2 + exp(y)/9", "rho": 0.1,
+         "steps": 400},
     ),
     "basins that runs leave": (
         "BasinMap",
         {"method": "ascent_loss_descent", "lr": 0.2, "steps": 300, "start": (-0.9, 0.4)},
     ),
+    "before it trains": ("TrainYourself", {}),
     "spectra of one": ("SpectrumInTraining", {"method": "1-SAM", "rho": 0.05, "step": 540}),
+}  # fmt: skip
+
+# Runs that the page trains in float64, eight steps by hand.
+TRAINED: dict[str, dict[str, Any]] = {
+    "as it opens": {"rows": 100},
+    "batches": {
+        "first": "sgd", "second": "mini_batch", "batch": 9, "rows": 60, "lr": 0.1, "seed": 3,
+        "panels": ("spectrum",),
+    },
+    "single rows": {"first": "m_sam", "second": "one_sam", "batch": 16, "rows": 50, "width": 40},
+    "convolutional": {
+        "rows": 50, "network": "convolutional", "loss": "cross-entropy", "lr": 0.1,
+        "shuffled": 0.4, "panels": ("trace", "alignment"),
+    },
+    "ρ moves": {"rows": 80, "rho": 0.05, "switch_step": 3, "switch_rho": 0.4, "seed": 2},
 }  # fmt: skip
 
 # The relative difference that columns may have, where it is more than roundings: flows are
 # integrated with other steps; the network's minimizers are found by gradient flow in Python and by
 # Newton's steps on the page, as the script says.
 TOLERANCES = {"flow_": 1e-6}
+# Where a network trains, the page knows its curvature to less than a percent, the trace by chance.
+TRAINING = {"eigenvalue": 0.01, "alignment": 0.01, "trace": 0.15}
 NETWORK = {"top_eigenvalue": 3e-4, "trace": 3e-4, "alignment": 1e-6}
 
 
@@ -114,7 +135,7 @@ def link(state: dict[str, Any]) -> str:
 
 
 def tolerance(figure: str, column: str) -> float:
-    named = NETWORK if figure == "LimitingFlow" else {}
+    named = {"LimitingFlow": NETWORK, "TrainYourself": TRAINING}.get(figure, {})
     found = [rtol for part, rtol in {**TOLERANCES, **named}.items() if part in column]
     return max(found, default=1e-9)
 
@@ -158,12 +179,40 @@ def test_the_copied_python_computes_the_saved_numbers(
     figure: Figure = getattr(widgets, kind)(**traits)
     # Opened in another state: what is copied is what is shown, not what was opened.
     page = open_page(getattr(widgets, kind)().to_html(id="figure"), **CLIPBOARD)
+    go_to(page, figure)
+    take_along(page, figure, tmp_path)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_copied_python_trains_as_the_page_did(
+    name: str, open_page: Open, tmp_path: Path
+) -> None:
+    figure = TrainYourself(precision="float64", **TRAINED[name])
+    page = open_page(TrainYourself().to_html(id="figure"), panels=False, **CLIPBOARD)
+    go_to(page, figure)
+    steps(page, 8)
+    table = take_along(page, figure, tmp_path)
+    assert table["step"].tolist() == list(range(9))
+    ten = {"spectrum", "alignment"} & {*figure.panels}
+    assert ("first_eigenvalue_10" in table) == bool(ten)
+    assert ("second_trace" in table) == ("trace" in figure.panels)
+    radii = [figure.rho] * 4 + [figure.switch_rho] * 5 if figure.switch_step else [figure.rho] * 9
+    assert table["second_rho"].tolist() == radii
+
+
+def go_to(page: Page, figure: Figure) -> None:
+    """Show the state of a figure."""
     page.evaluate("(link) => { location.hash = link; }", f"#figure:{link(figure.state())}")
     page.evaluate(DRAWN)
-    given = read(saved(page, "csv", tmp_path))
+
+
+def take_along(page: Page, figure: Figure, folder: Path) -> pd.DataFrame:
+    """The numbers of what is shown, which are those of its Python."""
+    given = read(saved(page, "csv", folder))
     scope = run(copied(page, "python"))
     assert scope["figure"].state() == figure.state()
-    compare(kind, given, scope["table"])
+    compare(type(figure).__name__, given, scope["table"])
+    return given
 
 
 def test_explore_gives_the_lines_that_measure_again(
