@@ -146,9 +146,13 @@ steps, side = ${o}, ${le(e)}  # a side of the map has so many starts
 part = ((torch.arange(side, dtype=torch.float64) + 0.5) / side * 2 - 1) * ${(0,T.real)(a)}
 x2, x1 = torch.meshgrid(${(0,T.real)(l[1])} + part, ${(0,T.real)(l[0])} + part, indexing="ij")
 starts = torch.stack([x1.flatten(), x2.flatten()], dim=-1)
+path = samlib.simulate(  # the run that is drawn
+    loss, rule, ${(0,T.vector)([...i,...f])}, steps, record=("x",), progress=False
+).x[0]
 ${f.length?`rest = ${(0,T.vector)(f)}
 starts = torch.cat([starts, rest.expand(len(starts), -1)], dim=-1)
-`:""}run = samlib.simulate(
+`:""}# Where runs are chaotic, as on a ridge, rounding decides where they are in the end.
+run = samlib.simulate(
     loss, rule, starts, steps, every=steps, record=("x",), progress=False
 )
 last = run.x[:, -1]
@@ -158,8 +162,4 @@ table = {
     f"{name}_x{i + 1}": x[:, i] for name, x in columns.items() for i in range(loss.dim)
 }
 table |= {"label": ends.label, "arrival": ends.arrival}
-
-# The path that is drawn
-start = ${(0,T.vector)([...i,...f])}
-path = samlib.simulate(loss, rule, start, steps, record=("x",), progress=False).x[0]
 `}d();var pr=y(we(),1),Se=1.6,Dn={in:"M11 5h2v6h6v2h-6v6h-2v-6H5v-2h6z",out:"M5 11h14v2H5z",whole:"M4 4h6v2H6v4H4zm10 0h6v6h-2V6h-4zM4 14h2v4h4v2H4zm14 0h2v6h-6v-2h4z"};function hr(e,t){let{svg:r}=t.plot;function n(l,a){let{center:c,reach:f}=e.state,[u,m]=e.config.limits.reach,p=Number(Math.min(Math.max(f*l,u),m).toPrecision(4)),[h,x]=e.config.limits.center,b=Math.ceil(3-Math.log10(p)),w=c.map((A,E)=>Math.min(Math.max(a[E]+(A-a[E])*(p/f),h),x));e.update({reach:p,center:w.map(A=>Number(A.toFixed(Math.max(b,0))))})}let s=()=>{let{center:l,reach:a}=e.preset(e.state.loss);e.update({center:l,reach:a})},o={"+":()=>n(1/Se,e.state.start),"=":()=>n(1/Se,e.state.start),"-":()=>n(Se,e.state.start),0:s};return r.addEventListener("wheel",l=>{!l.ctrlKey&&document.activeElement!==t.handle.group||(l.preventDefault(),n(Math.exp(Math.min(Math.max(l.deltaY,-60),60)/200),t.pointAt(l)))},{passive:!1}),zn(e,t,n),{buttons:[["Zoom in at the start","in",o["+"]],["Zoom out","out",o["-"]],["The whole map","whole",s]].map(([l,a,c])=>{let f=(0,pr.button)({label:l,icon:Dn[a],onPress:c,className:"samlib-basin-zoom"});return f.dataset.control=`zoom-${a}`,f}),key(l){let a=o[l.key];return a?.(),!!a||t.handle.key(l)}}}function zn(e,t,r){let{svg:n}=t.plot,s=new Map,o=a=>t.handle.group.contains(a.target);function i(a){let c=Math.max(Math.ceil(3-Math.log10(e.state.reach)),0),[f,u]=e.config.limits.start,m=p=>Number(Math.min(Math.max(p,f),u).toFixed(c));e.update({start:t.pointAt(a).map(m)})}function l(a){let c=[...s.values()];s.set(a.pointerId,a);let f=[...s.values()],u=([b,w])=>Math.hypot(b.clientX-w.clientX,b.clientY-w.clientY),m=([b,w])=>t.pointAt({clientX:(b.clientX+w.clientX)/2,clientY:(b.clientY+w.clientY)/2}),[p,h]=[m(c),m(f)],{center:x}=e.state;e.update({center:x.map((b,w)=>b+p[w]-h[w])}),u(f)>10&&r(u(c)/u(f),p)}n.addEventListener("pointerdown",a=>{o(a)&&s.size===0||(a.preventDefault(),n.setPointerCapture(a.pointerId),s.set(a.pointerId,a),e.dragging=!0,!(s.size>1)&&(i(a),t.handle.group.focus({preventScroll:!0})))}),n.addEventListener("pointermove",a=>{s.has(a.pointerId)&&(s.size===2?l(a):s.size===1&&i(a))});for(let a of["pointerup","pointercancel","lostpointercapture"])n.addEventListener(a,c=>{s.delete(c.pointerId)&&(e.dragging=s.size>0,e.redraw())});n.addEventListener("touchmove",a=>a.touches.length>1&&a.preventDefault(),{passive:!1})}function xr(e){let t=(0,br.createFrame)(e,{redrawOnly:["start"],presetBy:"loss"}),r=Rt(t.state,t.config,e.model,t.redraw),n=Object.assign(t,{world:r}),s=ar(n),o=hr(n,s),i=Pt(n),l=yt(n);s.plot.heading.append((0,ke.html)("span",{class:"samlib-basin-zooms"},...o.buttons));let a=null;return t.mount({className:"samlib-basins",choices:null,hint:"Each point is a start, its color where the run from there ends. Drag ρ. Press anywhere to see one run.",legend:(0,ke.html)("span",{hidden:!0}),stage:[s.plot.el,i.el],main:l.main,panels:[],controls:l.el,handles:[{group:s.handle.group,key:o.key}],compute:r.compute,draw(){a!==t.colours&&(r.inks=ct(e.el)),a=t.colours,r.follow(),l.show(),t.root.setAttribute("aria-busy",String(r.busy)),i.show(),s.draw()},describe:()=>Vt(n),table:()=>mr(r),python:()=>dr(r),...jt(t),dispose(){r.dispose(),s.plot.dispose()}})}(0,gr.offer)("basin-map",{render:xr,createCard:oe});})();

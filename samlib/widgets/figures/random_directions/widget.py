@@ -82,7 +82,8 @@ class RandomDirections(Figure):
         tensor([1., 1., 1.], dtype=torch.float64)
         """
         drawn = torch.from_numpy(directions(self.dimension, self.seed))
-        return drawn / drawn.norm(dim=-1, keepdim=True)
+        units: Tensor = drawn / drawn.norm(dim=-1, keepdim=True)
+        return units
 
     def shares(self) -> dict[str, float]:
         """The rise of L along the worst direction, the best draw and on average, over the first."""

@@ -21,7 +21,11 @@ steps, side = ${steps}, ${sideOf(state)}  # a side of the map has so many starts
 part = ((torch.arange(side, dtype=torch.float64) + 0.5) / side * 2 - 1) * ${real(reach)}
 x2, x1 = torch.meshgrid(${real(center[1])} + part, ${real(center[0])} + part, indexing="ij")
 starts = torch.stack([x1.flatten(), x2.flatten()], dim=-1)
-${rest.length ? `rest = ${vector(rest)}\nstarts = torch.cat([starts, rest.expand(len(starts), -1)], dim=-1)\n` : ""}run = samlib.simulate(
+path = samlib.simulate(  # the run that is drawn
+    loss, rule, ${vector([...start, ...rest])}, steps, record=("x",), progress=False
+).x[0]
+${rest.length ? `rest = ${vector(rest)}\nstarts = torch.cat([starts, rest.expand(len(starts), -1)], dim=-1)\n` : ""}# Where runs are chaotic, as on a ridge, rounding decides where they are in the end.
+run = samlib.simulate(
     loss, rule, starts, steps, every=steps, record=("x",), progress=False
 )
 last = run.x[:, -1]
@@ -31,9 +35,5 @@ table = {
     f"{name}_x{i + 1}": x[:, i] for name, x in columns.items() for i in range(loss.dim)
 }
 table |= {"label": ends.label, "arrival": ends.arrival}
-
-# The path that is drawn
-start = ${vector([...start, ...rest])}
-path = samlib.simulate(loss, rule, start, steps, record=("x",), progress=False).x[0]
 `;
 }

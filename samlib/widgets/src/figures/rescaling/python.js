@@ -21,16 +21,10 @@ for alpha in ${reals(scales(alpha))}:
     v = top.vectors[:, 0]
     if loss.value(x - reach * v) > loss.value(x + reach * v):
         v = -v  # the loss is higher ahead
-    table.append(
-        pd.DataFrame(
-            {
-                "alpha": alpha,
-                "distance": distances,
-                "loss": loss.value(x + distances[:, None] * v),
-                "top_eigenvalue": float(top.values[0]),
-                "trace": float(loss.hessian(x).trace()),
-            }
-        )
-    )
-table = pd.concat(table, ignore_index=True)
+    here = {"top_eigenvalue": float(top.values[0]), "trace": float(loss.hessian(x).trace())}
+    profile = loss.value(x + distances[:, None] * v)
+    table += [
+        {"alpha": alpha, "distance": distance, "loss": value, **here}
+        for distance, value in zip(distances.tolist(), profile.tolist())
+    ]
 `;

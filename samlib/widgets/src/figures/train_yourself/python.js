@@ -28,17 +28,17 @@ export function pythonOf(view, state) {
 function linesOf({ session, state }) {
   const { turns, step } = session.now;
   const all = turns.length ? turns : [{ step: 0, rules: rulesOf(state) }];
-  const names = new Set(all.flatMap(({ rules }) => rules.map(({ name }) => name)));
+  const uses = (/** @type {string[]} */ ...names) => all.some(({ rules }) => rules.some(({ name }) => names.includes(name)));
   const { looks, ten, trace } = looksOf(session.now.history.looks);
-  const rules = RUNS.map((name, run) => `    "${name}": {${changesOf(all, run)}},`).join("\n");
-  const draws = ["sgd", "mini_batch", "one_sam"].some((name) => names.has(/** @type {any} */ (name)));
-  return `${state.precision === "float32" ? ROUNDED : ""}${names.has("m_sam") ? MSAM : ""}
+  const rules = RUNS.map((name, run) => `    "${name}": ${changesOf(all, run)},`).join("\n");
+  const draws = uses("sgd", "mini_batch", "one_sam");
+  return `${state.precision === "float32" ? ROUNDED : ""}${uses("m_sam") ? MSAM : ""}
 model, loss, start, data = figure.problem()
 rules = {  # of each run, with the step from which on it holds
 ${rules}
 }
 steps = ${step}
-looks = ${JSON.stringify(looks)}  # where the curvature is computed
+looks = [${looks.join(", ")}]  # where the curvature is computed
 
 ${HELPERS}
 table = {"step": range(steps + 1)}
@@ -46,16 +46,7 @@ for name, changes in rules.items():
     x, rule, rows = start, changes[0], []
 ${draws ? `    draws = torch.Generator().manual_seed(${state.seed})\n` : ""}    for step in range(steps + 1):
         gradient = loss.gradient(x)
-        row = {
-            "lr": rule.lr,
-            "rho": getattr(rule, "rho", 0.0),
-            "edge": edge(rule, gradient.norm()),
-            "loss": float(loss.value(x)),
-            "gradient_norm": float(gradient.norm()),
-            "train_accuracy": accuracy(x, data.inputs, data.targets),
-            "test_accuracy": accuracy(x, data.test_inputs, data.test_targets),
-        }
-        if step in looks and row["loss"] < 1e6:
+${ROW}        if step in looks and row["loss"] < 1e6:
             top = samlib.top_eigenpairs(loss, x, k=${ten ? 10 : 1}, progress=False)
             cosines = top.vectors.T @ gradient / gradient.norm()
             for k, value in enumerate(top.values, 1):
@@ -82,7 +73,8 @@ function looksOf(all) {
 function changesOf(turns, run) {
   const rules = turns.map(({ step, rules }) => ({ step, text: ruleText(rules[run]) }));
   const changes = rules.filter(({ text }, k) => text !== rules[k - 1]?.text);
-  return changes.map(({ step, text }) => `${step}: ${text}`).join(", ");
+  const entries = changes.map(({ step, text }) => `${step}: ${text}`);
+  return entries.length === 1 ? `{${entries}}` : `{\n${entries.map((entry) => `        ${entry},\n`).join("")}    }`;
 }
 
 /** @param {TrainingRule} rule */
@@ -117,7 +109,6 @@ class MSAM(NamedTuple):
             after += share * rule.step(loss, x, piece[None])
         return after
 
-
 `;
 
 const HELPERS = `
@@ -136,7 +127,19 @@ def edge(rule, norm):
 
 `;
 
-const TRACE = `            row["trace"] = float(samlib.trace(loss, x, progress=False).value)
+const ROW = `        row = {
+            "lr": rule.lr,
+            "rho": getattr(rule, "rho", 0.0),
+            "edge": edge(rule, gradient.norm()),
+            "loss": float(loss.value(x)),
+            "gradient_norm": float(gradient.norm()),
+            "train_accuracy": accuracy(x, data.inputs, data.targets),
+            "test_accuracy": accuracy(x, data.test_inputs, data.test_targets),
+        }
+`;
+
+const TRACE = `            trace = samlib.trace(loss, x, rtol=0.1, progress=False)
+            row |= {"trace": float(trace.value), "trace_error": float(trace.error)}
 `;
 
 const DRAWN = `        drawn = None

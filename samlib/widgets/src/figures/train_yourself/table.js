@@ -13,7 +13,7 @@ export const RUNS = /** @type {const} */ (["first", "second"]);
 const UNITS =
   "step; for each run the lr and rho of the step before, loss of training, gradient_norm, train_accuracy and test_accuracy (shares of the rows), " +
   "edge, the curvature at which a step of the full batch ceases to be stable, eigenvalue_1, … of the Hessian, the largest first, alignment, |cos| " +
-  "of the gradient with v1, top_alignment, with the span of v1, …, v10, trace of the Hessian, estimated; nan where it was not measured";
+  "of the gradient with v1, top_alignment, with the span of v1, …, v10, trace of the Hessian and its standard error; nan where it was not measured";
 
 /** What each column is called, but for those that are made of the rule. @type {Record<string, (reading: Reading) => number | undefined>} */
 const COLUMNS = {
@@ -28,6 +28,7 @@ const COLUMNS = {
   alignment: ({ alignment }) => alignment,
   top_alignment: ({ share }) => share,
   trace: ({ trace }) => trace,
+  trace_error: ({ traceError }) => traceError,
 };
 
 /** @param {View} view */
