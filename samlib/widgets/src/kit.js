@@ -20,8 +20,8 @@ import * as permalink from "./shared/permalink.js";
 import * as player from "./shared/player.js";
 import * as plot from "./shared/plot.js";
 import * as samples from "./shared/samples.js";
-import * as python from "./shared/take-away/python.js";
-import * as table from "./shared/take-away/table.js";
+import * as takeAwayPython from "./shared/take-away/python.js";
+import * as takeAwayTable from "./shared/take-away/table.js";
 import * as theme from "./shared/theme.js";
 import * as traitControls from "./shared/trait-controls.js";
 
@@ -46,8 +46,8 @@ export const KIT = {
   "shared/player.js": player,
   "shared/plot.js": plot,
   "shared/samples.js": samples,
-  "shared/take-away/python.js": python,
-  "shared/take-away/table.js": table,
+  "shared/take-away/python.js": takeAwayPython,
+  "shared/take-away/table.js": takeAwayTable,
   "shared/theme.js": theme,
   "shared/trait-controls.js": traitControls,
 };

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 import traitlets
+from torch import Tensor
 
 from samlib.landscapes import Quadratic
 from samlib.widgets.core.figure import Figure
@@ -14,6 +16,7 @@ from samlib.widgets.figures.random_directions.model import (
     DIRECTIONS,
     MOST,
     average_share,
+    directions,
     shares,
     spectrum,
 )
@@ -69,6 +72,18 @@ class RandomDirections(Figure):
     def objective(self) -> Quadratic:
         """The bowl, as samlib's other functions take it."""
         return Quadratic(spectrum(self.dimension).tolist())
+
+    def directions(self) -> Tensor:
+        """The directions, as the page draws them: unit vectors in float64, [1000, D].
+
+        Examples
+        --------
+        >>> RandomDirections(dimension=2).directions().norm(dim=-1)[:3]
+        tensor([1., 1., 1.], dtype=torch.float64)
+        """
+        drawn = torch.from_numpy(directions(self.dimension, self.seed))
+        units: Tensor = drawn / drawn.norm(dim=-1, keepdim=True)
+        return units
 
     def shares(self) -> dict[str, float]:
         """The rise of L along the worst direction, the best draw and on average, over the first."""

@@ -10,6 +10,8 @@ import { describe } from "./describe.js";
 import { createKey } from "./key.js";
 import { linksOfMap } from "./link.js";
 import { createMap } from "./map.js";
+import { pythonOf } from "./python.js";
+import { tableOf } from "./table.js";
 import { createWorld } from "./world.js";
 import { createZoom } from "./zoom.js";
 
@@ -72,6 +74,8 @@ export function renderBasinMap(context) {
       map.draw();
     },
     describe: () => describe(view),
+    table: () => tableOf(world),
+    python: () => pythonOf(world),
     ...linksOfMap(frame),
     dispose() {
       world.dispose();

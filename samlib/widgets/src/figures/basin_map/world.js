@@ -58,6 +58,10 @@ export function createWorld(state, config, model, redraw) {
     /** What is wrong with the formula, if anything is. */
     problem: "",
     hasCard: () => maps.hasCard,
+    /** What the last map was asked for. */
+    get task() {
+      return asked;
+    },
     /** What is wrong with a formula that a reader has typed, if anything is. */
     problemOf: formulas.problemOf,
     compute() {

@@ -8,7 +8,9 @@ import { linksOf } from "../../shared/permalink.js";
 import { traitControls } from "../../shared/trait-controls.js";
 import { describe } from "./describe.js";
 import { averageShare, createDirections } from "./directions.js";
+import { pythonOf } from "./python.js";
 import { createSwarm } from "./swarm.js";
+import { tableOf } from "./table.js";
 
 /** @typedef {{dimension: number, seed: number}} State */
 /** @typedef {import("../../shared/frame.js").Frame<State> & {world: ReturnType<typeof createWorld>}} View */
@@ -45,6 +47,8 @@ export function renderRandomDirections(context) {
       swarm.draw();
     },
     describe: () => describe(view),
+    table: () => tableOf(world),
+    python: () => pythonOf(frame.state),
     ...linksOf(frame, { labels: { dimension: "D" } }),
     dispose: () => swarm.plot.dispose(),
   });

@@ -8,6 +8,8 @@ import { describe } from "./describe.js";
 import { createDigits } from "./digits.js";
 import { createNumbers } from "./numbers.js";
 import { createProfile } from "./profile.js";
+import { pythonOf } from "./python.js";
+import { tableOf } from "./table.js";
 import { createWorld } from "./world.js";
 
 /** @typedef {import("./world.js").State} State */
@@ -44,6 +46,8 @@ export function renderRescaling(context) {
       digits.draw();
     },
     describe: () => describe(world),
+    table: () => tableOf(world),
+    python: () => pythonOf(frame.state),
     ...linksOf(frame, { labels: { alpha: "α" } }),
     dispose: profile.plot.dispose,
   });

@@ -2,9 +2,14 @@
 
 import { combined, dot } from "../../dynamics/vectors.js";
 
-/** The residual is at most this, relative to the eigenvalue; or so many products were made. */
-const TOLERANCE = 1e-5;
-const MOST = 60;
+/**
+ * The residual is at most `tolerance`, relative to the eigenvalue; or so many products were made.
+ *
+ * @typedef {{tolerance: number, most: number}} Effort
+ */
+
+/** @type {Effort} */
+const TO_THE_EYE = { tolerance: 1e-5, most: 60 };
 
 /** Every so many products the eigenvalue is looked at. */
 const EVERY = 5;
@@ -12,10 +17,10 @@ const EVERY = 5;
 /**
  * By Lanczos' method with full reorthogonalization.
  *
- * @param {(v: Float64Array) => Float64Array} product @param {Float64Array} start
+ * @param {(v: Float64Array) => Float64Array} product @param {Float64Array} start @param {Effort} [effort]
  * @returns {{value: number, vector: Float64Array}}
  */
-export function largestEigenpair(product, start) {
+export function largestEigenpair(product, start, { tolerance, most } = TO_THE_EYE) {
   const basis = [unit(start)];
   /** @type {number[]} */
   const alpha = [];
@@ -26,11 +31,11 @@ export function largestEigenpair(product, start) {
     alpha.push(dot(basis[k - 1], next));
     for (const q of basis) remove(next, q, dot(q, next));
     const length = Math.sqrt(dot(next, next));
-    const last = k === MOST || k === start.length || !(length > 1e-13 * Math.abs(alpha[0]));
+    const last = k === most || k === start.length || !(length > 1e-13 * Math.abs(alpha[0]));
     if (last || k % EVERY === 0) {
       const value = topOfTridiagonal(alpha, beta);
       const parts = vectorOfTridiagonal(alpha, beta, value);
-      if (last || length * Math.abs(parts[k - 1]) < TOLERANCE * Math.abs(value)) {
+      if (last || length * Math.abs(parts[k - 1]) < tolerance * Math.abs(value)) {
         return { value, vector: unit(combined(basis, parts)) };
       }
     }

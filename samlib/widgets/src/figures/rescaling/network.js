@@ -5,8 +5,9 @@ import { constants } from "../../schema.js";
 
 const { inputs: INPUTS, hidden: HIDDEN, outputs: OUTPUTS, white: WHITE } = constants.rescaling;
 const B1 = HIDDEN * INPUTS;
-const W2 = B1 + HIDDEN;
-const B2 = W2 + OUTPUTS * HIDDEN;
+/** Where the weights of the second layer begin, and its biases. */
+export const W2 = B1 + HIDDEN;
+export const B2 = W2 + OUTPUTS * HIDDEN;
 export const DIM = B2 + OUTPUTS;
 
 /** @typedef {ReturnType<typeof readTrained>} Trained */

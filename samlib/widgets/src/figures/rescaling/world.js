@@ -37,14 +37,15 @@ export function createWorld(state, stored) {
  * All that is shown of the network rescaled by α.
  *
  * @param {import("./network.js").Trained} trained @param {number} alpha
+ * @param {import("./lanczos.js").Effort} [effort]
  * @returns {Measured}
  */
-export function measure({ weights, learned, shown }, alpha) {
+export function measure({ weights, learned, shown }, alpha, effort) {
   const factors = scaling(alpha);
   const x = weights.map((weight, i) => weight * factors[i]);
   // What is flat in one layer is steep in the other: the search begins in the steep one.
   const start = Float64Array.from(randomWords(0, 0, DIM), (word, i) => (word / 2 ** 31 - 1) / factors[i]);
-  const { value, vector } = largestEigenpair(hessianAt(x, learned), start);
+  const { value, vector } = largestEigenpair(hessianAt(x, learned), start, effort);
   const ahead = lossAlong(x, vector, [REACH, -REACH], learned);
   const v = ahead[0] >= ahead[1] ? vector : vector.map((entry) => -entry);
   const all = outputs(x, shown.inputs);

@@ -18,6 +18,9 @@ const HIGH = 1.5;
 /** An eigenvalue whose m is beyond stands so far from the edge, in pixels. */
 const EDGE = 12;
 
+/** At a stationary point m is −∞, which is nowhere on an axis. */
+const LOWEST = -1e6;
+
 /** @param {View} view */
 export function createCurve(view) {
   const { world, config } = view;
@@ -127,7 +130,7 @@ export function createCurve(view) {
     if (!Number.isNaN(world.balance)) diamond(context, x(top), y(-1), 13, view.colours.ink);
     state.eigenvalues.forEach((lambda, i) => {
       const m = world.multiplier(lambda);
-      const py = y(Number.isNaN(m) ? 1 : m);
+      const py = y(Number.isNaN(m) ? 1 : Math.max(m, LOWEST));
       const inside = Math.min(Math.max(py, box.top + EDGE), box.bottom - EDGE);
       const equal = state.eigenvalues.filter((other, k) => other === lambda && world.ranks[k] < world.ranks[i]);
       knobs[i].show({

@@ -9,7 +9,9 @@ import { linksOf } from "../../shared/permalink.js";
 import { player } from "../../shared/player.js";
 import { createCurve } from "./curve.js";
 import { describe } from "./describe.js";
+import { pythonOf } from "./python.js";
 import { createRun } from "./run.js";
+import { tableOf } from "./table.js";
 import { createWorld } from "./world.js";
 
 /** @typedef {import("./world.js").State} State */
@@ -48,6 +50,8 @@ export function renderThermostat(context) {
       run.draw();
     },
     describe: () => describe(world),
+    table: () => tableOf(world),
+    python: () => pythonOf(world),
     ...linksOf(frame, { labels: { norm: "‖∇L‖", rho: "ρ", lr: "η", frame: "step", eigenvalues: "λ" } }),
     dispose() {
       for (const { plot } of [curve, run]) plot.dispose();

@@ -16,7 +16,9 @@ import { loaderFor } from "./loading.js";
 import { createMore } from "./more.js";
 import { createPanels } from "./panels.js";
 import { createPicture } from "./picture.js";
+import { pythonOf } from "./python.js";
 import { createSession } from "./session.js";
+import { tableOf } from "./table.js";
 import { createTransport } from "./transport.js";
 import { watchFor } from "./watching.js";
 
@@ -65,6 +67,7 @@ export function renderTrainYourself(context) {
   const panels = createPanels(view);
   const transport = createTransport(view);
   const more = createMore(view);
+  const { writeLink, readLink } = links(view);
   const say = sparingly(() => describe(view), () => session.now.playing);
   watch.once(() => session.prepare());
   return frame.mount({
@@ -89,7 +92,9 @@ export function renderTrainYourself(context) {
       for (const part of [...pictures, ...digits, panels]) part.draw();
     },
     describe: say,
-    ...links(view),
+    table: () => tableOf(view),
+    python: () => pythonOf(view, writeLink(frame.state)),
+    writeLink, readLink,
     dispose() {
       watch.dispose();
       for (const part of [...pictures.map(({ plot }) => plot), ...digits, panels]) part.dispose();

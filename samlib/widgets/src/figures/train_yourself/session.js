@@ -12,6 +12,7 @@ import { problemOf, rulesOf } from "./settings.js";
 /** @typedef {import("../../training/api.js").Wrong} Wrong */
 /** @typedef {import("../../training/api.js").TrainingOptions} TrainingOptions */
 /** @typedef {{openTraining: (options: TrainingOptions) => Promise<Training>}} Engine */
+/** @typedef {{step: number, rules: import("../../training/api.js").TrainingRule[]}} Turn from this step on */
 /** @typedef {"idle" | "loading" | "ready" | "failed"} Status */
 
 /**
@@ -55,6 +56,8 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
     wrong: [[], []],
     /** Has the loss of a run left all bounds? */
     lost: [false, false],
+    /** The rules of both runs, where they changed: what a step was taken by. @type {Turn[]} */
+    turns: [],
     /** ρ before it moved by itself, and when that was. @type {{rho: number, step: number} | undefined} */
     moved: undefined,
   };
@@ -113,7 +116,7 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
 
   function forget() {
     history.clear();
-    const nothing = { step: 0, moment: [undefined, undefined], wrong: [[], []], lost: [false, false] };
+    const nothing = { step: 0, turns: [], moment: [undefined, undefined], wrong: [[], []], lost: [false, false] };
     Object.assign(now, nothing, { moved: undefined });
     chunk = 1;
     longLook = -Infinity;
@@ -133,6 +136,7 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
     const { switch_step } = state();
     const count = switch_step > now.step ? Math.min(most, switch_step - now.step) : most;
     const rules = rulesOf(state());
+    if (JSON.stringify(now.turns.at(-1)?.rules) !== JSON.stringify(rules)) now.turns.push({ step: now.step, rules });
     await Promise.all(
       both.map(async (training, i) => {
         if (now.lost[i]) return;
