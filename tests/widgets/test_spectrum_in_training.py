@@ -177,7 +177,8 @@ def test_a_bad_link_is_put_right_and_says_so(page: Page) -> None:
     for fragment, message in BAD_LINKS.items():
         page.evaluate("(fragment) => { location.hash = fragment; }", f"#figure:{fragment}")
         expect(page.locator(".samlib-note")).to_contain_text(message)
-        assert re.match(r"At step [\d,]+ with ρ = [\d.]+: gradient descent has λ₁ = ", readout(page))
+        opening = r"At step [\d,]+ with ρ = [\d.]+: gradient descent has λ₁ = "
+        assert re.match(opening, readout(page))
         assert "undefined" not in readout(page)
         assert float(fields(page)["rho"]) in RHOS
         assert int(fields(page)["step"]) in STEPS

@@ -32,9 +32,10 @@ def ready(page: Page) -> None:
 
 
 def steps(page: Page, count: int) -> None:
-    """Take single steps."""
+    """Take single steps, each of them measured."""
     ready(page)
     for n in range(1, count + 1):
         page.locator(STEP).click()
+        page.wait_for_selector(f".samlib-train-time[data-measured='{n}']", timeout=PATIENCE)
         at_step(page, lambda step, n=n: step == n)
     page.evaluate(DRAWN)

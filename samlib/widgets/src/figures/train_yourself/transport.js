@@ -44,6 +44,7 @@ export function createTransport(view) {
       rho.show(view.state.rho);
       const said = `step ${count(session.now.step)}`;
       if (time.textContent !== said) time.textContent = said;
+      time.dataset.measured = String(session.now.history.last()?.step); // some time after the step itself
     },
   };
 }
