@@ -10,18 +10,19 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from playwright.sync_api import Page
 from torch import nn
 
-from samlib import widgets
-from samlib.widgets import Explore, TrainYourself
+from samlib import rules, widgets
+from samlib.widgets import BasinMap, Explore, TrainYourself
 from samlib.widgets.core.figure import Figure
 from tests.browser import DRAWN
 from tests.sharing import copied, saved
 
 from .conftest import Open
 from .exploring import RADII, Problem
-from .train_page import steps
+from .train_page import STEP, at_step, steps
 
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
 
@@ -91,9 +92,9 @@ STATES: dict[str, tuple[str, dict[str, Any]]] = {
     "spectra of one": ("SpectrumInTraining", {"method": "1-SAM", "rho": 0.05, "step": 540}),
 }  # fmt: skip
 
-# Runs that the page trains in float64, eight steps by hand.
+# Runs that the page trains in float64, five steps by hand.
 TRAINED: dict[str, dict[str, Any]] = {
-    "as it opens": {"rows": 100},
+    "as it opens": {"rows": 100, "panels": ("trace", "alignment")},
     "batches": {
         "first": "sgd", "second": "mini_batch", "batch": 9, "rows": 60, "lr": 0.1, "seed": 3,
         "panels": ("spectrum",),
@@ -101,7 +102,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "single rows": {"first": "m_sam", "second": "one_sam", "batch": 16, "rows": 50, "width": 40},
     "convolutional": {
         "rows": 50, "network": "convolutional", "loss": "cross-entropy", "lr": 0.1,
-        "shuffled": 0.4, "panels": ("trace", "alignment"),
+        "shuffled": 0.4,
     },
     "ρ moves": {"rows": 80, "rho": 0.05, "switch_step": 3, "switch_rho": 0.4, "seed": 2},
 }  # fmt: skip
@@ -204,14 +205,59 @@ def test_the_copied_python_trains_as_the_page_did(
     figure = TrainYourself(precision="float64", **TRAINED[name])
     page = open_page(TrainYourself().to_html(id="figure"), panels=False, **CLIPBOARD)
     go_to(page, figure)
-    steps(page, 8)
+    steps(page, 5)
+    measured(page, 5, tmp_path)
     table = take_along(page, figure, tmp_path)
-    assert table["step"].tolist() == list(range(9))
+    assert table["step"].tolist() == list(range(6))
     ten = {"spectrum", "alignment"} & {*figure.panels}
     assert ("first_eigenvalue_10" in table) == bool(ten)
     assert ("second_trace" in table) == ("trace" in figure.panels)
-    radii = [figure.rho] * 4 + [figure.switch_rho] * 5 if figure.switch_step else [figure.rho] * 9
+    radii = [figure.rho] * 4 + [figure.switch_rho] * 2 if figure.switch_step else [figure.rho] * 6
     assert table["second_rho"].tolist() == radii
+
+
+def test_what_a_reader_has_moved_meanwhile_is_in_the_script(
+    open_page: Open, tmp_path: Path
+) -> None:
+    figure = TrainYourself(precision="float64", rows=60, second="mini_batch", batch=7)
+    page = open_page(TrainYourself().to_html(id="figure"), panels=False, **CLIPBOARD)
+    go_to(page, figure)
+    steps(page, 3)
+    page.locator("[data-control='rho']").first.press("ArrowRight")
+    for step in (4, 5):
+        page.locator(STEP).click()
+        at_step(page, lambda now, step=step: now == step)
+    given = measured(page, 5, tmp_path)
+    before, moved = given["second_rho"].unique()
+    assert given["second_rho"].tolist() == [before] * 4 + [moved] * 2
+    assert before == figure.rho < moved
+    scope = run(copied(page, "python"))
+    assert scope["figure"].rho == moved
+    compare("TrainYourself", given, scope["table"])
+
+
+@pytest.mark.parametrize("name", ["basins in four dimensions", "basins that runs leave"])
+def test_the_script_of_a_map_follows_the_run_that_is_drawn(name: str, open_page: Open) -> None:
+    figure = BasinMap(**STATES[name][1])
+    page = open_page(BasinMap().to_html(id="figure"), **CLIPBOARD)
+    go_to(page, figure)
+    path = run(copied(page, "python"))["path"]
+    first = [*figure.start, *figure.across][: figure.objective.dim]
+    assert path[0].tolist() == first
+    kind = {"sam": rules.SAM, "ascent_loss_descent": rules.AscentLossDescent}[figure.method]
+    after = kind(figure.lr, figure.rho).step(figure.objective, path[:-1])
+    assert len(path) == figure.steps + 1
+    torch.testing.assert_close(path[1:], after, rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def measured(page: Page, last: int, folder: Path) -> pd.DataFrame:
+    """The numbers after a look at the last step, which follows the step itself."""
+    for _ in range(200):
+        given = read(saved(page, "csv", folder))
+        if given["step"].max() == last:
+            return given
+        page.wait_for_timeout(100)
+    raise AssertionError(f"no look at step {last}")
 
 
 def go_to(page: Page, figure: Figure) -> None:

@@ -100,6 +100,39 @@ test("other data begin anew with other networks", async () => {
   assert.equal(session.now.history.looks.length, 1);
 });
 
+test("what is still being opened when other data are chosen leaves no trace", async () => {
+  const { openTraining } = createLibrary("");
+  /** @type {((value?: unknown) => void)[]} */
+  const slow = [];
+  const { session, state: now } = sessionOf(state, {
+    async openTraining(options) {
+      if (options.rows === state.rows) await new Promise((done) => slow.push(done));
+      return openTraining(options);
+    },
+  });
+  const begun = session.prepare();
+  await new Promise((done) => setTimeout(done));
+  now.rows = 70;
+  session.follow();
+  const { loss } = (await openTraining({ ...state, network: { kind: "perceptron", width: state.width }, rows: 70, where: "page" })).start;
+  const ready = session.prepare();
+  slow.forEach((open) => open());
+  await Promise.all([begun, ready]);
+  assert.deepEqual(column(session, 0, "loss"), [loss]);
+});
+
+test("the rules that steps were taken by are kept, until it is rewound", async () => {
+  const { session, state: now } = sessionOf(state);
+  await session.stepOnce();
+  await session.stepOnce();
+  now.rho = 0.7;
+  await session.stepOnce();
+  const rho = session.now.turns.map(({ step, rules }) => [step, rules[1].rho]);
+  assert.deepEqual(rho, [[0, state.rho], [2, 0.7]]);
+  await session.rewind();
+  assert.deepEqual(session.now.turns, []);
+});
+
 test("a run that diverges is left where it is, and the other goes on", async () => {
   const { session } = sessionOf({ ...state, first: "gradient_descent", second: "one_sam", lr: 10 });
   for (let t = 0; t < 40 && !session.now.lost.every(Boolean); t++) await session.stepOnce();

@@ -85,7 +85,8 @@ export function createSession({ load, state, news, setRho, turn = async () => {}
     tail = tail.then(async () => {
       if (mine !== generation) return;
       try {
-        await job(await opened());
+        const both = await opened();
+        if (mine === generation) await job(both); // other data may have been chosen while these were being opened
       } catch (problem) {
         if (mine !== generation) return;
         close();
