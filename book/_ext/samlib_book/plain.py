@@ -1,8 +1,8 @@
 """From a finished page to plain Markdown, which every front end for notebooks shows.
 
 What a page's nodes say is written in the Markdown that all front ends have in common: GitHub's,
-with ``$…$`` for formulas and ``<details>`` for what is folded away. A node that has no translation here
-is an error, so that nothing of a page gets lost unseen.
+with ``$…$`` for formulas and ``<details>`` for what is folded away. A node that has no translation
+here is an error, so that nothing of a page gets lost unseen.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ LINK = re.compile(r'<a\s+href="(?P<address>[^"]*)">')
 NEEDS_THE_SITE = re.compile(r"<script|data-samlib|<svg")
 SPECIAL = re.compile(r"([\\`*\[\]<>$|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 LIKE_A_BLOCK = re.compile(r"^(\d+)?([.)#+=-])(?=\s|[#+=-]|$)")
+FOLD = '<details style="margin: 0.5em 0">'  # a paragraph below it would touch it otherwise
 GUESSED = "I have made my guess"
 
 
@@ -263,7 +264,7 @@ def framed(title: str, children: Iterable[nodes.Node], page: Page) -> str:
 
 def fold(summary: str, body: str) -> str:
     """Return what is opened by a press; the empty lines make front ends see Markdown inside."""
-    return f"<details>\n<summary>{summary}</summary>\n\n{body}\n\n</details>"
+    return f"{FOLD}\n<summary>{summary}</summary>\n\n{body}\n\n</details>"
 
 
 def raw(node: nodes.Element, page: Page) -> str:
