@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import re
@@ -23,8 +24,8 @@ RAW = {
     "a role": r"\{[a-z:-]+\}`",
     "a colon fence": r":::",
     "a directive": r"`{3,}\{|~{3,}\{",
-    "an option of a directive": r"(?m)^:[a-z-]+:",
-    "a label": r"(?m)^\s*\([\w:-]+\)=",
+    "an option of a directive": r"^:[a-z-]+:",
+    "a label": r"^\s*\([\w:-]+\)=",
     "a substitution": r"\{\{|\}\}",
     "attributes": r"\]\{[.#]",
     "a reference that was not resolved": r"\{number\}|\{name\}|%s|\?\?",
@@ -74,8 +75,8 @@ def page(chapter: Path) -> BeautifulSoup:
     for formula in text.select("mjx-container"):
         formula.replace_with("⟦D⟧" if formula.get("display") else "⟦F⟧")
     for cell in text.select("div.cell"):
-        cell.replace_with(*cell.select("figcaption"))
-    for other in text.select(".headerlink, script, style, svg, button, .eqno"):
+        cell.replace_with(*cell.select("figure:not(.samlib-figure *) > figcaption"))
+    for other in text.select(".headerlink, script, style, svg, button, .eqno, .section-number"):
         other.decompose()
     return text
 
@@ -93,7 +94,7 @@ class TestOffered:
     def test_nothing_in_it_is_raw(self, path: Path) -> None:
         text = FORMULA.sub("", "\n\n".join(texts(read(path))))
         assert len(text) > 1000
-        found = {name: re.findall(f".*(?:{mark}).*", text) for name, mark in RAW.items()}
+        found = {name: re.findall(f"(?m).*(?:{mark}).*|{mark}", text) for name, mark in RAW.items()}
         assert not {name: lines for name, lines in found.items() if lines}
 
     def test_no_name_of_a_pasted_number_is_in_its_text(self, path: Path) -> None:
@@ -127,13 +128,16 @@ class TestOffered:
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 class TestAgainstThePage:
     def test_it_says_word_for_word_what_the_page_says(self, chapter: Path) -> None:
-        for summary in rendered(chapter).select("summary"):
+        text = copy.copy(rendered(chapter))
+        for summary in text.select("summary"):
             if re.match(r"\d\. ", summary.get_text()):  # a list's numbers are not in a page's text
                 summary.string = summary.get_text()[3:]
-        assert words(rendered(chapter)) == words(page(chapter))
+            if summary.get_text().endswith(", continued"):
+                summary.decompose()
+        assert words(text) == words(page(chapter))
 
     def test_it_has_what_the_page_has(self, chapter: Path) -> None:
-        for kind in ("h1", "h2", "h3", "table", "tr", "td, th", "em", "strong", "pre"):
+        for kind in ("h1", "h2", "h3", "table", "tr", "td, th", "em", "pre"):
             assert len(rendered(chapter).select(kind)) == len(page(chapter).select(kind)), kind
         folds = page(chapter).select("details, .solution, .guess-choices > li")
         continued = [s for s in rendered(chapter).select("summary") if "continued" in s.get_text()]
@@ -173,7 +177,9 @@ class TestAgainstThePage:
     def test_for_classes_the_solutions_are_left_out_and_nothing_else(self, chapter: Path) -> None:
         whole, for_class = edition(chapter), edition(chapter, "class")
         asked = re.findall(r"> \*\*(Exercise [\d.]+) ", prose(whole))
-        solved = re.findall(r"<summary>Solution to (Exercise [\d.]+) ", prose(whole))
+        solved = re.findall(
+            r"<summary>Solution to (Exercise [\d.]+) .*(?<!, continued)<", prose(whole)
+        )
         assert solved == asked == re.findall(r"> \*\*(Exercise [\d.]+) ", prose(for_class))
         assert "Solution to" not in prose(for_class)
         rooms = [c.source for c in for_class.cells if c.source.endswith(": your code")]
