@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import nbformat
 import pytest
@@ -192,6 +193,22 @@ class TestAgainstThePage:
             and not c.metadata.get("jupyter", {}).get("outputs_hidden")
         ]
         assert left == without
+
+
+@pytest.mark.parametrize("path", OFFERED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """To a heading of the same notebook, to a notebook beside it, or to an address on the web."""
+    text = "\n\n".join(texts(read(path)))
+    markdown = MarkdownIt("commonmark")
+    soup = BeautifulSoup(markdown.render(FORMULA.sub("⟦F⟧", text)), "html.parser")
+    headings = {h.get_text().replace(" ", "-") for h in soup.select("h1, h2, h3, h4")}
+    links = {str(link["href"]) for link in soup.select("a")}
+    assert len(links) > 3
+    for link in links:
+        if link.startswith("#"):
+            assert unquote(link[1:]) in headings
+        else:
+            assert link.startswith("https://") or (path.parent / link).is_file(), link
 
 
 def test_no_two_cells_of_a_notebook_have_one_name() -> None:
