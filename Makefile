@@ -3,6 +3,7 @@
 #   make book      set up what the book needs, build it, say where it is
 #   make serve     build it and serve it on this machine
 #   make lab       open the chapters in JupyterLab
+#   make notebooks the chapters for every notebook program, and without solutions for classes
 #   make zip       the whole site in one file, to be read without a connection
 #   make test      set up what the tests need, run them (make test-all: the slow ones, too)
 #   make execute   run the chapters again and keep their outputs (CHAPTERS=… for some of them)
@@ -20,12 +21,13 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: book serve lab zip pdf links card test test-all coverage execute widgets bench lint clean distclean
+.PHONY: book serve lab notebooks zip pdf links card test test-all coverage execute widgets bench lint clean distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/stamp
 PAGES := book/_build/html
+NOTEBOOKS := book/_build/notebooks
 ZIP := book/_build/how-sam-minimizes-sharpness.zip
 # Of two builds at the same time the second waits for the first.
 LOCKED = $(BIN)/python book/_tools/locked.py book/_build/lock
@@ -49,6 +51,12 @@ serve: book
 
 lab: $(STAMP)-book
 	$(BIN)/jupyter lab chapters
+
+# The site holds them, too: there they are what its pages offer.
+notebooks: book
+	@rm -rf $(NOTEBOOKS)
+	@cp -R $(PAGES)/notebooks $(NOTEBOOKS)
+	@echo "The notebooks are in $(abspath $(NOTEBOOKS)); in class/ they are without solutions"
 
 # Beside the pages, so that one zip does not hold the one before.
 zip: book

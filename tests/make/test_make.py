@@ -109,3 +109,17 @@ def test_the_lock_passes_on_how_its_command_ended(tmp_path: Path) -> None:
     without = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert without.returncode != 0
     assert "usage" in without.stderr
+
+
+def test_notebooks_are_those_of_the_site_and_no_others(workplace: Path) -> None:
+    site, made = workplace / "book/_build/html/notebooks", workplace / "book/_build/notebooks"
+    for folder in (site, site / "class"):
+        folder.mkdir(parents=True)
+        write_notebook(folder / "a.ipynb", "1")
+    made.mkdir()
+    write_notebook(made / "of_a_chapter_that_is_gone.ipynb", "1")
+    for _ in range(2):
+        command = ["make", "--old-file=book", "notebooks"]
+        subprocess.run(command, cwd=workplace, check=True, timeout=PATIENCE, capture_output=True)
+        found = {path.relative_to(made).as_posix() for path in made.rglob("*.ipynb")}
+        assert found == {"a.ipynb", "class/a.ipynb"}

@@ -229,6 +229,6 @@ def inspection(request: pytest.FixtureRequest, browser: Browser, site: str) -> I
 def part(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     """Return a function that imports a module of the book's extension, in an unpublished book."""
     monkeypatch.syspath_prepend(str(EXTENSIONS))
-    for name in ("BOOK_URL", "BOOK_REPOSITORY"):
+    for name in ("BOOK_URL", "BOOK_REPOSITORY", "BOOK_REVISION"):
         monkeypatch.delenv(name, raising=False)
     return lambda name: importlib.import_module(f"samlib_book.{name}")

@@ -62,6 +62,16 @@ def test_a_repository_that_is_elsewhere_is_refused(
         part("addresses").repository()
 
 
+def test_the_revision_is_a_commit_or_a_tag(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert part("addresses").revision() is None
+    for value in ("v0.1.0", "0a99d23f"):
+        monkeypatch.setenv("BOOK_REVISION", value)
+        assert part("addresses").revision() == value
+    monkeypatch.setenv("BOOK_REVISION", '"; import os')
+    with pytest.raises(ConfigError, match="BOOK_REVISION must be a commit or a tag"):
+        part("addresses").revision()
+
+
 def buttons_of(part: Part, source: str) -> list[dict[str, Any]]:
     """Return the buttons above a page with a source."""
     context = {"sourcename": source, "pathto": lambda target, _: target}
@@ -79,5 +89,5 @@ def test_a_chapter_can_be_run_elsewhere_where_its_repository_is_known(
     links = [button["url"] for button in run["buttons"]]
     assert links[0].endswith("/github/owner/name/blob/notebooks/chapters/01.ipynb")
     assert links[1].endswith("/gh/owner/name/notebooks?urlpath=lab/tree/chapters/01.ipynb")
-    assert download["url"] == "_sources/chapters/01.ipynb"
+    assert download["url"] == "notebooks/01.ipynb"
     assert source["url"] == f"{REPOSITORY}/blob/main/chapters/01.ipynb"

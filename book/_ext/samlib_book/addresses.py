@@ -1,14 +1,17 @@
 """Where the book is published, which only the one who publishes it knows.
 
-Two variables of the environment say so: ``BOOK_URL``, the address of the site, and
+Variables of the environment say so: ``BOOK_URL``, the address of the site, and
 ``BOOK_REPOSITORY``, that of its repository on GitHub. With the first come canonical links, a
 sitemap and full addresses for previews; with the second, the buttons that lead to the source and
-run a chapter elsewhere. Without them the book has none of these, and nothing else changes.
+run a chapter elsewhere. Without them the book has none of these, and nothing else changes. A third,
+``BOOK_REVISION``, names the commit or tag of the repository that notebooks install `samlib` from.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -17,7 +20,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
 
-# Where the chapters are kept with a cell in front that installs what they need.
+# Where notebooks for every front end are kept: a folder of the site, a branch of the repository.
 NOTEBOOKS = "notebooks"
 
 
@@ -53,6 +56,20 @@ def repository() -> str | None:
     if urlsplit(address).netloc != "github.com" or owner_and_name.count("/") != 1:
         raise ConfigError(f"BOOK_REPOSITORY must be https://github.com/owner/name, not {address!r}")
     return f"https://github.com/{owner_and_name}"
+
+
+def revision() -> str | None:
+    """Return the commit or tag that the book is built from, or None if it is not said.
+
+    Raises
+    ------
+    ConfigError
+        If ``BOOK_REVISION`` holds what names no commit and no tag.
+    """
+    value = os.environ.get("BOOK_REVISION", "").strip()
+    if value and not re.fullmatch(r"[\w][\w./-]*", value):
+        raise ConfigError(f"BOOK_REVISION must be a commit or a tag, not {value!r}")
+    return value or None
 
 
 def places_to_run(repository: str, notebook: str) -> dict[str, str]:
@@ -91,7 +108,7 @@ def add_buttons(
         buttons.append(
             {
                 "type": "link",
-                "url": context["pathto"](f"_sources/{source}", 1),
+                "url": context["pathto"](f"{NOTEBOOKS}/{PurePosixPath(source).name}", 1),
                 "tooltip": "Download this chapter as a notebook",
                 "icon": "fas fa-download",
                 "classes": "pst-navbar-icon",
