@@ -33,12 +33,16 @@ from .train_page import PATIENCE, PLAY, REWIND, STEP, at_step, ready, steps
 WITHOUT_WORKERS = "<script>delete window.Worker</script>"
 WITHOUT_WEBASSEMBLY = """<script>
 const Whole = Blob;
-window.Blob = class extends Whole {
-  constructor(parts, options) {
-    super(["WebAssembly.Module = class { constructor() { throw Error(); } };", ...parts], options);
-  }
-};
+window.Blob = class extends Whole {{
+  constructor(parts, options) {{
+    super(["{}", ...parts], options);
+  }}
+}};
 </script>"""
+LACKING = {
+    "SIMD": "WebAssembly.Module = class { constructor() { throw Error(); } };",
+    "all of it": "delete self.WebAssembly;",
+}
 
 
 @pytest.fixture
@@ -303,10 +307,11 @@ def test_without_workers_it_says_so_and_keeps_its_picture(
     expect(page.locator(PLAY)).to_have_attribute("aria-label", "Play")
 
 
+@pytest.mark.parametrize("lacking", LACKING)
 def test_without_webassembly_it_says_so_and_trains_exactly(
-    open_page: Open, placeholder: str
+    open_page: Open, placeholder: str, lacking: str
 ) -> None:
-    page = open_page(WITHOUT_WEBASSEMBLY + placeholder)
+    page = open_page(WITHOUT_WEBASSEMBLY.format(LACKING[lacking]) + placeholder)
     expect(page.locator(".samlib-readout")).to_contain_text("no WebAssembly", timeout=PATIENCE)
     assert "The picture shows what samlib computed." in readout(page)
     open_panels(page, "settings")

@@ -21,6 +21,7 @@ const sizeOf = (length) => Math.ceil((4 * length) / LINE) * LINE;
  * @returns {T}
  */
 export function withSimd(build) {
+  compileKernels(); // or says that they cannot be
   let needed = LINE;
   const count = (/** @type {number} */ length) => (needed += sizeOf(length));
   build({
