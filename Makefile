@@ -49,8 +49,10 @@ serve: book
 	@echo "The book is on http://127.0.0.1:$(PORT)/ until you press Ctrl-C"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(PAGES)
 
-lab: $(STAMP)-book
-	$(BIN)/jupyter lab chapters
+# A reader's own folder, which nothing else writes to or removes.
+lab: book
+	@$(BIN)/python book/_tools/working_copies.py $(PAGES)/notebooks notebooks
+	$(BIN)/jupyter lab notebooks
 
 # The site holds them, too: there they are what its pages offer.
 notebooks: book

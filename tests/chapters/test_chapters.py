@@ -57,6 +57,12 @@ class TestChapter:
         counts = [cell.execution_count for cell in code_cells(read(chapter))]
         assert counts == list(range(1, len(counts) + 1))
 
+    def test_what_the_page_folds_is_folded_in_a_notebook(self, chapter: Path) -> None:
+        for cell in code_cells(read(chapter)):
+            on_the_page = {"hide-input", "hide-cell"} & set(cell.metadata.get("tags", ()))
+            folded = cell.metadata.get("jupyter", {}).get("source_hidden", False)
+            assert folded == bool(on_the_page), cell.source
+
     def test_every_plot_has_an_alternative_text(self, chapter: Path) -> None:
         for cell in code_cells(read(chapter)):
             if outputs_of(cell, "image/png"):
