@@ -13,14 +13,15 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const out = path.resolve(process.argv[2] ?? path.join(here, "static"));
 
 /**
- * The scripts of their own: the entry of each, and that of its worker, if it has one.
+ * The scripts of their own: the entry of each, and that of its worker, if it has one; or it is wrapped as a function
+ * that knows its own text, SCRIPT, of which it makes the worker.
  *
- * @type {Record<string, {entry: string, worker?: string}>}
+ * @type {Record<string, {entry: string, worker?: string, wrap?: boolean}>}
  */
 const PARTS = {
   "basin-map": { entry: "figures/basin_map/part.js", worker: "figures/basin_map/worker.js" },
   formulas: { entry: "figures/basin_map/formulas.js" },
-  "limiting-flow": { entry: "figures/limiting_flow/part.js", worker: "figures/limiting_flow/worker.js" },
+  "limiting-flow": { entry: "figures/limiting_flow/part.js", wrap: true },
   rescaling: { entry: "figures/rescaling/part.js" },
   thermostat: { entry: "figures/thermostat/part.js" },
   "train-yourself": { entry: "figures/train_yourself/part.js" },
@@ -66,11 +67,12 @@ const kit = {
 
 /** Write a part. @param {string} name @returns {Promise<[string, string]>} its name, and its file with its digest */
 async function part(name) {
-  const { entry, worker } = PARTS[name];
+  const { entry, worker, wrap } = PARTS[name];
   const text = worker ? await workerOf(worker) : "";
   const { outputFiles } = await build({
     ...common, entryPoints: [path.join("src", entry)], format: "iife", write: false, plugins: [kit],
-    define: { WORKER_SOURCE: JSON.stringify(text), PARTS: "{}", TRAINING_DIGEST },
+    define: { WORKER_SOURCE: JSON.stringify(text), SCRIPT: "script", PARTS: "{}", TRAINING_DIGEST },
+    banner: { js: wrap ? "(function script(){" : "" }, footer: { js: wrap ? "})();" : "" },
   }); // prettier-ignore
   const file = `samlib-${name}.js`;
   await writeFile(path.join(out, file), outputFiles[0].contents);

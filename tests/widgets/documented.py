@@ -88,6 +88,7 @@ DOCUMENTED: dict[str, dict[str, Check]] = {
         "quantity": one_of("top_eigenvalue", "smallest_nonzero_eigenvalue", "trace"),
         "point": reals(-0.5, 1.25, 2),
         "approach": real(0, 90),
+        "frame": whole(0, 40),
     },
     "LimitingFlow": {
         "network": whole(0, SEED),
@@ -156,7 +157,7 @@ DOCUMENTED: dict[str, dict[str, Check]] = {
 }
 PANELS: dict[str, tuple[str, ...]] = {
     "Alignment": ("spectrum", "angle", "distance", "shares", "sharpness", "settings"),
-    "ExplicitBias": ("bars", "bowl", "settings"),
+    "ExplicitBias": ("bars", "bowl", "arrival", "settings"),
     "LimitingFlow": ("trace", "alignment", "function", "plane", "distances", "settings"),
     "OneLossThreeDestinations": ("bowls", "top", "smallest", "trace", "settings"),
     "OppositeDrifts": ("place", "top", "trace", "settings"),

@@ -180,6 +180,24 @@ def test_diverging_and_absurd_runs_say_so(page: Page) -> None:
     assert "goes farther than the flows are followed" in readout(page)
 
 
+def test_a_worker_trains_it(open_page: Open, placeholder: str) -> None:
+    page = open_page(
+        placeholder,
+        before="""
+          window.heard = [];
+          window.Worker = class extends Worker {
+            constructor(address) {
+              super(address);
+              for (const kind of ["message", "error"]) {
+                this.addEventListener(kind, () => heard.push(kind));
+              }
+            }
+          };""",
+    )
+    expect(page.locator(".samlib-body")).to_have_attribute("aria-busy", "false")
+    assert set(page.evaluate("heard")) == {"message"}
+
+
 NO_WORKERS = {
     "there are none": "delete window.Worker;",
     "they may not start": """window.Worker = class {

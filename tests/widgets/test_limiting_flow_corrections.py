@@ -55,7 +55,7 @@ def test_in_a_tie_the_gradient_points_on_average_where_the_flow_says() -> None:
     # It swings there, with a period of a quarter: of the mean over 4 a fortieth is left, about.
     assert found.s[int(found.counts[tied]) :, 1].abs().max() > 0.9
     mean = found.mean(60)
-    assert (mean - torch.tensor([found.predicted[60], 0.0])).abs().max() < 0.025
+    assert (mean - torch.tensor([float(found.predicted[60]), 0.0])).abs().max() < 0.025
     assert 0.8 < found.predicted[60] < 0.86
     before = found.mean(tied - 2)
     assert (before - torch.tensor([1.0, 0.0])).abs().max() < 0.05

@@ -78,7 +78,7 @@ class RandomDirections(Figure):
 
         Examples
         --------
-        >>> RandomDirections(dimension=2).directions().norm(dim=-1)[:3]
+        >>> RandomDirections(dimension=2).directions().norm(dim=-1)[:3].round(decimals=6)
         tensor([1., 1., 1.], dtype=torch.float64)
         """
         drawn = torch.from_numpy(directions(self.dimension, self.seed))

@@ -1,6 +1,7 @@
 // Where networks are trained: in a Web Worker, so that the page stays quick, or on the page itself where there
 // are no workers. The same queue serves both.
 
+import { constants } from "../../schema.js";
 import { CHECKPOINTS, companyOf, fittedNetwork, limitingFlows, train } from "./training.js";
 
 /** @typedef {import("./training.js").Settings} Settings */
@@ -97,6 +98,12 @@ export function createQueue(answer) {
   };
 }
 
+/** The script of the worker: this one, with all that it needs there of what the bundle lends. */
+function workerSource() {
+  const { limiting_flow } = constants;
+  return `samlibKit=${JSON.stringify({ "schema.js": { constants: { limiting_flow } } })};(${SCRIPT})()`;
+}
+
 /**
  * A queue in a worker.
  *
@@ -120,7 +127,7 @@ export function createLaboratory(answer) {
     for (const request of asked) ask(request);
   };
   try {
-    const address = URL.createObjectURL(new Blob([WORKER_SOURCE], { type: "text/javascript" }));
+    const address = URL.createObjectURL(new Blob([workerSource()], { type: "text/javascript" }));
     worker = new Worker(address);
     URL.revokeObjectURL(address);
     worker.onmessage = ({ data }) => {
