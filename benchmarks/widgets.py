@@ -68,8 +68,8 @@ CASES: list[tuple[str, Figure, tuple[str, ...]]] = [
     ("Rescaling", Rescaling(), ("alpha",)),
     ("Thermostat", Thermostat(steps=2000), ("norm", "eigenvalue-1")),
     ("RandomDirections", RandomDirections(), ("dimension",)),
-    ("BasinMap", BasinMap(), ("rho", "start")),
     ("ExplicitBias, on the way in", ExplicitBias(panels=("arrival",)), ("approach", "frame")),
+    ("BasinMap", BasinMap(), ("rho", "start")),
 ]
 
 # Drag ρ for so long (ms); the maps that came, each with how long it took and its cells a side.
