@@ -139,11 +139,12 @@ bench: $(STAMP)-bench $(STAMP)-node $(STAMP)-browser
 
 # ---------------------------------------------------------------------------------------- set-up
 $(BIN)/python:
-	@for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
-	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	@for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; \
 	  then echo "$$("$$python" --version) makes $(VENV)/"; exec "$$python" -m venv $(VENV); fi; \
 	done; \
-	echo "Python 3.11 or newer with its venv module is needed, and none is on the PATH." >&2; \
+	echo "Python 3.11 to 3.14 with its venv module is needed, and none is on the PATH." >&2; \
+	echo "(For newer ones what the book is built with does not come ready to install.)" >&2; \
 	echo "(Debian and Ubuntu keep the module in a package of its own: python3-venv.)" >&2; exit 1
 
 $(STAMP)-book: requirements.txt pyproject.toml | $(BIN)/python

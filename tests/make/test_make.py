@@ -123,3 +123,59 @@ def test_notebooks_are_those_of_the_site_and_no_others(workplace: Path) -> None:
         subprocess.run(command, cwd=workplace, check=True, timeout=PATIENCE, capture_output=True)
         found = {path.relative_to(made).as_posix() for path in made.rglob("*.ipynb")}
         assert found == {"a.ipynb", "class/a.ipynb"}
+
+
+# A Python that says it is of another version, and makes an environment that is a folder.
+OTHER_PYTHON = """#!/bin/sh
+case "$1" in
+  -c) exec {real} -c "import sys; sys.version_info = {version}; $2" ;;
+  --version) echo "Python {name}" ;;
+  -m) mkdir -p "$3/bin" && : >"$3/bin/python" ;;
+esac
+"""
+
+
+def set_up_with(workplace: Path, **pythons: tuple[int, int]) -> subprocess.CompletedProcess[str]:
+    """Let make look for a Python where there are only these, by the names of their commands."""
+    (workplace / ".venv").unlink()
+    folder = workplace / "bin"
+    folder.mkdir()
+    for command, version in pythons.items():
+        path = folder / command.replace("_", ".")
+        name = ".".join(map(str, version))
+        path.write_text(OTHER_PYTHON.format(real=sys.executable, version=version, name=name))
+        path.chmod(0o755)
+    for command in ("bash", "sh", "mkdir"):
+        found = shutil.which(command)
+        assert found is not None
+        (folder / command).symlink_to(found)
+    make = shutil.which("make")
+    assert make is not None
+    return subprocess.run(
+        [make, ".venv/bin/python"], cwd=workplace, env={"PATH": str(folder)}, text=True,
+        capture_output=True, check=False, timeout=PATIENCE,
+    )  # fmt: skip
+
+
+def test_beside_a_python_that_is_too_new_an_older_one_is_found(workplace: Path) -> None:
+    done = set_up_with(workplace, python3=(3, 15), python3_12=(3, 12), python3_13=(3, 13))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Python 3.13 makes .venv/\n"
+
+
+@pytest.mark.parametrize("version", [(3, 11), (3, 14)])
+def test_the_machines_own_python_is_taken_where_it_fits(
+    workplace: Path, version: tuple[int, int]
+) -> None:
+    done = set_up_with(workplace, python3=version, python3_12=(3, 12))
+    assert done.stdout == f"Python 3.{version[1]} makes .venv/\n", done.stderr
+
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 15)])
+def test_where_none_fits_a_sentence_says_which_would(
+    workplace: Path, version: tuple[int, int]
+) -> None:
+    done = set_up_with(workplace, python3=version)
+    assert done.returncode == 2
+    assert "Python 3.11 to 3.14 with its venv module is needed, and none" in done.stderr
+    assert not (workplace / ".venv").exists()
